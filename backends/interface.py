@@ -1,0 +1,111 @@
+"""The interface that NumPy, PyTorch and JAX implement, and the laws every implementation obeys.
+
+The network is a stack of fully connected sigmoid layers without bias, trained on the full batch:
+
+    z = a_prev @ w          pre-activation  (N, fan_out)
+    a = 1 / (1 + exp(-z))   activation      (N, fan_out)
+    L = 1/2 sum (y - a)^2   loss of the last activation, a sum and not a mean
+
+It is Andrew Trask's "A Neural Network in 11 lines of Python" (https://iamtrask.github.io/2015/07/12/basic-python-network/).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+Array = Any
+"""The backend's own kind: np.ndarray, torch.Tensor or jax.Array."""
+
+Weights = tuple[Array, ...]
+"""One (fan_in, fan_out) matrix per layer, first layer first."""
+
+DTYPES = ("float64", "float32")
+ARITHMETICS = ("native", "reproducible")
+
+
+class LayerTrace(NamedTuple):
+    """What one layer holds during one update, as NumPy arrays, in order of computation."""
+
+    preactivation: np.ndarray
+    """z = a_prev @ w, (N, fan_out)"""
+    activation: np.ndarray
+    """a = sigmoid(z), (N, fan_out)"""
+    error: np.ndarray
+    """-dL/da, (N, fan_out)"""
+    delta: np.ndarray
+    """-dL/dz, (N, fan_out)"""
+    change: np.ndarray
+    """-learning_rate * dL/dw, (fan_in, fan_out)"""
+
+
+@dataclass(frozen=True)
+class Backend(ABC):
+    """One framework on one device, in one dtype, with one arithmetic.
+
+    A backend is frozen and holds no weights; every method is a function of its arguments and
+    leaves them alone. `x` is (N, inputs), `y` is (N, outputs), `lr` a Python float.
+
+    Laws, which the test-suite holds every backend to:
+    1. to_numpy(from_numpy(v)) has v's bits and dtype.      6. Weights equal the other backends'.
+    2. Arguments are unchanged.                             7. The gradient equals the referee's.
+    3. update == w - lr * gradient.                         8. A compiler traces once per shape and dtype.
+    4. train(n) == n times update.                          9. The same call twice gives the same bits.
+    5. w + trace.change == update.
+    """
+
+    device: str = "cpu"
+    dtype: str = "float64"
+    arithmetic: str = "native"
+
+    name: ClassVar[str]
+    arithmetics: ClassVar[tuple[str, ...]] = ("native",)
+
+    @classmethod
+    @abstractmethod
+    def devices(cls) -> tuple[str, ...]:
+        """The devices usable in this process, 'cpu' first."""
+
+    @classmethod
+    @abstractmethod
+    def environment(cls) -> dict[str, Any]:
+        """Version, threads and precision settings as they really are, for the passport."""
+
+    @abstractmethod
+    def from_numpy(self, array: np.ndarray) -> Array:
+        """A copy of `array` on this device, in this dtype."""
+
+    @abstractmethod
+    def to_numpy(self, array: Array) -> np.ndarray:
+        """A copy of `array` as NumPy, with the bits and dtype it has; waits until it is computed."""
+
+    @abstractmethod
+    def device_of(self, array: Array) -> str:
+        """The device that really holds `array`."""
+
+    @abstractmethod
+    def predict(self, weights: Weights, x: Array) -> Array:
+        """The last layer's activation, (N, outputs)."""
+
+    @abstractmethod
+    def gradient(self, weights: Weights, x: Array, y: Array) -> Weights:
+        """dL/dw, one matrix per layer, each of its weights' shape."""
+
+    @abstractmethod
+    def update(self, weights: Weights, x: Array, y: Array, lr: float) -> Weights:
+        """w - lr * dL/dw, all layers from the same gradient."""
+
+    @abstractmethod
+    def train(self, weights: Weights, x: Array, y: Array, lr: float, n: int) -> Weights:
+        """The weights after `n` updates. This loop is what the benchmarks time."""
+
+    @abstractmethod
+    def trace(self, weights: Weights, x: Array, y: Array, lr: float) -> tuple[LayerTrace, ...]:
+        """One update, opened up, one LayerTrace per layer. Never timed."""
+
+    @abstractmethod
+    def synchronize(self, value: Any) -> Any:
+        """`value`, once it is computed."""

@@ -1,0 +1,96 @@
+"""The two arithmetics of the JAX backend: its own operations, and the reproducible ones.
+
+Both are pytrees, so that they travel into compiled programs as arguments.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..common import reproducible
+
+
+class Native(NamedTuple):
+    """What JAX and XLA do, and how JAX differentiates it."""
+
+    def product(self, a: Any, b: Any) -> jax.Array:
+        return a * b
+
+    def dot(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        return a @ b
+
+    def sigmoid(self, x: jax.Array) -> jax.Array:
+        return jax.nn.sigmoid(x)
+
+
+class Space(NamedTuple):
+    """JAX under the names that `common.reproducible` uses, with the traced `one` that stops the FMA."""
+
+    one: Any
+
+    int64, float64 = jnp.int64, jnp.float64
+    rint, clip, matmul = staticmethod(jnp.rint), staticmethod(jnp.clip), staticmethod(jnp.matmul)
+
+    def product(self, a: Any, b: Any) -> jax.Array:
+        c = a * b
+        return c * self.one.astype(c.dtype)
+
+    def ldexp(self, x: jax.Array, k: jax.Array) -> jax.Array:
+        return x * reproducible.power(self, k.astype(jnp.int64))
+
+    def cast(self, x: jax.Array, dtype: Any) -> jax.Array:
+        return x.astype(dtype)
+
+    def amax(self, x: jax.Array, axis: int) -> jax.Array:
+        return x.max(axis, keepdims=True)
+
+
+@jax.custom_vjp
+def _dot(space: Space, a: jax.Array, b: jax.Array) -> jax.Array:
+    return reproducible.dot(space, a, b)
+
+
+def _dot_forward(space: Space, a: jax.Array, b: jax.Array) -> tuple[jax.Array, Any]:
+    return _dot(space, a, b), (space, a, b)
+
+
+def _dot_backward(saved: Any, g: jax.Array) -> tuple[None, jax.Array, jax.Array]:
+    space, a, b = saved
+    return None, reproducible.dot(space, g, b.T), reproducible.dot(space, a.T, g)
+
+
+_dot.defvjp(_dot_forward, _dot_backward)
+
+
+@jax.custom_jvp
+def _sigmoid(space: Space, x: jax.Array) -> jax.Array:
+    return reproducible.sigmoid(space, x)
+
+
+@_sigmoid.defjvp
+def _sigmoid_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
+    s = _sigmoid(*primals)
+    return s, tangents[1] * (s * (1 - s))
+
+
+class Reproducible(NamedTuple):
+    """What `common.reproducible` defines, with the derivative rules that grad composes."""
+
+    space: Space
+
+    @classmethod
+    def on(cls, device: jax.Device) -> Reproducible:
+        return cls(Space(jax.device_put(np.ones(()), device)))
+
+    def product(self, a: Any, b: Any) -> jax.Array:
+        return self.space.product(a, b)
+
+    def dot(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        return _dot(self.space, a, b)
+
+    def sigmoid(self, x: jax.Array) -> jax.Array:
+        return _sigmoid(self.space, x)

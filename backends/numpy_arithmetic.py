@@ -1,0 +1,55 @@
+"""The two arithmetics of the NumPy backend: its own operations, and the reproducible ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..common import reproducible
+
+
+class Native:
+    """What NumPy and its BLAS do."""
+
+    product = staticmethod(np.multiply)
+    dot = staticmethod(np.dot)
+
+    @staticmethod
+    def sigmoid(x: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-x))
+
+
+class Space:
+    """NumPy under the names that `common.reproducible` uses."""
+
+    int64, float64 = np.int64, np.float64
+    product, rint, matmul = np.multiply, np.rint, np.matmul
+
+    @staticmethod
+    def clip(x: np.ndarray, low: float, high: float) -> np.ndarray:
+        return np.minimum(np.maximum(x, low), high)
+
+    @staticmethod
+    def ldexp(x: np.ndarray, k: np.ndarray) -> np.ndarray:
+        return np.ldexp(x, k.astype(np.int32))
+
+    @staticmethod
+    def cast(x: np.ndarray, dtype: type) -> np.ndarray:
+        return x.astype(dtype, copy=False)
+
+    @staticmethod
+    def amax(x: np.ndarray, axis: int) -> np.ndarray:
+        return x.max(axis=axis, keepdims=True)
+
+
+class Reproducible:
+    """What `common.reproducible` defines; the derivative of each is the backend's business."""
+
+    product = staticmethod(np.multiply)
+
+    @staticmethod
+    def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return reproducible.dot(Space, a, b)
+
+    @staticmethod
+    def sigmoid(x: np.ndarray) -> np.ndarray:
+        return reproducible.sigmoid(Space, x)

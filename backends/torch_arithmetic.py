@@ -1,0 +1,73 @@
+"""The two arithmetics of the PyTorch backend: its own operations, and the reproducible ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ..common import reproducible
+
+
+class Native:
+    """What PyTorch does, and how it differentiates it."""
+
+    product = staticmethod(torch.mul)
+    dot = staticmethod(torch.matmul)
+    sigmoid = staticmethod(torch.sigmoid)
+
+
+class Space:
+    """PyTorch under the names that `common.reproducible` uses."""
+
+    int64, float64 = torch.int64, torch.float64
+    product, rint, clip, matmul = torch.mul, torch.round, torch.clamp, torch.matmul
+
+    @staticmethod
+    def ldexp(x: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
+        return x * reproducible.power(Space, k.to(torch.int64))
+
+    @staticmethod
+    def cast(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        return x.to(dtype)
+
+    @staticmethod
+    def amax(x: torch.Tensor, axis: int) -> torch.Tensor:
+        return x.amax(axis, keepdim=True)
+
+
+class _Dot(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(a, b)
+        return reproducible.dot(Space, a, b)
+
+    @staticmethod
+    def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        a, b = ctx.saved_tensors
+        wants_a, wants_b = ctx.needs_input_grad
+        return (
+            reproducible.dot(Space, g, b.T) if wants_a else None,
+            reproducible.dot(Space, a.T, g) if wants_b else None,
+        )
+
+
+class _Sigmoid(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        s = reproducible.sigmoid(Space, x)
+        ctx.save_for_backward(s)
+        return s
+
+    @staticmethod
+    def backward(ctx: Any, g: torch.Tensor) -> torch.Tensor:
+        (s,) = ctx.saved_tensors
+        return g * (s * (1 - s))
+
+
+class Reproducible:
+    """What `common.reproducible` defines, with the derivative rules that autograd composes."""
+
+    product = staticmethod(torch.mul)
+    dot = staticmethod(_Dot.apply)
+    sigmoid = staticmethod(_Sigmoid.apply)

@@ -1,0 +1,1 @@
+"""The ground floor: problems, arithmetic, comparison and results. Knows no framework."""

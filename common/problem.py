@@ -1,0 +1,185 @@
+"""What is trained: data, first weights, learning rate, number of updates, and the figures published for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from importlib.resources import files
+
+import numpy as np
+
+from .errors import UsageError
+from .nearest import nearest
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A published number, and how to come by it from the weights that `train` reaches."""
+
+    what: str
+    """A phrase that says which number it is, with its source."""
+    updates: int
+    """After how many updates."""
+    inputs: np.ndarray
+    """The rows that are predicted, (N, inputs)."""
+    published: np.ndarray
+    """What was published: (N, outputs), or () if `mean_absolute_error`."""
+    digits: int
+    """How many digits after the point were published."""
+    mean_absolute_error: bool = False
+    """The published number is the mean absolute error of that prediction against the targets."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A network, its data and its training, the same bytes for every backend."""
+
+    name: str
+    inputs: np.ndarray
+    """(samples, layers[0]), float64"""
+    targets: np.ndarray
+    """(samples, layers[-1]), float64"""
+    layers: tuple[int, ...]
+    """Sizes, input first: (3, 4, 1) has two weight matrices."""
+    updates: int
+    learning_rate: float = 1.0
+    seed: int = 1
+    figures: tuple[Figure, ...] = field(default=(), repr=False)
+
+    @property
+    def samples(self) -> int:
+        return len(self.inputs)
+
+    def first_weights(self, dtype: str = "float64") -> tuple[np.ndarray, ...]:
+        """One (fan_in, fan_out) matrix per layer, uniform in [-1, 1), drawn in NumPy as Trask draws them.
+
+        float32 weights are the float64 ones, rounded.
+        """
+        generator = np.random.RandomState(self.seed)
+        return tuple(
+            (2 * generator.random_sample(shape) - 1).astype(dtype)
+            for shape in zip(self.layers, self.layers[1:])
+        )
+
+    def rate(self, dtype: str) -> float:
+        """The learning rate as a Python float that `dtype` holds exactly."""
+        return float(np.dtype(dtype).type(self.learning_rate))
+
+    def with_(self, *, updates: int | None = None, learning_rate: float | None = None) -> Problem:
+        """The same problem with another number of updates or learning rate.
+
+        Raises UsageError for fewer than one update, or a learning rate that is not finite or not positive.
+        """
+        changed = self
+        if updates is not None:
+            if updates < 1:
+                raise UsageError(f"the number of updates must be at least 1, not {updates}")
+            changed = replace(changed, updates=updates)
+        if learning_rate is not None:
+            if not (np.isfinite(learning_rate) and learning_rate > 0):
+                raise UsageError(f"the learning rate must be a positive finite number, not {learning_rate}")
+            figures = changed.figures if learning_rate == self.learning_rate else ()
+            changed = replace(changed, learning_rate=learning_rate, figures=figures)
+        return changed
+
+
+TRASK_INPUTS = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=float)
+"""The third column is always 1 and stands in for a bias."""
+
+
+def one_layer() -> Problem:
+    """Part 1 of Trask's post, "A Tiny Toy Network": the first column is the answer."""
+    unseen = np.array([[0, 1, 1], [1, 1, 0], [1, 0, 1], [1, 1, 1]], dtype=float)
+    return Problem(
+        name="one-layer",
+        inputs=TRASK_INPUTS,
+        targets=np.array([[0], [0], [1], [1]], dtype=float),
+        layers=(3, 1),
+        updates=10_000,
+        figures=(
+            Figure(
+                "output in the last of the 10,000 iterations, before its update",
+                9_999,
+                TRASK_INPUTS,
+                np.array([[0.00966449], [0.00786506], [0.99358898], [0.99211957]]),
+                8,
+            ),
+            Figure(
+                "prediction for [0 1 1], [1 1 0], [1 0 1], [1 1 1] after all 10,000 updates",
+                10_000,
+                unseen,
+                np.array([[0.00786466], [0.9999225], [0.99358931], [0.99211997]]),
+                8,
+            ),
+        ),
+    )
+
+
+def two_layer() -> Problem:
+    """Part 2 of Trask's post, "A Slightly Harder Problem": exclusive or of the first two columns."""
+    errors = (
+        0.496410031903,
+        0.00858452565325,
+        0.00578945986251,
+        0.00462917677677,
+        0.00395876528027,
+        0.00351012256786,
+    )
+    return Problem(
+        name="two-layer",
+        inputs=TRASK_INPUTS,
+        targets=np.array([[0], [1], [1], [0]], dtype=float),
+        layers=(3, 4, 1),
+        updates=60_000,
+        figures=tuple(
+            Figure(
+                f"mean absolute error at update {10_000 * i:,}",
+                10_000 * i,
+                TRASK_INPUTS,
+                np.array(error),
+                12 if i == 0 else 14,
+                mean_absolute_error=True,
+            )
+            for i, error in enumerate(errors)
+        ),
+    )
+
+
+def digits() -> Problem:
+    """1797 handwritten digits of 8 x 8 pixels, to be told apart by a hidden layer of 32.
+
+    E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
+    1998, https://doi.org/10.24432/C50P49, CC BY 4.0: its test set, pixel counts 0 to 16 scaled to 0 to 1.
+    """
+    with (
+        (files(__package__) / "data" / "digits.npz").open("rb") as file,
+        np.load(file, allow_pickle=False) as data,
+    ):
+        pixels, labels = data["pixels"], data["labels"]
+    return Problem(
+        name="digits",
+        inputs=pixels / 16.0,
+        targets=np.eye(10)[labels],
+        layers=(64, 32, 10),
+        updates=DIGITS_UPDATES,
+        learning_rate=DIGITS_RATE,
+    )
+
+
+DIGITS_UPDATES, DIGITS_RATE = 500, 2.0**-9
+
+PROBLEMS: dict[str, Callable[[], Problem]] = {
+    "one-layer": one_layer,
+    "two-layer": two_layer,
+    "digits": digits,
+}
+
+
+def problem(name: str) -> Problem:
+    """The built-in problem of that name.
+
+    Raises UsageError for another name, and names the nearest.
+    """
+    if name not in PROBLEMS:
+        raise UsageError(f"unknown problem '{name}'{nearest(name, PROBLEMS)}")
+    return PROBLEMS[name]()
