@@ -1,1 +1,99 @@
 """One file per framework, all three with the same names in the same order."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+from ..common.errors import DeviceError, MissingError, UsageError
+from ..common.nearest import nearest
+from .interface import ARITHMETICS, DTYPES, Backend
+
+FRAMEWORKS = ("numpy", "torch", "jax")
+
+__all__ = ["FRAMEWORKS", "Backend", "backend_class", "everything", "load", "usable"]
+
+
+def backend_class(spec: str) -> tuple[type[Backend], str]:
+    """The class and the device that `spec` names; its framework is imported now, and only now.
+
+    `spec` is numpy, torch, torch:cuda, jax, jax:cuda or package.module:ClassName, which is looked for in the
+    current folder too.
+
+    Raises UsageError for a name that is none of these or cannot be imported, MissingError, with the command
+    that installs it, for a framework that is not here. An installed framework that fails to import is a
+    broken install: that ImportError goes through.
+    """
+    name, _, rest = spec.partition(":")
+    if name in FRAMEWORKS:
+        try:
+            module = import_module(f".{name}_backend", __package__)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise MissingError(f"{name} is not installed: pip install 'equigrad[{name}]'") from None
+        return getattr(module, f"{name.capitalize()}Backend"), rest or "cpu"
+    if not rest:
+        raise UsageError(f"unknown backend '{spec}'{nearest(spec, FRAMEWORKS)}; your own is package.module:ClassName")
+    return _foreign_class(spec, name, rest), "cpu"
+
+
+def _foreign_class(spec: str, module_name: str, class_name: str) -> type[Backend]:
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # an installed command does not look there, its user does
+    try:
+        module = import_module(module_name)
+    except Exception as error:
+        raise UsageError(f"backend '{spec}' cannot be imported: {type(error).__name__}: {error}") from error
+    found = getattr(module, class_name, None)
+    if found is None:
+        raise UsageError(f"backend '{spec}': module {module_name} has no class {class_name}")
+    if not (isinstance(found, type) and issubclass(found, Backend)):
+        raise UsageError(f"backend '{spec}': {class_name} is not a subclass of equigrad.Backend")
+    return found
+
+
+def load(spec: str, dtype: str = "float64", arithmetic: str = "native") -> Backend:
+    """The backend that `spec` names, see `backend_class`, ready to train.
+
+    Raises DeviceError for a device that this process cannot use, MissingError for an arithmetic that the
+    backend does not have, UsageError for an unknown dtype or arithmetic.
+    """
+    for value, known, what in ((dtype, DTYPES, "dtype"), (arithmetic, ARITHMETICS, "arithmetic")):
+        if value not in known:
+            raise UsageError(f"unknown {what} '{value}'{nearest(value, known)}")
+    cls, device = backend_class(spec)
+    if device not in cls.devices():
+        raise DeviceError(f"'{spec}': no such device here; {cls.name} has {', '.join(cls.devices())}")
+    if arithmetic not in cls.arithmetics:
+        raise MissingError(f"'{spec}' has no {arithmetic} arithmetic, only {', '.join(cls.arithmetics)}")
+    return cls(device=device, dtype=dtype, arithmetic=arithmetic)
+
+
+def everything() -> list[str]:
+    """Every framework, and every device it can use in this process, NumPy first; imports what is installed.
+
+    A framework that is missing or broken is in the list, so that nobody overlooks its absence.
+    """
+    specs = []
+    for name in FRAMEWORKS:
+        try:
+            devices: tuple[str, ...] = backend_class(name)[0].devices()
+        except (MissingError, ImportError):
+            devices = ("cpu",)
+        specs += [name if device == "cpu" else f"{name}:{device}" for device in devices]
+    return specs
+
+
+def usable() -> list[str]:
+    """`everything`, less what is missing or broken."""
+    return [spec for spec in everything() if _imports(spec)]
+
+
+def _imports(spec: str) -> bool:
+    try:
+        backend_class(spec)
+    except (MissingError, ImportError):
+        return False
+    return True

@@ -5,6 +5,8 @@ Both are pytrees, so that they travel into compiled programs as arguments.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -27,7 +29,9 @@ class Native(NamedTuple):
         return jax.nn.sigmoid(x)
 
 
-class Space(NamedTuple):
+@partial(jax.tree_util.register_dataclass, data_fields=["one"], meta_fields=[])
+@dataclass(frozen=True)
+class Space:
     """JAX under the names that `common.reproducible` uses, with the traced `one` that stops the FMA."""
 
     one: Any

@@ -47,7 +47,7 @@ class JaxBackend(Backend):
     def environment(cls) -> dict[str, Any]:
         return {
             "version": jax.__version__,
-            "x64": "switched on inside each call",
+            "x64": "on inside each call" + (", and outside" if jax.config.jax_enable_x64 else ", off outside"),
             "matmul_precision": jax.config.jax_default_matmul_precision or "default",
             "devices": list(cls.devices()),
         }
@@ -111,9 +111,7 @@ class JaxBackend(Backend):
             return ((y - layers[-1]) ** 2).sum() / 2, (zs, layers[1:])
 
         grads, (zs, layers) = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(weights, zeros, zeros)
-        return [
-            (z, a, -e, -d, -self.ops.product(g, lr)) for z, a, g, d, e in zip(zs, layers, *grads, strict=True)
-        ]
+        return [(z, a, -e, -d, -self.ops.product(g, lr)) for z, a, g, d, e in zip(zs, layers, *grads, strict=True)]
 
     def synchronize(self, value: Any) -> Any:
         return jax.block_until_ready(value)

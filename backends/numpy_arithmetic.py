@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..common import reproducible
@@ -10,8 +12,8 @@ from ..common import reproducible
 class Native:
     """What NumPy and its BLAS do."""
 
-    product = staticmethod(np.multiply)
-    dot = staticmethod(np.dot)
+    product: Any = staticmethod(np.multiply)
+    dot: Any = staticmethod(np.dot)
 
     @staticmethod
     def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -44,7 +46,7 @@ class Space:
 class Reproducible:
     """What `common.reproducible` defines; the derivative of each is the backend's business."""
 
-    product = staticmethod(np.multiply)
+    product: Any = staticmethod(np.multiply)
 
     @staticmethod
     def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
+from itertools import pairwise
 
 import numpy as np
 
@@ -29,6 +30,11 @@ class Figure:
     mean_absolute_error: bool = False
     """The published number is the mean absolute error of that prediction against the targets."""
 
+    def comes_out(self, prediction: np.ndarray, targets: np.ndarray) -> bool:
+        """Whether `prediction` (N, outputs), rounded to the published digits, is the published number."""
+        value = np.abs(targets - prediction).mean() if self.mean_absolute_error else prediction
+        return bool((np.round(value.astype(np.float64), self.digits) == self.published).all())
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -47,6 +53,11 @@ class Problem:
     figures: tuple[Figure, ...] = field(default=(), repr=False)
 
     @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """(fan_in, fan_out) of each weight matrix."""
+        return list(pairwise(self.layers))
+
+    @property
     def samples(self) -> int:
         return len(self.inputs)
 
@@ -56,19 +67,19 @@ class Problem:
         float32 weights are the float64 ones, rounded.
         """
         generator = np.random.RandomState(self.seed)
-        return tuple(
-            (2 * generator.random_sample(shape) - 1).astype(dtype)
-            for shape in zip(self.layers, self.layers[1:])
-        )
+        return tuple((2 * generator.random_sample(shape) - 1).astype(dtype) for shape in self.shapes)
 
     def rate(self, dtype: str) -> float:
         """The learning rate as a Python float that `dtype` holds exactly."""
         return float(np.dtype(dtype).type(self.learning_rate))
 
-    def with_(self, *, updates: int | None = None, learning_rate: float | None = None) -> Problem:
-        """The same problem with another number of updates or learning rate.
+    def with_(
+        self, *, updates: int | None = None, learning_rate: float | None = None, seed: int | None = None
+    ) -> Problem:
+        """The same problem with another number of updates, learning rate or seed of its first weights.
 
-        Raises UsageError for fewer than one update, or a learning rate that is not finite or not positive.
+        The published figures stay only where they still apply. Raises UsageError for fewer than one update,
+        a learning rate that is not finite or not positive, or a seed that is no 32-bit number.
         """
         changed = self
         if updates is not None:
@@ -80,6 +91,10 @@ class Problem:
                 raise UsageError(f"the learning rate must be a positive finite number, not {learning_rate}")
             figures = changed.figures if learning_rate == self.learning_rate else ()
             changed = replace(changed, learning_rate=learning_rate, figures=figures)
+        if seed is not None:
+            if not 0 <= seed < 2**32:
+                raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
+            changed = replace(changed, seed=seed, figures=changed.figures if seed == self.seed else ())
         return changed
 
 

@@ -22,9 +22,7 @@ def ulp_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """
     a, b = np.asarray(a), np.asarray(b)
     if a.dtype != b.dtype or a.dtype not in (np.float64, np.float32):
-        raise TypeError(
-            f"ULP distance needs two arrays of float64 or of float32, not {a.dtype} and {b.dtype}"
-        )
+        raise TypeError(f"ULP distance needs two arrays of float64 or of float32, not {a.dtype} and {b.dtype}")
     rank_a, rank_b = _rank(a), _rank(b)
     distance = np.where(rank_a > rank_b, rank_a - rank_b, rank_b - rank_a)
     nan_a, nan_b = np.isnan(a), np.isnan(b)

@@ -1,0 +1,100 @@
+"""When two runs agree: one vocabulary, one table of bounds, one comparator, which raises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .ulp import max_difference, max_ulp
+
+OUTCOMES = {
+    "identical": "every bit of every weight is the reference's",
+    "agree": "within the stated bound of the reference",
+    "disagree": "outside the bound, or not the same bits where these are promised",
+    "missing": "the framework, or its arithmetic, is not here",
+    "failed": "raised an error, or left the finite numbers",
+    "wrong-device": "computed on another device than asked",
+    "wrong-dtype": "computed in another dtype than asked",
+    "nondeterministic": "the same call twice gave different bits",
+}
+"""What can come of a run, in the words that every command uses."""
+
+GOOD = ("identical", "agree")
+
+FEW = 10
+"""Agreement is also asked after this many updates, when noise has had no time to hide a mistake."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How far native weights may be from NumPy's: max |w - reference| / max |reference| in any layer."""
+
+    noise: float
+    """The largest distance measured between correct backends on the three problems."""
+    bound: float
+    """What is allowed."""
+    bug: float
+    """The smallest distance that one missing update makes, measured on one-layer and two-layer."""
+
+
+BOUNDS = {
+    ("float64", "few"): Bound(noise=8e-16, bound=1e-13, bug=1e-2),
+    ("float64", "all"): Bound(noise=1e-14, bound=1e-12, bug=3.6e-6),
+    ("float32", "few"): Bound(noise=4e-7, bound=1e-5, bug=1e-2),
+    ("float32", "all"): Bound(noise=1e-6, bound=1e-4, bug=3.6e-6),
+}
+"""Keyed by dtype and by whether FEW or all updates are behind. After all updates in float32 one missing update
+is smaller than the bound, which is why the first FEW are compared too. tests/test_agreement.py measures again."""
+
+
+class Disagreement(AssertionError):
+    """Two sets of weights that should agree do not; `outcome` is the word for it."""
+
+    def __init__(self, outcome: str, message: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+def distance(weights: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
+    """max |w - r| / max |r| in the layer where it is largest; inf where anything is NaN."""
+    worst = 0.0
+    for w, r in zip(weights, reference, strict=True):
+        scale = float(np.abs(r).max(initial=0.0)) or 1.0
+        value = max_difference([w], [r]) / scale
+        worst = max(worst, value if np.isfinite(value) else np.inf)
+    return worst
+
+
+def assert_agreement(
+    weights: Sequence[np.ndarray], reference: Sequence[np.ndarray], bound: float, after: str = "all updates"
+) -> str:
+    """'identical' or 'agree'; anything else raises Disagreement with the outcome and the distance.
+
+    `bound` is relative, see `Bound`; 0 asks for the same bits.
+    """
+    if len(weights) != len(reference):
+        raise Disagreement("failed", f"{len(weights)} weight matrices instead of {len(reference)}")
+    for layer, (w, r) in enumerate(zip(weights, reference, strict=True), 1):
+        if w.dtype != r.dtype:
+            raise Disagreement("wrong-dtype", f"layer {layer} is {w.dtype} instead of {r.dtype}")
+        if w.shape != r.shape:
+            raise Disagreement("failed", f"layer {layer} has shape {w.shape} instead of {r.shape}")
+        if not (np.isfinite(w).all() and np.isfinite(r).all()):
+            raise Disagreement("disagree", f"layer {layer} holds NaN or inf after {after}")
+    apart = max_ulp(weights, reference)
+    if apart == 0:
+        return "identical"
+    if distance(weights, reference) <= bound:
+        return "agree"
+    raise Disagreement(
+        "disagree",
+        f"after {after} {apart} ULP from the reference, {distance(weights, reference):.1e} of the largest weight"
+        + (f"; {bound:.0e} is allowed" if bound else "; the same bits are promised"),
+    )
+
+
+def holds_subnormal(arrays: Sequence[np.ndarray]) -> bool:
+    """Whether any element is subnormal: nonzero, but below the smallest normal number of its dtype."""
+    return any(bool(((a != 0) & (np.abs(a) < np.finfo(a.dtype).tiny)).any()) for a in arrays)

@@ -1,0 +1,134 @@
+"""A user's own data, from a CSV file or a NumPy archive, as a Problem."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .errors import UsageError
+from .nearest import nearest
+from .problem import Problem
+
+
+def load_data(
+    path: str | os.PathLike[str],
+    *,
+    target: Sequence[str] = (),
+    hidden: Sequence[int] = (),
+    updates: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 1,
+) -> Problem:
+    """The problem of fitting the target columns of `path` from all its other columns.
+
+    A .csv file has one sample per line, and may begin with a line of column names; `target` lists the target
+    columns by name or by number, counted from 1. A .npz archive has the arrays `inputs` (samples, inputs) and
+    `targets` (samples, outputs). `hidden` lists the sizes of the hidden layers. The network has no bias: add
+    a column of ones where one is wanted. `updates` is 1,000 unless given; `learning_rate` is the power of two
+    at or below 4 / samples, at most 1, so that larger data do not take larger steps.
+
+    Raises UsageError, with one line that says what to do, for anything that cannot be trained on. An archive
+    that holds pickled objects is refused, not loaded.
+    """
+    file = Path(path)
+    if any(size < 1 for size in hidden):
+        raise UsageError(f"a hidden layer needs at least 1 unit, not {min(hidden)}")
+    if not file.is_file():
+        raise UsageError(f"no such data file: '{path}'" if not file.exists() else f"'{path}' is not a file")
+    readers = {".csv": _read_csv, ".npz": _read_npz}
+    if file.suffix.lower() not in readers:
+        raise UsageError(f"'{path}': data files end in .csv or .npz")
+    try:
+        inputs, targets = readers[file.suffix.lower()](file, target)
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be read: {error.strerror or error}") from error
+    for what, array in (("inputs", inputs), ("targets", targets)):
+        if array.size == 0:
+            raise UsageError(f"'{path}' has no {what}: {array.shape[0]} rows, {array.shape[1]} columns")
+        if not np.isfinite(array).all():
+            row, column = np.argwhere(~np.isfinite(array))[0] + 1
+            raise UsageError(f"'{path}': row {row} of the {what} holds NaN or inf in column {column}")
+    default_rate = min(1.0, 2.0 ** math.floor(math.log2(4 / len(inputs))))
+    return Problem(
+        name=file.name,
+        inputs=inputs,
+        targets=targets,
+        layers=(inputs.shape[1], *hidden, targets.shape[1]),
+        updates=1_000,
+        learning_rate=default_rate,
+    ).with_(updates=updates, learning_rate=learning_rate, seed=seed)
+
+
+def _read_csv(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as stream:
+            rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if any(map(str.strip, row))]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"'{file}' is not a CSV text file: {error}") from error
+    if not rows:
+        raise UsageError(f"'{file}' is empty")
+    names = rows.pop(0) if not any(map(_is_number, rows[0])) else []
+    if not rows:
+        raise UsageError(f"'{file}' has column names but no rows")
+    width = len(names or rows[0])
+    first = 2 if names else 1
+    for number, row in enumerate(rows, first):
+        if len(row) != width:
+            raise UsageError(f"'{file}': line {number} has {len(row)} columns where {width} are expected")
+        for column, cell in enumerate(row, 1):
+            if not _is_number(cell):
+                raise UsageError(f"'{file}': line {number}, column {column} is not a number: '{cell}'")
+    data = np.array(rows, dtype=float)
+    columns = [_column(file, name, names, width) for name in target]
+    if not columns:
+        raise UsageError(f"'{file}': say which column is the target with --target, by name or number")
+    if len(set(columns)) == width:
+        raise UsageError(f"'{file}': every column is a target, none is left as an input")
+    return np.delete(data, columns, axis=1), data[:, columns]
+
+
+def _column(file: Path, name: str, names: list[str], width: int) -> int:
+    if name in names:
+        return names.index(name)
+    if name.isdecimal() and 1 <= int(name) <= width:
+        return int(name) - 1
+    hint = nearest(name, names) if names else f": there are columns 1 to {width}"
+    raise UsageError(f"'{file}' has no target column '{name}'{hint}")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_npz(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    if target:
+        raise UsageError("--target is for CSV files; an .npz archive has the arrays 'inputs' and 'targets'")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            for name in ("inputs", "targets"):
+                if name not in archive:
+                    raise UsageError(f"'{file}' has no array '{name}': it needs 'inputs' and 'targets'")
+            inputs, targets = archive["inputs"], archive["targets"]
+    except (ValueError, zipfile.BadZipFile, EOFError, TypeError, AttributeError) as error:
+        reason = "it holds pickled objects, which are never loaded" if "pickle" in str(error) else str(error)
+        raise UsageError(f"'{file}' cannot be used: {reason}") from error
+    pair = []
+    for name, array in (("inputs", inputs), ("targets", targets)):
+        if array.dtype.kind not in "fiub":
+            raise UsageError(f"'{file}': '{name}' is not numeric but {array.dtype}")
+        if array.ndim not in (1, 2):
+            raise UsageError(f"'{file}': '{name}' has shape {array.shape} instead of (samples, columns)")
+        pair.append(array.astype(float).reshape(len(array), -1) if array.size else np.zeros((len(array), 0)))
+    if len(pair[0]) != len(pair[1]):
+        raise UsageError(f"'{file}': {len(pair[0])} rows of inputs but {len(pair[1])} of targets")
+    return pair[0], pair[1]

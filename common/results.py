@@ -1,0 +1,195 @@
+"""What a comparison found, and how it is written down."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .agreement import GOOD
+from .errors import UsageError
+from .problem import Problem
+
+SCHEMA = 1
+
+
+@dataclass
+class Run:
+    """One backend, device, dtype and arithmetic, and what came of it."""
+
+    backend: str
+    device: str
+    dtype: str
+    arithmetic: str
+    outcome: str = "failed"
+    message: str = ""
+    weights: tuple[np.ndarray, ...] = ()
+    weights_sha256: str | None = None
+    max_ulp: int | None = None
+    """From NumPy's weights, in ULP."""
+    max_abs_difference: float | None = None
+    bound: float | None = None
+    """What max |w - NumPy's| / max |NumPy's| may be; 0 where the same bits are promised."""
+    outputs: np.ndarray | None = None
+    """The prediction for the problem's inputs, (samples, outputs)."""
+    predictions: np.ndarray | None = None
+    """The prediction for the inputs asked for, (rows, outputs)."""
+    figures: list[bool] = field(default_factory=list)
+    """Whether each published figure of the problem came out, digit for digit."""
+    first_call_seconds: float | None = None
+    """The first update, compilation included."""
+    seconds: float | None = None
+    """All updates after the first call."""
+    microseconds_per_update: float | None = None
+    """In the longest uninterrupted stretch of updates."""
+    watched: list[tuple[int, Any]] = field(default_factory=list, repr=False)
+    """(update, one LayerTrace per layer) of the updates that were watched; updates count from 1."""
+
+    @property
+    def name(self) -> str:
+        """As a user asks for it: torch, torch:cuda, package.module:Class."""
+        return self.backend if self.device == "cpu" else f"{self.backend}:{self.device}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As documented in docs/json.md."""
+        return {
+            "backend": self.backend,
+            "device": self.device,
+            "dtype": self.dtype,
+            "arithmetic": self.arithmetic,
+            "outcome": self.outcome,
+            "message": self.message,
+            "weights_sha256": self.weights_sha256,
+            "max_ulp": self.max_ulp,
+            "max_abs_difference": self.max_abs_difference,
+            "bound": self.bound,
+            "weights": [w.tolist() for w in self.weights],
+            "outputs": None if self.outputs is None else self.outputs.tolist(),
+            "predictions": None if self.predictions is None else self.predictions.tolist(),
+            "figures": self.figures,
+            "first_call_seconds": self.first_call_seconds,
+            "seconds": self.seconds,
+            "microseconds_per_update": self.microseconds_per_update,
+        }
+
+
+@dataclass
+class Comparison:
+    """Every run on one problem, NumPy's first."""
+
+    problem: Problem
+    passport: dict[str, Any]
+    runs: list[Run]
+
+    @property
+    def agreed(self) -> bool:
+        """Whether every run that could take place agrees with NumPy, and at least one did."""
+        took_place = [run for run in self.runs if run.outcome != "missing"]
+        return bool(took_place) and all(run.outcome in GOOD for run in took_place)
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Which of `names` are missing altogether."""
+        ran = {run.name for run in self.runs if run.outcome != "missing"}
+        return [run.name for run in self.runs if run.name in names and run.name not in ran]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence for each arithmetic, with the hash or the distance that carries it."""
+        arithmetics = dict.fromkeys(run.arithmetic for run in self.runs)
+        return " ".join(self._verdict(arithmetic) for arithmetic in arithmetics)
+
+    def _verdict(self, arithmetic: str) -> str:
+        runs = [run for run in self.runs if run.arithmetic == arithmetic]
+        bad = [run for run in runs if run.outcome not in (*GOOD, "missing")]
+        good = [run for run in runs if run.outcome in GOOD]
+        missing = [run.name for run in runs if run.outcome == "missing"]
+        if bad:
+            sentence = "NOT in agreement: " + ", ".join(f"{run.name} {run.outcome}" for run in bad)
+        elif len(good) < 2:
+            sentence = f"nothing to compare, {', '.join(run.name for run in good) or 'no backend'} ran alone"
+        elif len({run.weights_sha256 for run in good}) == 1:
+            sentence = f"identical weights in {_and(good)}, one SHA-256: {good[0].weights_sha256}"
+        else:
+            ulp = max(run.max_ulp or 0 for run in good)
+            difference = max(run.max_abs_difference or 0.0 for run in good)
+            sentence = f"{_and(good)} agree, {ulp:,} ULP or {difference:.1e} apart at most, not bit for bit"
+        skipped = f" ({', '.join(missing)} missing)" if missing else ""
+        return f"{arithmetic}: {sentence}{skipped}."
+
+    def to_json(self) -> dict[str, Any]:
+        """As documented in docs/json.md."""
+        p = self.problem
+        return {
+            "schema": SCHEMA,
+            "problem": {
+                "name": p.name,
+                "layers": list(p.layers),
+                "samples": p.samples,
+                "updates": p.updates,
+                "learning_rate": p.learning_rate,
+                "seed": p.seed,
+            },
+            "passport": self.passport,
+            "verdict": self.verdict,
+            "runs": [run.to_json() for run in self.runs],
+        }
+
+
+def _and(runs: list[Run]) -> str:
+    names = [run.name for run in runs]
+    return " and ".join([", ".join(names[:-1]), names[-1]])
+
+
+def check_writable(path: str | os.PathLike[str] | None) -> None:
+    """Raise UsageError if `path` cannot be written; called before hours of work, not after. Writes nothing."""
+    if path is None:
+        return
+    target = Path(path)
+    folder = target.parent
+    if target.is_dir():
+        raise UsageError(f"cannot write '{path}': it is a folder")
+    if not folder.is_dir():
+        raise UsageError(f"cannot write '{path}': there is no folder '{folder}'")
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write '{path}': {error.strerror}") from error
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write the whole of `text` or nothing: into a file beside it, which then takes its name."""
+    target = Path(path)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def write_json(path: str | os.PathLike[str], data: dict[str, Any]) -> None:
+    """Write `data` atomically; floats as the shortest text that gives back their bits, NaN and inf as strings."""
+    write_text(path, json.dumps(_plain(data), indent=1, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

@@ -1,0 +1,5 @@
+"""`python -m equigrad`."""
+
+from .cli import main
+
+main()

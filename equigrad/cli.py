@@ -1,0 +1,194 @@
+"""The command line. It holds no logic: it reads arguments, calls a public function and prints its result."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from .common.problem import Problem
+    from .comparison import Progress
+
+app = typer.Typer(
+    name="equigrad",
+    help="One perceptron with backpropagation in NumPy, PyTorch and JAX, and the proof that they agree.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# Numbers are read as text and converted here, so that one wording serves every bad one.
+ProblemName = Annotated[str | None, typer.Argument(help="one-layer (default), two-layer or digits", show_default=False)]
+BackendNames = Annotated[
+    list[str] | None,
+    typer.Option("--backend", "-b", help="numpy, torch, torch:cuda, jax, jax:cuda or package.module:Class; repeatable"),
+]
+Dtype = Annotated[str, typer.Option(help="float64 or float32")]
+Arithmetic = Annotated[str, typer.Option(help="native, reproducible or both")]
+Updates = Annotated[int | None, typer.Option(help="how many updates to train", show_default="the problem's")]
+LearningRate = Annotated[float | None, typer.Option(help="step size", show_default="the problem's")]
+Seed = Annotated[int | None, typer.Option(help="of the first weights", show_default="1")]
+Data = Annotated[Path | None, typer.Option(help="your own data, .csv or .npz, instead of a problem")]
+Target = Annotated[list[str] | None, typer.Option(help="target column of the CSV, name or number; repeatable")]
+Hidden = Annotated[list[int] | None, typer.Option(help="size of a hidden layer for --data; repeatable")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result to this file")]
+
+
+def chosen_problem(
+    name: str | None,
+    data: Path | None = None,
+    target: list[str] | None = None,
+    hidden: list[int] | None = None,
+    updates: int | None = None,
+    learning_rate: float | None = None,
+    seed: int | None = None,
+) -> Problem:
+    """The problem that the shared options describe; raises UsageError."""
+    from .common.data import load_data
+    from .common.errors import UsageError
+    from .common.problem import problem
+
+    if data is None:
+        if target or hidden:
+            raise UsageError("--target and --hidden go with --data; a built-in problem has its own")
+        return problem(name or "one-layer").with_(updates=updates, learning_rate=learning_rate, seed=seed)
+    if name is not None:
+        raise UsageError(f"give a problem or --data, not both: '{name}' and '{data}'")
+    return load_data(
+        data,
+        target=target or (),
+        hidden=hidden or (),
+        updates=updates,
+        learning_rate=learning_rate,
+        seed=1 if seed is None else seed,
+    )
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A progress bar on standard error, shown once the work has taken longer than a second."""
+    from time import monotonic
+
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    tasks: dict[str, Any] = {}
+    start = monotonic()
+
+    def report(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bar.add_task(what, total=total)
+        bar.update(tasks[what], completed=done, visible=done < total)
+        if monotonic() - start > 1 and not bar.live.is_started:
+            bar.start()
+
+    try:
+        yield report
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+@app.command()
+def compare(
+    problem: ProblemName = None,
+    backend: BackendNames = None,
+    updates: Updates = None,
+    learning_rate: LearningRate = None,
+    dtype: Dtype = "float64",
+    arithmetic: Arithmetic = "both",
+    data: Data = None,
+    target: Target = None,
+    hidden: Hidden = None,
+    seed: Seed = None,
+    predict: Annotated[
+        list[str] | None, typer.Option(help='run the trained networks on a new input, "0,1,1"; repeatable')
+    ] = None,
+    watch: Annotated[int, typer.Option(help="show what happens inside in the first and last N updates")] = 0,
+    json: JsonFile = None,
+) -> None:
+    """Train the same network in every backend and compare the weights with NumPy's."""
+    from . import comparison, tables
+    from .common.results import check_writable, write_json
+
+    task = chosen_problem(problem, data, target, hidden, updates, learning_rate, seed)
+    check_writable(json)
+    rows = tables.numbers(predict)
+    with progress_bar() as report:
+        result = comparison.compare(
+            task, backend, dtype=dtype, arithmetic=arithmetic, predict=rows, watch=watch, progress=report
+        )
+    if json:
+        write_json(json, result.to_json())
+    tables.show(tables.comparison(result, rows))
+    raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
+
+
+@app.command()
+def passport() -> None:
+    """Show what is here: machine, versions, devices, precision; and what is missing, with the command to get it."""
+    from . import tables
+    from .environment import passport
+
+    tables.show(tables.passport(passport()))
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line on standard error."""
+    _end_promptly_on_ctrl_c()
+    from .common.errors import MissingError, UsageError
+
+    try:
+        status = typer.main.get_command(app)(prog_name="equigrad", standalone_mode=False)
+    except KeyboardInterrupt:
+        status = _complain("interrupted, nothing was written", 130)
+    except MissingError as error:
+        status = _complain(str(error), 3)
+    except UsageError as error:
+        status = _complain(str(error), 2)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except Exception as error:
+        if type(error).__name__ == "Abort":  # what click makes of Ctrl-C
+            status = _complain("interrupted, nothing was written", 130)
+        elif hasattr(error, "format_message"):  # every usage error of click, whichever typer brings
+            status = _complain(str(error.format_message()), 2)
+        else:
+            raise
+    sys.exit(status)
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"equigrad: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _end_promptly_on_ctrl_c() -> None:
+    """End within a second even when Ctrl-C comes inside a long compiled call, where Python cannot act.
+
+    The interpreter's own KeyboardInterrupt gets half a second to clean up; then the process ends.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(os, "set_blocking"):
+        return
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while True:
+            if signal.SIGINT in os.read(reader, 1):
+                threading.Event().wait(0.5)
+                os._exit(130)
+
+    threading.Thread(target=watch, daemon=True).start()
