@@ -1,0 +1,21 @@
+"""The SHA-256 of the weights that every backend on every machine reaches under the reproducible arithmetic.
+
+Made on 2026-11-23 by `equigrad compare PROBLEM --dtype DTYPE --arithmetic reproducible` with Python 3.11.7,
+NumPy 2.4.6, PyTorch 2.13.0 and JAX 0.10.2 on an AMD EPYC with AVX-512; all three gave each hash.
+"""
+
+GOLDEN = {
+    "one-layer": {
+        "float64": "ea759685aa71f3784f3f03bace1349aec5d075db939c249806ef1f91d2770dd1",
+        "float32": "83dade068d92b0319f2fe3caa719924622163c62b8389bd9d66bd24dd9afc6f5",
+    },
+    "two-layer": {
+        "float64": "a1695a7fb49c33875a048abe79c46bc3069c7e29d198f167241f87208ac659a4",
+        "float32": "c73ae02be80053fb82b417c25952ac005ca01268a1a81b8e29597079a08e3490",
+    },
+    "digits": {
+        "float64": "ef59d62b3014e24477cdac96fe97546287652b5fe9528171af8e0d5e5eb69240",
+        "float32": "1e966437810163cf72fa4319a0d8b56d5afb5d84a948d8190ad6612490e84326",
+    },
+}
+"""By problem, with its own number of updates, learning rate and seed, and by dtype."""

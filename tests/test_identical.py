@@ -1,0 +1,146 @@
+"""Under the reproducible arithmetic all three frameworks hold the same bits after every update."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from equigrad.backends import load
+from equigrad.backends.interface import Backend
+from equigrad.common.golden import GOLDEN
+from equigrad.common.problem import PROBLEMS, Problem, problem
+from equigrad.common.ulp import sha256
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+Ready = Callable[..., Backend]
+OTHERS = ("torch", "torch:cuda", "jax", "jax:cuda")
+UPDATES = {"one-layer": 10_000, "two-layer": 60_000, "digits": 50}
+
+
+def every_update(backend: Backend, task: Problem, updates: int) -> Iterator[bytes]:
+    """The weights' bytes after each update, one call per update."""
+    x, y, *rest = (backend.from_numpy(a) for a in (task.inputs, task.targets, *task.first_weights(backend.dtype)))
+    weights = tuple(rest)
+    for _ in range(updates):
+        weights = backend.update(weights, x, y, task.rate(backend.dtype))
+        yield b"".join(backend.to_numpy(w).tobytes() for w in weights)
+
+
+@cache
+def numpys_history(name: str, dtype: str) -> list[bytes]:
+    return list(every_update(load("numpy", dtype, "reproducible"), problem(name), UPDATES[name]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("spec", OTHERS, ids=lambda spec: spec.replace(":", "-"))
+def test_weights_are_numpys_after_every_update(ready: Ready, spec: str, dtype: str, name: str) -> None:
+    backend = ready(spec, dtype, "reproducible")
+    history = numpys_history(name, dtype)
+    assert len(history) == UPDATES[name]
+    differing = [
+        update
+        for update, (mine, numpys) in enumerate(
+            zip(every_update(backend, problem(name), UPDATES[name]), history, strict=True), 1
+        )
+        if mine != numpys
+    ]
+    assert not differing, f"first differs at update {differing[0]}, in {len(differing)} of them"
+
+
+def trained(backend: Backend, task: Problem, updates: int) -> tuple[np.ndarray, ...]:
+    x, y, *rest = (backend.from_numpy(a) for a in (task.inputs, task.targets, *task.first_weights(backend.dtype)))
+    return tuple(map(backend.to_numpy, backend.train(tuple(rest), x, y, task.rate(backend.dtype), updates)))
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("spec", ["numpy", "jax"])
+def test_the_hash_is_the_golden_one(ready: Ready, spec: str, dtype: str, name: str) -> None:
+    """torch takes longer; `test_all_three_give_the_golden_hash` has it for the whole run."""
+    task = problem(name)
+    weights = trained(ready(spec, dtype, "reproducible"), task, task.updates)
+    assert sha256(weights) == GOLDEN[name][dtype]
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> Problem:
+    """Any network of 1 to 4 layers, odd sizes, a batch of 1 to 300, any inputs, any learning rate."""
+    layers = tuple(draw(st.lists(st.integers(1, 21), min_size=2, max_size=5)))
+    samples = draw(st.integers(1, 300))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    scale = 10.0 ** draw(st.integers(-6, 3))
+    return Problem(
+        name="random",
+        inputs=generator.normal(0, scale, (samples, layers[0])),
+        targets=generator.random((samples, layers[-1])),
+        layers=layers,
+        updates=3,
+        learning_rate=draw(st.floats(1e-5, 10.0, allow_subnormal=False)),
+        seed=draw(st.integers(0, 2**32 - 1)),
+    )
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(task=problems(), dtype=st.sampled_from(["float64", "float32"]))
+def test_any_problem_gives_the_same_bits_in_all_three(task: Problem, dtype: str) -> None:
+    hashes = {spec: sha256(trained(load(spec, dtype, "reproducible"), task, 3)) for spec in ("numpy", "torch", "jax")}
+    assert len(set(hashes.values())) == 1, hashes
+
+
+SETTINGS = {
+    "AVX2 only": {
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    },
+    "SSE only": {
+        "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "ATEN_CPU_CAPABILITY": "default",
+        "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
+    },
+    "one thread": {
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    },
+    "two threads": {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["one-layer", "digits"])
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+def test_the_hash_does_not_depend_on_vector_width_or_threads(
+    setting: dict[str, str], name: str, tmp_path: Path, dtype: str
+) -> None:
+    updates = {"one-layer": 1000, "digits": 20}[name]
+    command = [sys.executable, "-m", "equigrad", "compare", name, "--updates", str(updates), "--dtype", dtype]
+    command += ["--arithmetic", "reproducible", "--json", "result.json"]
+    keep = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    done = subprocess.run(command, cwd=tmp_path, env={**keep, **setting}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result = json.loads((tmp_path / "result.json").read_text())
+    expected = sha256(trained(load("numpy", dtype, "reproducible"), problem(name), updates))
+    assert {run["weights_sha256"] for run in result["runs"] if run["outcome"] != "missing"} == {expected}
+    if "ATEN_CPU_CAPABILITY" in setting:
+        in_force = result["passport"]["backends"]["torch"]["simd"].lower()
+        assert in_force == setting["ATEN_CPU_CAPABILITY"], "the setting did not reach torch"
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.3, 1 / 3, 1e-3, 7.77])
+def test_any_learning_rate_gives_the_same_bits(ready: Ready, dtype: str, rate: float) -> None:
+    task = problem("two-layer").with_(learning_rate=rate)
+    hashes = {sha256(trained(ready(spec, dtype, "reproducible"), task, 200)) for spec in ("numpy", "torch", "jax")}
+    assert len(hashes) == 1
