@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from itertools import pairwise
@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from .errors import UsageError
+from .golden import GOLDEN
 from .nearest import nearest
 
 
@@ -51,6 +52,8 @@ class Problem:
     learning_rate: float = 1.0
     seed: int = 1
     figures: tuple[Figure, ...] = field(default=(), repr=False)
+    golden: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By dtype, the SHA-256 that every backend's reproducible weights must have, see `common.golden`."""
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -81,21 +84,21 @@ class Problem:
         The published figures stay only where they still apply. Raises UsageError for fewer than one update,
         a learning rate that is not finite or not positive, or a seed that is no 32-bit number.
         """
-        changed = self
-        if updates is not None:
-            if updates < 1:
-                raise UsageError(f"the number of updates must be at least 1, not {updates}")
-            changed = replace(changed, updates=updates)
-        if learning_rate is not None:
-            if not (np.isfinite(learning_rate) and learning_rate > 0):
-                raise UsageError(f"the learning rate must be a positive finite number, not {learning_rate}")
-            figures = changed.figures if learning_rate == self.learning_rate else ()
-            changed = replace(changed, learning_rate=learning_rate, figures=figures)
-        if seed is not None:
-            if not 0 <= seed < 2**32:
-                raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
-            changed = replace(changed, seed=seed, figures=changed.figures if seed == self.seed else ())
-        return changed
+        if updates is not None and updates < 1:
+            raise UsageError(f"the number of updates must be at least 1, not {updates}")
+        if learning_rate is not None and not (np.isfinite(learning_rate) and learning_rate > 0):
+            raise UsageError(f"the learning rate must be a positive finite number, not {learning_rate}")
+        if seed is not None and not 0 <= seed < 2**32:
+            raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
+        changed = replace(
+            self,
+            updates=self.updates if updates is None else updates,
+            learning_rate=self.learning_rate if learning_rate is None else learning_rate,
+            seed=self.seed if seed is None else seed,
+        )
+        if (changed.learning_rate, changed.seed) != (self.learning_rate, self.seed):
+            changed = replace(changed, figures=(), golden={})
+        return changed if changed.updates == self.updates else replace(changed, golden={})
 
 
 TRASK_INPUTS = np.array([[0, 0, 1], [0, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=float)
@@ -111,6 +114,7 @@ def one_layer() -> Problem:
         targets=np.array([[0], [0], [1], [1]], dtype=float),
         layers=(3, 1),
         updates=10_000,
+        golden=GOLDEN["one-layer"],
         figures=(
             Figure(
                 "output in the last of the 10,000 iterations, before its update",
@@ -146,6 +150,7 @@ def two_layer() -> Problem:
         targets=np.array([[0], [1], [1], [0]], dtype=float),
         layers=(3, 4, 1),
         updates=60_000,
+        golden=GOLDEN["two-layer"],
         figures=tuple(
             Figure(
                 f"mean absolute error at update {10_000 * i:,}",
@@ -176,12 +181,11 @@ def digits() -> Problem:
         inputs=pixels / 16.0,
         targets=np.eye(10)[labels],
         layers=(64, 32, 10),
-        updates=DIGITS_UPDATES,
-        learning_rate=DIGITS_RATE,
+        updates=500,
+        learning_rate=2.0**-9,
+        golden=GOLDEN["digits"],
     )
 
-
-DIGITS_UPDATES, DIGITS_RATE = 500, 2.0**-9
 
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     "one-layer": one_layer,

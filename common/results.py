@@ -117,6 +117,8 @@ class Comparison:
             sentence = f"nothing to compare, {', '.join(run.name for run in good) or 'no backend'} ran alone"
         elif len({run.weights_sha256 for run in good}) == 1:
             sentence = f"identical weights in {_and(good)}, one SHA-256: {good[0].weights_sha256}"
+            if arithmetic == "reproducible" and good[0].weights_sha256 == self.problem.golden.get(good[0].dtype):
+                sentence += ", the published one"
         else:
             ulp = max(run.max_ulp or 0 for run in good)
             difference = max(run.max_abs_difference or 0.0 for run in good)

@@ -99,8 +99,12 @@ def _load(name: str, dtype: str, mode: str) -> Backend | Exception:
 
 def _judge(run: Run, training: _Training, reference: _Training | None) -> None:
     """Set the run's distance and outcome; raises Disagreement."""
+    golden = training.problem.golden.get(run.dtype) if run.arithmetic == "reproducible" else None
     if reference is None:
-        run.outcome, run.max_ulp, run.max_abs_difference, run.bound = "identical", 0, 0.0, 0.0
+        run.max_ulp, run.max_abs_difference, run.bound = 0, 0.0, 0.0
+        if golden not in (None, run.weights_sha256):
+            raise Disagreement("disagree", f"the weights' hash is not the published one, {golden}")
+        run.outcome = "identical"
         return
     if not reference.final:
         raise Disagreement("failed", "NumPy, the reference, did not get to the end")

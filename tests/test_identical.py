@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from equigrad.backends import load
 from equigrad.backends.interface import Backend
 from equigrad.common.golden import GOLDEN
 from equigrad.common.problem import PROBLEMS, Problem, problem
 from equigrad.common.ulp import sha256
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 Ready = Callable[..., Backend]
 OTHERS = ("torch", "torch:cuda", "jax", "jax:cuda")
