@@ -36,17 +36,18 @@ class Bound:
     bound: float
     """What is allowed."""
     bug: float
-    """The smallest distance that one missing update makes, measured on one-layer and two-layer."""
+    """The smallest distance that one missing update makes on the three problems."""
 
 
 BOUNDS = {
-    ("float64", "few"): Bound(noise=8e-16, bound=1e-13, bug=1e-2),
-    ("float64", "all"): Bound(noise=1e-14, bound=1e-12, bug=3.6e-6),
-    ("float32", "few"): Bound(noise=4e-7, bound=1e-5, bug=1e-2),
-    ("float32", "all"): Bound(noise=1e-6, bound=1e-4, bug=3.6e-6),
+    ("float64", "few"): Bound(noise=8e-16, bound=1e-13, bug=1.0e-2),
+    ("float64", "all"): Bound(noise=2e-15, bound=1e-12, bug=8.5e-7),
+    ("float32", "few"): Bound(noise=4e-7, bound=1e-5, bug=1.0e-2),
+    ("float32", "all"): Bound(noise=4e-7, bound=5e-6, bug=8.5e-7),
 }
-"""Keyed by dtype and by whether FEW or all updates are behind. After all updates in float32 one missing update
-is smaller than the bound, which is why the first FEW are compared too. tests/test_agreement.py measures again."""
+"""Keyed by dtype, and by whether FEW or all updates are behind. In float32 a missing update is smaller than the
+bound once the two-layer network has had all of its updates; that is why the first FEW are compared as well.
+Measured on 2026-11-23 over the three problems and three frameworks; tests/test_agreement.py does so again."""
 
 
 class Disagreement(AssertionError):

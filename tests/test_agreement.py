@@ -1,0 +1,97 @@
+"""The comparator raises where it must, and its bounds lie between the noise and the smallest bug."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+
+from equigrad.backends import load
+from equigrad.backends.interface import Backend
+from equigrad.common.agreement import BOUNDS, FEW, Disagreement, assert_agreement, distance, holds_subnormal
+from equigrad.common.problem import PROBLEMS, problem
+
+Ready = Callable[..., Backend]
+W = np.array([[1.0, -2.0], [0.5, 3.0]])
+
+
+def changed(value: float, dtype: str = "float64") -> np.ndarray:
+    w = W.astype(dtype)
+    w[0, 1] = value
+    return w
+
+
+BROKEN = {
+    "NaN in one element": ([changed(np.nan)], "disagree", "NaN"),
+    "inf in one element": ([changed(-np.inf)], "disagree", "inf"),
+    "another dtype with the same values": ([W.astype("float32")], "wrong-dtype", "float32 instead of float64"),
+    "another shape": ([W.T[:1]], "failed", "shape"),
+    "one matrix too many": ([W, W], "failed", "2 weight matrices instead of 1"),
+    "one element beyond the bound": ([changed(-2 + 1e-11)], "disagree", "1e-12 is allowed"),
+    "the opposite sign in one element": ([changed(2.0)], "disagree", "ULP"),
+}
+
+
+@pytest.mark.parametrize(("weights", "outcome", "words"), BROKEN.values(), ids=BROKEN)
+def test_the_comparator_raises_for(weights: list[np.ndarray], outcome: str, words: str) -> None:
+    with pytest.raises(Disagreement, match=words) as caught:
+        assert_agreement(weights, [W], 1e-12)
+    assert caught.value.outcome == outcome
+
+
+@pytest.mark.parametrize("both", [np.nan, np.inf])
+def test_even_the_same_nan_or_inf_on_both_sides_disagrees(both: float) -> None:
+    with pytest.raises(Disagreement) as caught:
+        assert_agreement([changed(both)], [changed(both)], 1e-12)
+    assert caught.value.outcome == "disagree"
+
+
+def test_the_same_bits_are_identical_and_one_ulp_agrees_unless_bits_are_promised() -> None:
+    nudged = changed(np.nextafter(-2.0, 0))
+    assert assert_agreement([W.copy()], [W], 0.0) == "identical"
+    assert assert_agreement([nudged], [W], 1e-12) == "agree"
+    with pytest.raises(Disagreement, match="the same bits are promised"):
+        assert_agreement([nudged], [W], 0.0)
+
+
+def test_subnormals_are_seen_in_either_dtype_and_zero_is_none() -> None:
+    assert holds_subnormal([np.array([1e-310])])
+    assert holds_subnormal([np.array([1e-40], "float32")])
+    assert not holds_subnormal([np.array([0.0, -0.0, 1e-307]), np.array([1e-37], "float32")])
+
+
+@cache
+def trained(spec: str, name: str, dtype: str, updates: int) -> tuple[np.ndarray, ...]:
+    backend, task = load(spec, dtype), problem(name)
+    x, y, *w = (backend.from_numpy(a) for a in (task.inputs, task.targets, *task.first_weights(dtype)))
+    return tuple(map(backend.to_numpy, backend.train(tuple(w), x, y, task.rate(dtype), updates)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spec", ["torch", "jax"])
+@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("when", ["few", "all"])
+def test_noise_stays_a_decade_under_the_bound(ready: Ready, when: str, name: str, spec: str, dtype: str) -> None:
+    ready(spec)
+    updates = FEW if when == "few" else problem(name).updates
+    measured = distance(trained(spec, name, dtype, updates), trained("numpy", name, dtype, updates))
+    assert measured <= BOUNDS[dtype, when].bound / 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("when", ["few", "all"])
+def test_one_missing_update_is_as_large_as_the_table_says(name: str, when: str, dtype: str) -> None:
+    updates = FEW if when == "few" else problem(name).updates
+    bug = distance(trained("numpy", name, dtype, updates - 1), trained("numpy", name, dtype, updates))
+    assert bug >= BOUNDS[dtype, when].bug
+    if (dtype, when) != ("float32", "all"):
+        assert BOUNDS[dtype, when].bug > 1000 * BOUNDS[dtype, when].bound
+
+
+def test_the_table_has_a_row_for_every_dtype_and_moment() -> None:
+    assert set(BOUNDS) == {(dtype, when) for dtype in ("float64", "float32") for when in ("few", "all")}
+    for row in BOUNDS.values():
+        assert 10 * row.noise < row.bound
