@@ -42,7 +42,7 @@ class Bound:
 BOUNDS = {
     ("float64", "few"): Bound(noise=8e-16, bound=1e-13, bug=1.0e-2),
     ("float64", "all"): Bound(noise=2e-15, bound=1e-12, bug=8.5e-7),
-    ("float32", "few"): Bound(noise=4e-7, bound=1e-5, bug=1.0e-2),
+    ("float32", "few"): Bound(noise=4e-7, bound=5e-6, bug=1.0e-2),
     ("float32", "all"): Bound(noise=4e-7, bound=5e-6, bug=8.5e-7),
 }
 """Keyed by dtype, and by whether FEW or all updates are behind. In float32 a missing update is smaller than the
