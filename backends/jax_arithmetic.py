@@ -37,7 +37,8 @@ class Space:
     one: Any
 
     int64, float64 = jnp.int64, jnp.float64
-    rint, clip, matmul = staticmethod(jnp.rint), staticmethod(jnp.clip), staticmethod(jnp.matmul)
+    rint, clip = staticmethod(jnp.rint), staticmethod(jnp.clip)
+    matmul, concatenate = staticmethod(jnp.matmul), staticmethod(jnp.concatenate)
 
     def product(self, a: Any, b: Any) -> jax.Array:
         c = a * b
@@ -45,6 +46,9 @@ class Space:
 
     def ldexp(self, x: jax.Array, k: jax.Array) -> jax.Array:
         return x * reproducible.power(self, k.astype(jnp.int64))
+
+    def blocked(self, x: jax.Array, most: int) -> bool:
+        return False  # XLA fuses, and needs no help to stay in the cache
 
     def cast(self, x: jax.Array, dtype: Any) -> jax.Array:
         return x.astype(dtype)

@@ -24,7 +24,7 @@ class Space:
     """NumPy under the names that `common.reproducible` uses."""
 
     int64, float64 = np.int64, np.float64
-    product, rint, matmul = np.multiply, np.rint, np.matmul
+    product, rint, matmul, concatenate = np.multiply, np.rint, np.matmul, np.concatenate
 
     @staticmethod
     def clip(x: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -33,6 +33,10 @@ class Space:
     @staticmethod
     def ldexp(x: np.ndarray, k: np.ndarray) -> np.ndarray:
         return np.ldexp(x, k.astype(np.int32))
+
+    @staticmethod
+    def blocked(x: np.ndarray, most: int) -> bool:
+        return x.size > most
 
     @staticmethod
     def cast(x: np.ndarray, dtype: type) -> np.ndarray:

@@ -21,11 +21,15 @@ class Space:
     """PyTorch under the names that `common.reproducible` uses."""
 
     int64, float64 = torch.int64, torch.float64
-    product, rint, clip, matmul = torch.mul, torch.round, torch.clamp, torch.matmul
+    product, rint, clip, matmul, concatenate = torch.mul, torch.round, torch.clamp, torch.matmul, torch.cat
 
     @staticmethod
     def ldexp(x: torch.Tensor, k: torch.Tensor) -> torch.Tensor:
         return x * reproducible.power(Space, k.to(torch.int64))
+
+    @staticmethod
+    def blocked(x: torch.Tensor, most: int) -> bool:
+        return x.numel() > most and not x.is_cuda
 
     @staticmethod
     def cast(x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -21,7 +21,7 @@ these forms occurs below. It flushes subnormals to zero: `sigmoid` never returns
 data or weights hold one are refused (`common.agreement`).
 
 `xp` is the framework's namespace with a few names made equal, see `backends/*_arithmetic.py`:
-product, rint, clip, ldexp, amax, cast, matmul, int64, float64.
+product, rint, clip, ldexp, amax, cast, concatenate, matmul, blocked, int64, float64.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.908214929270822e-10
 """ln 2 as a sum of 32 and 41 bits, so that the product of either with an exponent is exact."""
 FRACTION = (6.0000000000000115, 10.000000000309804, 14.000002528168245, 0.05552187750876665)
 """Lambert's 6, 10, 14, 1/18, fitted at the four Chebyshev nodes of (ln 2 / 2)**2; a test fits them again."""
-INDEX_ORDER_TERMS = 16
-"""Sums of at most this many terms are taken in index order, longer ones through exact slices."""
+INDEX_ORDER_TERMS, INDEX_ORDER_SUMS = 16, 4096
+"""At most so many sums of at most so many terms are taken in index order; larger products through exact slices."""
+BLOCK = 2**15
+"""Elements that are worked on at a time where `xp.blocked` says so: they stay in the cache, and below this
+PyTorch does not wake its threads for each of the small operations."""
 
 
 def sigmoid(xp: Any, x: Array) -> Array:
@@ -50,6 +53,8 @@ def sigmoid(xp: Any, x: Array) -> Array:
     Largest error 2.5 ulp in float64. float32 is computed in float64 and rounded once, so it is
     correctly rounded in all but rare cases. The result is never subnormal: arguments are clipped to LIMITS.
     """
+    if xp.blocked(x, BLOCK):
+        return xp.concatenate([sigmoid(xp, rows) for rows in _blocks(x)], 0)
     low, high = LIMITS["float32" if x.itemsize == 4 else "float64"]
     z = xp.clip(xp.cast(x, xp.float64), low, high)
     k = xp.rint(z * 1.4426950408889634)
@@ -62,8 +67,9 @@ def sigmoid(xp: Any, x: Array) -> Array:
 
 
 def dot(xp: Any, a: Array, b: Array) -> Array:
-    """The matrix product of a (N, K) and b (K, M); the way depends on K alone, so it is the same everywhere."""
-    return index_order_dot(xp, a, b) if a.shape[1] <= INDEX_ORDER_TERMS else sliced_dot(xp, a, b)
+    """The matrix product of a (N, K) and b (K, M); shapes alone decide the way, so it is the same everywhere."""
+    small = a.shape[1] <= INDEX_ORDER_TERMS and a.shape[0] * b.shape[1] <= INDEX_ORDER_SUMS
+    return index_order_dot(xp, a, b) if small else sliced_dot(xp, a, b)
 
 
 def index_order_dot(xp: Any, a: Array, b: Array) -> Array:
@@ -78,51 +84,61 @@ def index_order_dot(xp: Any, a: Array, b: Array) -> Array:
 def sliced_dot(xp: Any, a: Array, b: Array) -> Array:
     """The matrix product through slices that the library's own matrix product multiplies exactly.
 
-    Each row of a and column of b is scaled by a power of two into (-1, 1) and cut into slices of a few
-    bits, as integers in float64. The slices' products and all their partial sums are integers up to
-    2**53, so they are exact: order, FMA, threads, library and device no longer matter. (The Ozaki
-    scheme: Ozaki, Ogita, Oishi, Rump, Numerical Algorithms 59, 2012.) What is dropped is below 2**-52
-    of the largest element of the row times that of the column in float64, 2**-25 in float32.
+    Each row of a and each column of b is scaled by a power of two into (-1, 1) and cut into slices of a few
+    bits, held as integers in float64. The products of slices and all their partial sums are integers of at
+    most 53 bits, so they are exact: order, FMA, threads, library and device no longer matter. (The Ozaki
+    scheme: Ozaki, Ogita, Oishi, Rump, Numerical Algorithms 59, 2012.) Products of slices i and j with the
+    same i + j weigh the same and come from one matrix product; those with i + j >= len(b's slices) are
+    dropped: they are below 2**-52 of the row's largest element times the column's in float64, 2**-24 in float32.
     """
-    a_bits, b_bits, orders = _slice_widths(a.shape[1], a.itemsize)
-    a_slices, a_exponent = _slices(xp, a, 1, a_bits)
-    b_slices, b_exponent = _slices(xp, b, 0, b_bits)
-    total = None
-    for order in reversed(range(orders)):
-        for i, j in _pairs(order, len(a_bits), len(b_bits)):
-            part = xp.matmul(a_slices[i], b_slices[j]) * 2.0 ** -(sum(a_bits[: i + 1]) + sum(b_bits[: j + 1]))
-            total = part if total is None else total + part
-    return xp.cast(total * power(xp, a_exponent) * power(xp, b_exponent), a.dtype)
+    a_bits, a_count, b_bits, b_count = slice_widths(a.shape[1], a.itemsize)
+    b_slices, b_exponent = _slices(xp, b, 0, b_bits, b_count)
+    down, b_scale = xp.concatenate(b_slices[::-1], 0), power(xp, b_exponent - b_bits)
+
+    def rows_dot(rows: Array) -> Array:
+        terms = rows.shape[1]
+        a_slices, a_exponent = _slices(xp, rows, 1, a_bits, a_count)
+        across = xp.concatenate(a_slices, 1)
+        total = None
+        for order in reversed(range(b_count)):
+            first = b_count - 1 - order
+            last = first + min(order + 1, a_count)
+            part = xp.matmul(across[:, : (last - first) * terms], down[first * terms : last * terms])
+            total = part if total is None else total * 2.0**-b_bits + part
+        return xp.cast(total * power(xp, a_exponent - a_bits) * b_scale, a.dtype)
+
+    return xp.concatenate([rows_dot(rows) for rows in _blocks(a)], 0) if xp.blocked(a, BLOCK) else rows_dot(a)
 
 
-def _slice_widths(terms: int, itemsize: int) -> tuple[list[int], list[int], int]:
-    """The bits of each slice of a and of b, and how many orders of their products count."""
-    room = 53 - (terms - 1).bit_length()
+def slice_widths(terms: int, itemsize: int) -> tuple[int, int, int, int]:
+    """Bits and number of slices of a, and of b, such that `terms` products of a few slices add up exactly."""
     if itemsize == 4:
-        return [25], [(room - 25)] * 2, 2
-    return [room // 2] * 3, [room // 2] * 3, 3
+        return 25, 1, 53 - (terms - 1).bit_length() - 25, 2
+    bits = (53 - (3 * terms - 1).bit_length()) // 2
+    return bits, 3, bits, 3
 
 
-def _pairs(order: int, a_count: int, b_count: int) -> list[tuple[int, int]]:
-    return [(i, order - i) for i in range(a_count) if 0 <= order - i < b_count]
+def _blocks(x: Array) -> list[Array]:
+    """x (N, M) as consecutive rows, about BLOCK elements at a time."""
+    step = max(128, BLOCK // x.shape[1])  # fewer rows would starve the matrix product
+    return [x[i : i + step] for i in range(0, x.shape[0], step)]
 
 
-def _slices(xp: Any, a: Array, axis: int, widths: list[int]) -> tuple[list[Array], Array]:
-    """a = sum(slices[i] * 2**-sum(widths[:i+1])) * 2**exponent, the exponent one per row or column."""
-    rest = xp.cast(a, xp.float64)
-    exponent = _exponent(xp, xp.amax(abs(rest), axis))
-    rest = rest * power(xp, -exponent)
-    slices = []
-    for width in widths:
-        rest = rest * 2.0**width
+def _slices(xp: Any, a: Array, axis: int, bits: int, count: int) -> tuple[list[Array], Array]:
+    """a = sum(slices[i] * 2**(-bits * (i + 1))) * 2**exponent and a rest; one exponent per row or column."""
+    wide = xp.cast(a, xp.float64)
+    exponent = _exponent(xp, xp.amax(abs(wide), axis))
+    rest = wide * power(xp, bits - exponent)
+    slices = [xp.rint(rest)]
+    for _ in range(count - 1):
+        rest = (rest - slices[-1]) * 2.0**bits
         slices.append(xp.rint(rest))
-        rest = rest - slices[-1]
     return slices, exponent
 
 
 def _exponent(xp: Any, largest: Array) -> Array:
-    """The least e with largest < 2**e, kept to where 2**e and 2**-e are normal. Integers."""
-    return ((largest.view(xp.int64) >> 52) - 1022).clip(-960, 1022)
+    """The least e with largest < 2**e, kept to where every power of two that is made of it is normal. Integers."""
+    return ((largest.view(xp.int64) >> 52) - 1022).clip(-960, 960)
 
 
 def power(xp: Any, exponent: Array) -> Array:

@@ -213,11 +213,12 @@ class _Training:
             yield weights, updates, seconds
 
     def overflowing(self, weights: Matrices) -> int | None:
-        """The first layer, from 1, whose weights are NaN, inf, or so large that the next product may overflow."""
-        reach = max(1.0, float(np.abs(self.problem.inputs).max()))
+        """The first layer, from 1, whose weights are NaN, inf, or so large that a product may soon overflow.
+
+        The line is drawn at the square root of the largest number: 1e154 in float64, 2e19 in float32.
+        """
         for layer, w in enumerate(weights, 1):
-            limit = float(np.finfo(w.dtype).max) / (reach * w.shape[0])
-            if not (np.abs(w) <= limit).all():
+            if not (np.abs(w) <= np.sqrt(np.finfo(w.dtype).max)).all():
                 return layer
         return None
 
@@ -232,8 +233,7 @@ class _Training:
                 bad = middle
         layer = self.overflowing(self.collect(self.train(weights, bad)))
         return TrainingError(
-            f"the weights of layer {layer} are no longer finite, or overflow, from update {done + bad:,} on: "
-            "try a smaller learning rate"
+            f"the weights of layer {layer} overflow at update {done + bad:,}: try a smaller learning rate"
         )
 
     def collect(self, weights: Any) -> Matrices:
