@@ -23,9 +23,9 @@ def backend_class(spec: str) -> tuple[type[Backend], str]:
 
     Raises UsageError for a name that is none of these or cannot be imported, MissingError, with the command
     that installs it, for a framework that is not here. An installed framework that fails to import is a
-    broken install: that ImportError goes through.
+    broken install: whatever it raises goes through.
     """
-    name, _, rest = spec.partition(":")
+    name, colon, rest = spec.partition(":")
     if name in FRAMEWORKS:
         try:
             module = import_module(f".{name}_backend", __package__)
@@ -33,7 +33,7 @@ def backend_class(spec: str) -> tuple[type[Backend], str]:
             if error.name != name:
                 raise
             raise MissingError(f"{name} is not installed: pip install 'equigrad[{name}]'") from None
-        return getattr(module, f"{name.capitalize()}Backend"), rest or "cpu"
+        return getattr(module, f"{name.capitalize()}Backend"), rest if colon else "cpu"
     if not rest:
         raise UsageError(f"unknown backend '{spec}'{nearest(spec, FRAMEWORKS)}; your own is package.module:ClassName")
     return _foreign_class(spec, name, rest), "cpu"
@@ -44,7 +44,7 @@ def _foreign_class(spec: str, module_name: str, class_name: str) -> type[Backend
         sys.path.append(os.getcwd())  # an installed command does not look there, its user does
     try:
         module = import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"backend '{spec}' cannot be imported: {type(error).__name__}: {error}") from error
     found = getattr(module, class_name, None)
     if found is None:
@@ -80,7 +80,7 @@ def everything() -> list[str]:
     for name in FRAMEWORKS:
         try:
             devices: tuple[str, ...] = backend_class(name)[0].devices()
-        except (MissingError, ImportError):
+        except Exception:
             devices = ("cpu",)
         specs += [name if device == "cpu" else f"{name}:{device}" for device in devices]
     return specs
@@ -94,6 +94,6 @@ def usable() -> list[str]:
 def _imports(spec: str) -> bool:
     try:
         backend_class(spec)
-    except (MissingError, ImportError):
+    except Exception:
         return False
     return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="equigrad",
     help="One perceptron with backpropagation in NumPy, PyTorch and JAX, and the proof that they agree.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -128,9 +128,11 @@ def compare(
         result = comparison.compare(
             task, backend, dtype=dtype, arithmetic=arithmetic, predict=rows, watch=watch, progress=report
         )
-    if json:
-        write_json(json, result.to_json())
-    tables.show(tables.comparison(result, rows))
+    try:
+        if json:
+            write_json(json, result.to_json())
+    finally:  # a full disk must not take the table along
+        tables.show(tables.comparison(result, rows))
     raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
 
 
@@ -146,10 +148,13 @@ def passport() -> None:
 def main() -> None:
     """Run the command line; every expected error is one line on standard error."""
     _end_promptly_on_ctrl_c()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? in its place
     from .common.errors import MissingError, UsageError
 
     try:
-        status = typer.main.get_command(app)(prog_name="equigrad", standalone_mode=False)
+        status = typer.main.get_command(app)(sys.argv[1:] or ["--help"], prog_name="equigrad", standalone_mode=False)
     except KeyboardInterrupt:
         status = _complain("interrupted, nothing was written", 130)
     except MissingError as error:
@@ -170,7 +175,9 @@ def main() -> None:
 
 
 def _complain(message: str, status: int) -> int:
-    print(f"equigrad: {' '.join(message.split())}", file=sys.stderr)
+    """Print one line, however long and strange the text that it quotes."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    print(f"equigrad: {line if len(line) <= 600 else line[:600] + ' ...'}", file=sys.stderr)
     return status
 
 
