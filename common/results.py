@@ -159,6 +159,8 @@ def check_writable(path: str | os.PathLike[str] | None) -> None:
     try:
         if target.is_dir():
             raise UsageError(f"cannot write '{path}': it is a folder")
+        if target.is_symlink():
+            raise UsageError(f"cannot write '{path}': it is a link that leads nowhere")
         if not target.parent.is_dir():
             raise UsageError(f"cannot write '{path}': there is no folder '{Path(path).parent}'")
         if target.exists() and not target.is_file():

@@ -25,7 +25,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# Numbers are read as text and converted here, so that one wording serves every bad one.
 ProblemName = Annotated[str | None, typer.Argument(help="one-layer (default), two-layer or digits", show_default=False)]
 BackendNames = Annotated[
     list[str] | None,
@@ -59,7 +58,9 @@ def chosen_problem(
     if data is None:
         if target or hidden:
             raise UsageError("--target and --hidden go with --data; a built-in problem has its own")
-        return problem(name or "one-layer").with_(updates=updates, learning_rate=learning_rate, seed=seed)
+        return problem("one-layer" if name is None else name).with_(
+            updates=updates, learning_rate=learning_rate, seed=seed
+        )
     if name is not None:
         raise UsageError(f"give a problem or --data, not both: '{name}' and '{data}'")
     return load_data(

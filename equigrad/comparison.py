@@ -57,7 +57,7 @@ def compare(
         raise UsageError(f"a row to predict needs {task.layers[0]} numbers for '{task.name}', not {predict.shape[-1]}")
     if watch < 0:
         raise UsageError(f"the number of updates to watch must not be negative, not {watch}")
-    _check_fits(task, dtype)
+    _check_fits(task, predict, dtype)
     names = list(dict.fromkeys(["numpy", *(everything() if backends is None else backends)]))
     modes = ("reproducible", "native") if arithmetic == "both" else (arithmetic,)
     loaded = [(mode, name, _load(name, dtype, mode)) for mode in modes for name in names]
@@ -88,15 +88,17 @@ def compare(
     return Comparison(task, passport(names), runs)
 
 
-def _check_fits(task: Problem, dtype: str) -> None:
-    """Raise UsageError if `dtype` cannot hold the learning rate or the data; an unknown dtype is for `load`."""
+def _check_fits(task: Problem, predict: np.ndarray | None, dtype: str) -> None:
+    """Raise UsageError for numbers that `dtype` cannot hold, and for an unknown dtype."""
     if dtype not in DTYPES:
-        return
+        raise UsageError(f"unknown dtype '{dtype}'{nearest(dtype, DTYPES)}")
     with np.errstate(over="ignore", under="ignore"):
         if not 0 < task.rate(dtype) < np.inf:
             raise UsageError(f"the learning rate {task.learning_rate} does not fit into {dtype}")
-        if not all(np.isfinite(values.astype(dtype)).all() for values in (task.inputs, task.targets)):
-            raise UsageError(f"'{task.name}' holds numbers that do not fit into {dtype}")
+        rows = task.inputs[:0] if predict is None else predict
+        for what, values in (("the inputs", task.inputs), ("the targets", task.targets), ("a row to predict", rows)):
+            if not np.isfinite(values.astype(dtype)).all():
+                raise UsageError(f"{what} of '{task.name}' hold a number that does not fit into {dtype}")
 
 
 def _load(name: str, dtype: str, mode: str) -> Backend | Exception:
