@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from inspect import isabstract
 
 from ..common.errors import DeviceError, MissingError, UsageError
 from ..common.nearest import nearest
@@ -58,14 +59,16 @@ def load(spec: str, dtype: str = "float64", arithmetic: str = "native") -> Backe
     """The backend that `spec` names, see `backend_class`, ready to train.
 
     Raises DeviceError for a device that this process cannot use, MissingError for an arithmetic that the
-    backend does not have, UsageError for an unknown dtype or arithmetic.
+    backend does not have, UsageError for an unknown dtype or arithmetic, TypeError for a class that lacks methods.
     """
     for value, known, what in ((dtype, DTYPES, "dtype"), (arithmetic, ARITHMETICS, "arithmetic")):
         if value not in known:
             raise UsageError(f"unknown {what} '{value}'{nearest(value, known)}")
     cls, device = backend_class(spec)
+    if isabstract(cls):
+        cls()  # raises the TypeError that names the missing methods
     if device not in cls.devices():
-        raise DeviceError(f"'{spec}': no such device here; {cls.name} has {', '.join(cls.devices())}")
+        raise DeviceError(f"'{spec}': no such device here, only {', '.join(cls.devices())}")
     if arithmetic not in cls.arithmetics:
         raise MissingError(f"'{spec}' has no {arithmetic} arithmetic, only {', '.join(cls.arithmetics)}")
     return cls(device=device, dtype=dtype, arithmetic=arithmetic)

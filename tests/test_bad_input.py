@@ -113,7 +113,7 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("an unknown backend, with the nearest", "compare -b numpi", "did you mean 'numpy'?"),
     ("an unknown backend beside a good one", "compare -b numpy -b pytorch", "did you mean 'torch'?"),
     ("an empty backend name", ["compare", "-b", ""], "unknown backend ''"),
-    ("NumPy on a GPU", "compare -b numpy:cuda", "numpy has cpu"),
+    ("NumPy on a GPU", "compare -b numpy:cuda", "no such device here, only cpu"),
     ("an unknown device", "compare -b numpy:tpu", "no such device here"),
     ("an empty device", "compare -b numpy:", "no such device here"),
     ("a foreign module that is not there", "compare -b nowhere:Net", "No module named 'nowhere'"),
@@ -309,7 +309,7 @@ def test_one_line_and_status_2_for_a_gpu_that_is_not_there(
 
     monkeypatch.setattr(backend_class(framework)[0], "devices", classmethod(lambda cls: ("cpu",)))
     status, err = complaint(f"compare -b {framework}:cuda", monkeypatch, capsys)
-    assert_one_line(err, f"'{framework}:cuda': no such device here; {framework} has cpu")
+    assert_one_line(err, f"'{framework}:cuda': no such device here, only cpu")
     assert status == 2
 
 
