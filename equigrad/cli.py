@@ -74,15 +74,19 @@ def chosen_problem(
 
 
 @contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A progress bar on standard error, shown once the work has taken longer than a second."""
+def progress_bar() -> Iterator[Progress | None]:
+    """A progress bar on standard error, shown once the work has taken longer than a second; none in a log file."""
     from time import monotonic
 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar = Progress(*columns, console=console, transient=True)
     tasks: dict[str, Any] = {}
     start = monotonic()
 
