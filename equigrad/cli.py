@@ -104,6 +104,10 @@ def progress_bar() -> Iterator[Progress | None]:
             bar.stop()
 
 
+INTERRUPTED = 130
+_ending = threading.Lock()  # of two threads that find out, one says so
+
+
 @app.command()
 def compare(
     problem: ProblemName = None,
@@ -161,21 +165,23 @@ def main() -> None:
     try:
         status = typer.main.get_command(app)(sys.argv[1:] or ["--help"], prog_name="equigrad", standalone_mode=False)
     except KeyboardInterrupt:
-        status = _complain("interrupted, nothing was written", 130)
+        status = INTERRUPTED
     except MissingError as error:
         status = _complain(str(error), 3)
     except UsageError as error:
         status = _complain(str(error), 2)
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except OSError as error:  # standard output cannot be written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+        status = _complain(str(error), 2)
     except Exception as error:
         if type(error).__name__ == "Abort":  # what click makes of Ctrl-C
-            status = _complain("interrupted, nothing was written", 130)
+            status = INTERRUPTED
         elif hasattr(error, "format_message"):  # every usage error of click, whichever typer brings
             status = _complain(str(error.format_message()), 2)
         else:
             raise
+    if status == INTERRUPTED:
+        _end_interrupted()
     sys.exit(status)
 
 
@@ -189,7 +195,9 @@ def _complain(message: str, status: int) -> int:
 def _end_promptly_on_ctrl_c() -> None:
     """End within a second even when Ctrl-C comes inside a long compiled call, where Python cannot act.
 
-    The interpreter's own KeyboardInterrupt gets half a second to clean up; then the process ends.
+    The interpreter's own KeyboardInterrupt gets half a second to clean up; then the process ends. So it does
+    when the KeyboardInterrupt is raised where Python would print a traceback and go on, as in a callback of a
+    garbage collection.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(os, "set_blocking"):
         return
@@ -201,6 +209,20 @@ def _end_promptly_on_ctrl_c() -> None:
         while True:
             if signal.SIGINT in os.read(reader, 1):
                 threading.Event().wait(0.5)
-                os._exit(130)
+                _end_interrupted()
 
+    def ignored(what: Any) -> None:
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            _end_interrupted()
+        sys.__unraisablehook__(what)
+
+    sys.unraisablehook = ignored
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _end_interrupted() -> None:
+    """Say so and end at once, whatever is still at work in other threads."""
+    _ending.acquire()
+    show_cursor = "\x1b[?25h\n" if sys.stderr and sys.stderr.isatty() else ""  # the progress bar hides it
+    os.write(2, f"{show_cursor}equigrad: interrupted\n".encode())
+    os._exit(INTERRUPTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -23,7 +24,13 @@ def show(renderable: RenderableType) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)
-    console.print(renderable)
+    with console.capture() as captured:
+        console.print(renderable)
+    try:
+        console.file.write(captured.get())
+        console.file.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough: no reason to fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
 
 
 def numbers(rows: Sequence[str] | None) -> np.ndarray | None:
