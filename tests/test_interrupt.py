@@ -96,7 +96,19 @@ def test_ctrl_c_under_the_progress_bar_gives_the_cursor_back(tmp_path: Path) -> 
     """A long training by the built-in backends, in a terminal."""
     terminal, stderr = os.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "equigrad", "compare", "two-layer", "-b", "numpy", "--updates", "100000000", "--json", "out.json"],
+        [
+            sys.executable,
+            "-m",
+            "equigrad",
+            "compare",
+            "two-layer",
+            "-b",
+            "numpy",
+            "--updates",
+            "100000000",
+            "--json",
+            "out.json",
+        ],
         stdout=subprocess.DEVNULL,
         stderr=stderr,
         cwd=tmp_path,
