@@ -17,6 +17,7 @@ import equigrad
 
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.slow
+OFFLINE = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--disable-pip-version-check")
 DECOYS = ("backends", "common", "bench", "tests")
 
 
@@ -29,40 +30,41 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy of the checkout, with the setuptools that is here, so that no network is needed."""
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout, for builds leave files behind."""
     source = tmp_path_factory.mktemp("source") / "equigrad"
-    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "tests", "results")
+    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "results")
     shutil.copytree(ROOT, source, symlinks=True, ignore=ignored)
+    return source
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built with the setuptools that is here, so that no network is needed."""
     folder = tmp_path_factory.mktemp("wheel")
-    options: list[str | Path] = ["--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--wheel-dir", folder]
-    run(sys.executable, "-m", "pip", "wheel", *options, ".", cwd=source)
+    run(sys.executable, "-m", "pip", "wheel", *OFFLINE, "--wheel-dir", folder, source, cwd=folder)
     (built,) = folder.glob("*.whl")
     return built
 
 
+def environment(folder: Path, *what: str | Path) -> Path:
+    """The Python of a fresh environment with `what` installed; its dependencies are borrowed from this one."""
+    run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
+    (site,) = folder.glob("lib/python*/site-packages")
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib"))  # behind our own, and without its .pth files
+    python = folder / "bin" / "python"
+    run(sys.executable, "-m", "pip", "--python", python, "install", "--ignore-installed", *OFFLINE, *what, cwd=folder)
+    return python
+
+
 @pytest.fixture(scope="module")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a fresh environment with the wheel; its dependencies are borrowed from this one."""
-    environment = tmp_path_factory.mktemp("environment")
-    run(sys.executable, "-m", "venv", "--without-pip", environment, cwd=environment)
-    python = environment / "bin" / "python"
-    run(
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--no-index",
-        wheel,
-        cwd=environment,
-    )
-    (site,) = environment.glob("lib/python*/site-packages")
-    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib"))  # after the wheel, and without its own .pth files
-    return python
+    return environment(tmp_path_factory.mktemp("wheel_environment"), wheel)
+
+
+@pytest.fixture(scope="module")
+def editable(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return environment(tmp_path_factory.mktemp("editable_environment"), "--editable", source)
 
 
 @pytest.fixture
@@ -96,8 +98,8 @@ def test_the_installed_command_compares_everything_beside_decoys(python: Path, d
 
 @pytest.mark.parametrize(
     "arguments",
-    [("compare", "digits", "--updates", "2", "--backend", "numpy"), ("--help",)],
-    ids=["compare digits", "help"],
+    [("compare", "--updates", "2", "--backend", "numpy"), ("--help",)],
+    ids=["compare", "help"],
 )
 @pytest.mark.parametrize("how", ["the command", "python -m"])
 def test_decoys_are_left_alone_by_the_wheel_through(
@@ -105,13 +107,15 @@ def test_decoys_are_left_alone_by_the_wheel_through(
 ) -> None:
     command = [python, "-m", "equigrad"] if how == "python -m" else [python.with_name("equigrad")]
     run(*command, *arguments, cwd=decoys)
-    home = "import equigrad.common.problem as p; print(p.__file__)"
+    home = "import equigrad.common.problem as p; p.problem('digits'); print(p.__file__)"
     assert run(python, "-c", home, cwd=decoys).startswith(str(python.parent.parent))
 
 
-def test_decoys_are_left_alone_by_the_checkout(decoys: Path) -> None:
-    """As an editable install has it: the folder that holds `equigrad` on the path, the user's folder before it."""
-    show = "import sys, equigrad.common.problem as p; from equigrad.cli import main; print(p.__file__); main()"
-    arguments = ["compare", "digits", "--updates", "2", "--backend", "numpy"]
-    out = run(sys.executable, "-c", show, *arguments, cwd=decoys, PYTHONPATH=str(ROOT))
-    assert out.startswith(str(ROOT))
+@pytest.mark.parametrize("where", ["beside decoys", "in the root of the checkout"])
+def test_an_editable_install_works(where: str, editable: Path, source: Path, decoys: Path) -> None:
+    folder = decoys if where == "beside decoys" else source
+    arguments = ("compare", "--updates", "2", "--backend", "numpy")
+    run(editable.with_name("equigrad"), *arguments, cwd=folder)
+    run(editable, "-m", "equigrad", *arguments, cwd=folder)
+    home = f"import sys, equigrad.common.problem as p; p.problem('digits'); print(p.__file__, [n for n in {DECOYS} if n in sys.modules])"
+    assert run(editable, "-c", home, cwd=folder) == f"{source / 'equigrad' / 'common' / 'problem.py'} []\n"
