@@ -19,11 +19,11 @@ NARROW = {"show_edge": False, "pad_edge": False, "collapse_padding": True}
 STYLES = {"identical": "green", "agree": "green", "missing": "yellow"}
 
 
-def show(renderable: RenderableType) -> None:
-    """Print to standard output; no narrower than a table needs when the output is not a terminal."""
+def show(renderable: RenderableType, width: int = 140) -> None:
+    """Print to standard output; no narrower than a table needs, `width`, when the output is not a terminal."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=140)
+        console = Console(width=width)
     with console.capture() as captured:
         console.print(renderable)
     try:
@@ -119,7 +119,7 @@ def _columns(result: Comparison) -> list[Column]:
     columns += [
         Column(
             "us per\nupdate",
-            lambda run: f"{run.microseconds_per_update:.3g}" if run.microseconds_per_update else "",
+            lambda run: _microseconds(run.microseconds_per_update),
         ),
         Column("weights" if count <= 3 else f"first 3 of {count:,} weights", _first_weights, "left"),
         Column("SHA-256", lambda run: f"{run.weights_sha256[:12]}…" if run.weights_sha256 else "", "left"),
@@ -147,6 +147,10 @@ def _runs(result: Comparison, columns: Sequence[Column], **style: bool) -> Table
 
 def _short(value: float | None) -> str:
     return "" if value is None else "0" if value == 0 else f"{value:.1e}"
+
+
+def _microseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _accuracy(outputs: np.ndarray, targets: np.ndarray) -> str:
