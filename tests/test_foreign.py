@@ -98,6 +98,7 @@ WRONG: list[tuple[str, str, str, str]] = [
         "failed",
         "abstract methods '?trace'?, '?train",
     ),
+    ("does not say its devices", "devices = equigrad.Backend.devices", "failed", "abstract method '?devices"),
     ("raises when made", "def __init__(self, **chosen): raise OSError('no licence')", "failed", "OSError: no licence"),
     (
         "returns a list",
