@@ -316,7 +316,7 @@ def test_one_line_and_status_2_for_a_gpu_that_is_not_there(
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [("compare --data secret.csv --target y", "cannot be read"), ("compare --json read_only.json", "it is read-only")],
+    [("compare --data secret.csv --target y", "'secret.csv'"), ("compare --json read_only.json", "it is read-only")],
     ids=["data that may not be read", "a JSON file that may not be written"],
 )
 def test_one_line_and_status_2_without_permission_for(
