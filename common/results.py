@@ -102,10 +102,14 @@ class Comparison:
         return [run.name for run in self.runs if run.name in asked and run.name not in ran]
 
     @property
-    def verdict(self) -> str:
+    def verdicts(self) -> list[str]:
         """One sentence for each arithmetic, with the hash or the distance that carries it."""
-        arithmetics = dict.fromkeys(run.arithmetic for run in self.runs)
-        return " ".join(self._verdict(arithmetic) for arithmetic in arithmetics)
+        return [self._verdict(arithmetic) for arithmetic in dict.fromkeys(run.arithmetic for run in self.runs)]
+
+    @property
+    def verdict(self) -> str:
+        """All of `verdicts` in one line."""
+        return " ".join(self.verdicts)
 
     def _verdict(self, arithmetic: str) -> str:
         runs = [run for run in self.runs if run.arithmetic == arithmetic]

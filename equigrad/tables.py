@@ -88,7 +88,7 @@ def comparison(result: Comparison, rows: np.ndarray | None = None) -> Renderable
         shown = [run for run in result.runs if run.predictions is not None]
         parts.append(Fitting(_predictions_in_columns(shown, rows), _predictions_in_rows(shown, rows)))
     parts += [watched(run) for run in result.runs if run.watched]
-    parts.append(Text(result.verdict, style="bold green" if result.agreed else "bold red"))
+    parts.append(Text("\n".join(result.verdicts), style="bold green" if result.agreed else "bold red"))
     return Group(*parts)
 
 
