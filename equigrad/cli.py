@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="equigrad",
     help="One perceptron with backpropagation in NumPy, PyTorch and JAX, and the proof that they agree.",
+    epilog="Exit status: 0 fine, 1 a difference or a failure, 2 unusable arguments, 3 a backend asked for is missing.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

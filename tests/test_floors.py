@@ -17,6 +17,8 @@ ROOT = Path(__file__).parent.parent
 FLOORS = ("common", "backends", "equigrad", "bench", "command line")
 COMMAND_LINE = ("equigrad.cli", "equigrad.__main__")
 FILES = sorted(path for folder in ("common", "backends", "equigrad", "bench") for path in (ROOT / folder).glob("*.py"))
+FOR_PYTEST = ("conformance.py", "pytest_plugin.py")
+"""What only a test-suite imports may need pytest."""
 FRAMEWORKS = ("torch", "jax")
 BARE = ("backends", "common", "bench", "tests")
 """What others call folders of their own; nothing of ours goes by these names."""
@@ -105,7 +107,7 @@ def test_only_the_core_dependencies_are_imported_at_once_by(path: Path) -> None:
     for name, at_once, line in imports(path):
         top = name.partition(".")[0]
         core = top in ("numpy", "typer", "rich", "equigrad") or top in sys.stdlib_module_names
-        assert core or not at_once or path.name == "pytest_plugin.py", f"{path}:{line} imports {name} at once"
+        assert core or not at_once or path.name in FOR_PYTEST, f"{path}:{line} imports {name} at once"
 
 
 def test_everything_is_imported_as_equigrad_even_from_the_root_of_the_checkout() -> None:

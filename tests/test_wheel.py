@@ -80,7 +80,7 @@ def test_the_wheel_holds_one_folder_with_all_floors_and_no_tests(wheel: Path) ->
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0] for name in names} == {"equigrad", f"equigrad-{equigrad.__version__}.dist-info"}
     for folder in ("common", "backends", "bench"):
-        here = {f"equigrad/{folder}/{path.name}" for path in (ROOT / folder).glob("*.py")}
+        here = {f"equigrad/{folder}/{path.name}" for path in (ROOT / folder).iterdir() if path.is_file()}
         assert here <= set(names)
     assert {"equigrad/py.typed", "equigrad/common/data/digits.npz", "equigrad/common/data/README.md"} <= set(names)
     assert not any("test_" in name or "__pycache__" in name for name in names)
