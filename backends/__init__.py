@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from inspect import isabstract
 
 from ..common.errors import DeviceError, MissingError, UsageError
 from ..common.nearest import nearest
@@ -23,9 +24,9 @@ def backend_class(spec: str) -> tuple[type[Backend], str]:
 
     Raises UsageError for a name that is none of these or cannot be imported, MissingError, with the command
     that installs it, for a framework that is not here. An installed framework that fails to import is a
-    broken install: that ImportError goes through.
+    broken install: whatever it raises goes through.
     """
-    name, _, rest = spec.partition(":")
+    name, colon, rest = spec.partition(":")
     if name in FRAMEWORKS:
         try:
             module = import_module(f".{name}_backend", __package__)
@@ -33,7 +34,7 @@ def backend_class(spec: str) -> tuple[type[Backend], str]:
             if error.name != name:
                 raise
             raise MissingError(f"{name} is not installed: pip install 'equigrad[{name}]'") from None
-        return getattr(module, f"{name.capitalize()}Backend"), rest or "cpu"
+        return getattr(module, f"{name.capitalize()}Backend"), rest if colon else "cpu"
     if not rest:
         raise UsageError(f"unknown backend '{spec}'{nearest(spec, FRAMEWORKS)}; your own is package.module:ClassName")
     return _foreign_class(spec, name, rest), "cpu"
@@ -44,7 +45,7 @@ def _foreign_class(spec: str, module_name: str, class_name: str) -> type[Backend
         sys.path.append(os.getcwd())  # an installed command does not look there, its user does
     try:
         module = import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"backend '{spec}' cannot be imported: {type(error).__name__}: {error}") from error
     found = getattr(module, class_name, None)
     if found is None:
@@ -58,14 +59,16 @@ def load(spec: str, dtype: str = "float64", arithmetic: str = "native") -> Backe
     """The backend that `spec` names, see `backend_class`, ready to train.
 
     Raises DeviceError for a device that this process cannot use, MissingError for an arithmetic that the
-    backend does not have, UsageError for an unknown dtype or arithmetic.
+    backend does not have, UsageError for an unknown dtype or arithmetic, TypeError for a class that lacks methods.
     """
     for value, known, what in ((dtype, DTYPES, "dtype"), (arithmetic, ARITHMETICS, "arithmetic")):
         if value not in known:
             raise UsageError(f"unknown {what} '{value}'{nearest(value, known)}")
     cls, device = backend_class(spec)
+    if isabstract(cls):
+        cls()  # raises the TypeError that names the missing methods
     if device not in cls.devices():
-        raise DeviceError(f"'{spec}': no such device here; {cls.name} has {', '.join(cls.devices())}")
+        raise DeviceError(f"'{spec}': no such device here, only {', '.join(cls.devices())}")
     if arithmetic not in cls.arithmetics:
         raise MissingError(f"'{spec}' has no {arithmetic} arithmetic, only {', '.join(cls.arithmetics)}")
     return cls(device=device, dtype=dtype, arithmetic=arithmetic)
@@ -80,7 +83,7 @@ def everything() -> list[str]:
     for name in FRAMEWORKS:
         try:
             devices: tuple[str, ...] = backend_class(name)[0].devices()
-        except (MissingError, ImportError):
+        except Exception:
             devices = ("cpu",)
         specs += [name if device == "cpu" else f"{name}:{device}" for device in devices]
     return specs
@@ -94,6 +97,6 @@ def usable() -> list[str]:
 def _imports(spec: str) -> bool:
     try:
         backend_class(spec)
-    except (MissingError, ImportError):
+    except Exception:
         return False
     return True

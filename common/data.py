@@ -39,12 +39,12 @@ def load_data(
     file = Path(path)
     if any(size < 1 for size in hidden):
         raise UsageError(f"a hidden layer needs at least 1 unit, not {min(hidden)}")
-    if not file.is_file():
-        raise UsageError(f"no such data file: '{path}'" if not file.exists() else f"'{path}' is not a file")
     readers = {".csv": _read_csv, ".npz": _read_npz}
     if file.suffix.lower() not in readers:
         raise UsageError(f"'{path}': data files end in .csv or .npz")
     try:
+        if not file.is_file():
+            raise UsageError(f"no such data file: '{path}'" if not file.exists() else f"'{path}' is not a file")
         inputs, targets = readers[file.suffix.lower()](file, target)
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read: {error.strerror or error}") from error
@@ -83,17 +83,21 @@ def _read_csv(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray
             raise UsageError(f"'{file}': line {number} has {len(row)} columns where {width} are expected")
         for column, cell in enumerate(row, 1):
             if not _is_number(cell):
-                raise UsageError(f"'{file}': line {number}, column {column} is not a number: '{cell}'")
+                raise UsageError(f"'{file}': line {number}, column {column} is not a number: '{cell[:40]}'")
     data = np.array(rows, dtype=float)
     columns = [_column(file, name, names, width) for name in target]
+    if len(set(columns)) < len(columns):
+        raise UsageError(f"'{file}': the same column is a target twice: {', '.join(target)}")
     if not columns:
         raise UsageError(f"'{file}': say which column is the target with --target, by name or number")
-    if len(set(columns)) == width:
+    if len(columns) == width:
         raise UsageError(f"'{file}': every column is a target, none is left as an input")
     return np.delete(data, columns, axis=1), data[:, columns]
 
 
 def _column(file: Path, name: str, names: list[str], width: int) -> int:
+    if names.count(name) > 1:
+        raise UsageError(f"'{file}' has {names.count(name)} columns named '{name}': give the target by number")
     if name in names:
         return names.index(name)
     if name.isdecimal() and 1 <= int(name) <= width:
@@ -113,17 +117,20 @@ def _is_number(cell: str) -> bool:
 def _read_npz(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     if target:
         raise UsageError("--target is for CSV files; an .npz archive has the arrays 'inputs' and 'targets'")
+    with file.open("rb") as stream:
+        if not zipfile.is_zipfile(stream):
+            raise UsageError(f"'{file}' is not a NumPy archive, or is cut short")
     try:
         with np.load(file, allow_pickle=False) as archive:
-            for name in ("inputs", "targets"):
-                if name not in archive:
-                    raise UsageError(f"'{file}' has no array '{name}': it needs 'inputs' and 'targets'")
-            inputs, targets = archive["inputs"], archive["targets"]
-    except (ValueError, zipfile.BadZipFile, EOFError, TypeError, AttributeError) as error:
+            found = {name: archive[name] for name in ("inputs", "targets") if name in archive}
+    except Exception as error:  # a damaged archive makes NumPy, zipfile and zlib raise whatever they like
         reason = "it holds pickled objects, which are never loaded" if "pickle" in str(error) else str(error)
         raise UsageError(f"'{file}' cannot be used: {reason}") from error
     pair = []
-    for name, array in (("inputs", inputs), ("targets", targets)):
+    for name in ("inputs", "targets"):
+        array = found.get(name)
+        if not isinstance(array, np.ndarray):
+            raise UsageError(f"'{file}' has no array '{name}': it needs 'inputs' and 'targets'")
         if array.dtype.kind not in "fiub":
             raise UsageError(f"'{file}': '{name}' is not numeric but {array.dtype}")
         if array.ndim not in (1, 2):

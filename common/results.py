@@ -98,13 +98,18 @@ class Comparison:
     def missing(self, names: Sequence[str]) -> list[str]:
         """Which of `names` are missing altogether."""
         ran = {run.name for run in self.runs if run.outcome != "missing"}
-        return [run.name for run in self.runs if run.name in names and run.name not in ran]
+        asked = {name.removesuffix(":cpu") for name in names}
+        return [run.name for run in self.runs if run.name in asked and run.name not in ran]
+
+    @property
+    def verdicts(self) -> list[str]:
+        """One sentence for each arithmetic, with the hash or the distance that carries it."""
+        return [self._verdict(arithmetic) for arithmetic in dict.fromkeys(run.arithmetic for run in self.runs)]
 
     @property
     def verdict(self) -> str:
-        """One sentence for each arithmetic, with the hash or the distance that carries it."""
-        arithmetics = dict.fromkeys(run.arithmetic for run in self.runs)
-        return " ".join(self._verdict(arithmetic) for arithmetic in arithmetics)
+        """All of `verdicts` in one line."""
+        return " ".join(self.verdicts)
 
     def _verdict(self, arithmetic: str) -> str:
         runs = [run for run in self.runs if run.arithmetic == arithmetic]
@@ -154,32 +159,45 @@ def check_writable(path: str | os.PathLike[str] | None) -> None:
     """Raise UsageError if `path` cannot be written; called before hours of work, not after. Writes nothing."""
     if path is None:
         return
-    target = Path(path)
-    folder = target.parent
-    if target.is_dir():
-        raise UsageError(f"cannot write '{path}': it is a folder")
-    if not folder.is_dir():
-        raise UsageError(f"cannot write '{path}': there is no folder '{folder}'")
+    target = _target(path)
     try:
-        with tempfile.TemporaryFile(dir=folder):
+        if target.is_dir():
+            raise UsageError(f"cannot write '{path}': it is a folder")
+        if target.is_symlink():
+            raise UsageError(f"cannot write '{path}': it is a link that leads nowhere")
+        if not target.parent.is_dir():
+            raise UsageError(f"cannot write '{path}': there is no folder '{Path(path).parent}'")
+        if target.exists() and not target.is_file():
+            raise UsageError(f"cannot write '{path}': it is not an ordinary file")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise UsageError(f"cannot write '{path}': it is read-only")
+        with tempfile.TemporaryFile(dir=target.parent):
             pass
     except OSError as error:
-        raise UsageError(f"cannot write '{path}': {error.strerror}") from error
+        raise UsageError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """Where a link leads to, so that the file behind it is replaced and not the link."""
+    return Path(os.path.realpath(path))
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write the whole of `text` or nothing: into a file beside it, which then takes its name."""
-    target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    """Write the whole of `text` or nothing: into a file beside it, which then takes its name; raises UsageError."""
+    target = _target(path)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".equigrad-")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(name, 0o644)
+            os.replace(name, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+            raise
+    except OSError as error:
+        raise UsageError(f"cannot write '{path}': {error.strerror or error}") from error
 
 
 def write_json(path: str | os.PathLike[str], data: dict[str, Any]) -> None:

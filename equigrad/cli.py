@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -20,12 +21,11 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="equigrad",
     help="One perceptron with backpropagation in NumPy, PyTorch and JAX, and the proof that they agree.",
-    no_args_is_help=True,
+    epilog="Exit status: 0 fine, 1 a difference or a failure, 2 unusable arguments, 3 a backend asked for is missing.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# Numbers are read as text and converted here, so that one wording serves every bad one.
 ProblemName = Annotated[str | None, typer.Argument(help="one-layer (default), two-layer or digits", show_default=False)]
 BackendNames = Annotated[
     list[str] | None,
@@ -59,7 +59,9 @@ def chosen_problem(
     if data is None:
         if target or hidden:
             raise UsageError("--target and --hidden go with --data; a built-in problem has its own")
-        return problem(name or "one-layer").with_(updates=updates, learning_rate=learning_rate, seed=seed)
+        return problem("one-layer" if name is None else name).with_(
+            updates=updates, learning_rate=learning_rate, seed=seed
+        )
     if name is not None:
         raise UsageError(f"give a problem or --data, not both: '{name}' and '{data}'")
     return load_data(
@@ -73,15 +75,19 @@ def chosen_problem(
 
 
 @contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """A progress bar on standard error, shown once the work has taken longer than a second."""
+def progress_bar() -> Iterator[Progress | None]:
+    """A progress bar on standard error, shown once the work has taken longer than a second; none in a log file."""
     from time import monotonic
 
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    bar = Progress(*columns, console=console, transient=True)
     tasks: dict[str, Any] = {}
     start = monotonic()
 
@@ -97,6 +103,10 @@ def progress_bar() -> Iterator[Progress]:
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+INTERRUPTED = 130
+_ending = threading.Lock()  # of two threads that find out, one says so
 
 
 @app.command()
@@ -128,9 +138,11 @@ def compare(
         result = comparison.compare(
             task, backend, dtype=dtype, arithmetic=arithmetic, predict=rows, watch=watch, progress=report
         )
-    if json:
-        write_json(json, result.to_json())
-    tables.show(tables.comparison(result, rows))
+    try:
+        if json:
+            write_json(json, result.to_json())
+    finally:  # a full disk must not take the table along
+        tables.show(tables.comparison(result, rows))
     raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
 
 
@@ -146,38 +158,47 @@ def passport() -> None:
 def main() -> None:
     """Run the command line; every expected error is one line on standard error."""
     _end_promptly_on_ctrl_c()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? in its place
     from .common.errors import MissingError, UsageError
 
     try:
-        status = typer.main.get_command(app)(prog_name="equigrad", standalone_mode=False)
+        status = typer.main.get_command(app)(sys.argv[1:] or ["--help"], prog_name="equigrad", standalone_mode=False)
     except KeyboardInterrupt:
-        status = _complain("interrupted, nothing was written", 130)
+        status = INTERRUPTED
     except MissingError as error:
         status = _complain(str(error), 3)
     except UsageError as error:
         status = _complain(str(error), 2)
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except OSError as error:  # standard output cannot be written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
+        status = _complain(str(error), 2)
     except Exception as error:
         if type(error).__name__ == "Abort":  # what click makes of Ctrl-C
-            status = _complain("interrupted, nothing was written", 130)
+            status = INTERRUPTED
         elif hasattr(error, "format_message"):  # every usage error of click, whichever typer brings
             status = _complain(str(error.format_message()), 2)
         else:
             raise
+    if status == INTERRUPTED:
+        _end_interrupted()
     sys.exit(status)
 
 
 def _complain(message: str, status: int) -> int:
-    print(f"equigrad: {' '.join(message.split())}", file=sys.stderr)
+    """Print one line, however long and strange the text that it quotes."""
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
+    print(f"equigrad: {line if len(line) <= 600 else line[:600] + ' ...'}", file=sys.stderr)
     return status
 
 
 def _end_promptly_on_ctrl_c() -> None:
     """End within a second even when Ctrl-C comes inside a long compiled call, where Python cannot act.
 
-    The interpreter's own KeyboardInterrupt gets half a second to clean up; then the process ends.
+    The interpreter's own KeyboardInterrupt gets half a second to clean up; then the process ends. So it does
+    when the KeyboardInterrupt is raised where Python would print a traceback and go on, as in a callback of a
+    garbage collection.
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(os, "set_blocking"):
         return
@@ -189,6 +210,20 @@ def _end_promptly_on_ctrl_c() -> None:
         while True:
             if signal.SIGINT in os.read(reader, 1):
                 threading.Event().wait(0.5)
-                os._exit(130)
+                _end_interrupted()
 
+    def ignored(what: Any) -> None:
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            _end_interrupted()
+        sys.__unraisablehook__(what)
+
+    sys.unraisablehook = ignored
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _end_interrupted() -> None:
+    """Say so and end at once, whatever is still at work in other threads."""
+    _ending.acquire()
+    show_cursor = "\x1b[?25h\n" if sys.stderr and sys.stderr.isatty() else ""  # the progress bar hides it
+    os.write(2, f"{show_cursor}equigrad: interrupted\n".encode())
+    os._exit(INTERRUPTED)

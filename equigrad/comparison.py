@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 
-from .backends import everything, load
-from .backends.interface import ARITHMETICS, Backend
+from .backends import FRAMEWORKS, everything, load
+from .backends.interface import ARITHMETICS, DTYPES, Backend, LayerTrace
 from .common.agreement import BOUNDS, FEW, Disagreement, assert_agreement, distance, holds_subnormal
 from .common.errors import MissingError, TrainingError, UsageError
 from .common.nearest import nearest
@@ -56,6 +57,7 @@ def compare(
         raise UsageError(f"a row to predict needs {task.layers[0]} numbers for '{task.name}', not {predict.shape[-1]}")
     if watch < 0:
         raise UsageError(f"the number of updates to watch must not be negative, not {watch}")
+    _check_fits(task, predict, dtype)
     names = list(dict.fromkeys(["numpy", *(everything() if backends is None else backends)]))
     modes = ("reproducible", "native") if arithmetic == "both" else (arithmetic,)
     loaded = [(mode, name, _load(name, dtype, mode)) for mode in modes for name in names]
@@ -64,13 +66,12 @@ def compare(
         reference: _Training | None = None
         for _, name, backend in (entry for entry in loaded if entry[0] == mode):
             kind, _, device = name.partition(":")
-            run = Run(*((kind, device or "cpu") if isinstance(backend, Exception) else (name, "cpu")), dtype, mode)
+            run = Run(*((kind, device or "cpu") if kind in FRAMEWORKS else (name, "cpu")), dtype, mode)
             runs.append(run)
             if isinstance(backend, Exception):
                 run.outcome = "missing" if isinstance(backend, MissingError) else "failed"
-                run.message = str(backend) if run.outcome == "missing" else f"{type(backend).__name__}: {backend}"
+                run.message = str(backend) if run.outcome == "missing" else _said(backend)
                 continue
-            run.backend, run.device = name.removesuffix(f":{backend.device}"), backend.device
             training = _Training(backend, task, run, watch, progress)
             try:
                 training.go()
@@ -80,21 +81,39 @@ def compare(
                 run.outcome, run.message = error.outcome, str(error)
             except TrainingError as error:
                 run.outcome, run.message = "failed", str(error)
-            except Exception as error:
-                run.outcome, run.message = (
-                    "failed",
-                    f"{training.doing} raised {type(error).__name__}: {error}",
-                )
+            except (Exception, SystemExit) as error:
+                run.outcome, run.message = "failed", f"{training.doing} raised {_said(error)}"
             if reference is None:
                 reference = training
     return Comparison(task, passport(names), runs)
 
 
+def _check_fits(task: Problem, predict: np.ndarray | None, dtype: str) -> None:
+    """Raise UsageError for numbers that `dtype` cannot hold, and for an unknown dtype."""
+    if dtype not in DTYPES:
+        raise UsageError(f"unknown dtype '{dtype}'{nearest(dtype, DTYPES)}")
+    with np.errstate(over="ignore", under="ignore"):
+        if not 0 < task.rate(dtype) < np.inf:
+            raise UsageError(f"the learning rate {task.learning_rate} does not fit into {dtype}")
+        rows = task.inputs[:0] if predict is None else predict
+        for what, values in (("the inputs", task.inputs), ("the targets", task.targets), ("a row to predict", rows)):
+            if not np.isfinite(values.astype(dtype)).all():
+                raise UsageError(f"{what} of '{task.name}' hold a number that does not fit into {dtype}")
+
+
 def _load(name: str, dtype: str, mode: str) -> Backend | Exception:
+    """The backend, or what makes it missing or failed: a broken install, a class that cannot be made."""
     try:
         return load(name, dtype, mode)
-    except (MissingError, ImportError) as error:
+    except UsageError:
+        raise
+    except Exception as error:
         return error
+
+
+def _said(error: BaseException) -> str:
+    """The error in one line; frameworks write whole pages."""
+    return shorten(f"{type(error).__name__}: {error}", 300, placeholder=" ...")
 
 
 def _judge(run: Run, training: _Training, reference: _Training | None) -> None:
@@ -153,7 +172,7 @@ class _Training:
         self.x, self.y, *rest = (b.from_numpy(a) for a in given)
         weights = tuple(rest)
         self.measure_pace(weights)
-        watched = [i for i in range(p.updates) if i < self.watch or i >= p.updates - self.watch] if self.watch else []
+        watched = {*range(min(self.watch, p.updates)), *range(max(p.updates - self.watch, 0), p.updates)}
         figures = {figure.updates for figure in p.figures if figure.updates <= p.updates}
         run.figures = []
         done, stretches = 0, []
@@ -163,8 +182,7 @@ class _Training:
                 done += updates
                 stretches.append((updates, seconds))
             if stop in watched:
-                self.doing = "trace"
-                run.watched.append((stop + 1, b.trace(weights, self.x, self.y, self.lr)))
+                run.watched.append((stop + 1, self.trace(weights)))
             run.figures += [
                 figure.comes_out(self.predict(figure.inputs, weights), p.targets)
                 for figure in p.figures
@@ -258,7 +276,22 @@ class _Training:
     def predict(self, rows: np.ndarray, weights: Any = None) -> np.ndarray:
         self.doing = "predict"
         x = self.backend.from_numpy(rows.astype(self.run.dtype))
-        return self.backend.to_numpy(self.backend.predict(self.weights if weights is None else weights, x))
+        outputs = self.backend.to_numpy(self.backend.predict(self.weights if weights is None else weights, x))
+        if outputs.shape != (len(rows), self.problem.layers[-1]):
+            raise Disagreement("failed", f"predict returned shape {outputs.shape} for {len(rows)} rows")
+        if str(outputs.dtype) != self.run.dtype:
+            raise Disagreement("wrong-dtype", f"predict returned {outputs.dtype} instead of {self.run.dtype}")
+        if not np.isfinite(outputs).all():
+            raise Disagreement("failed", "predict returned NaN or inf")
+        return outputs
+
+    def trace(self, weights: Any) -> tuple[LayerTrace, ...]:
+        """One update, opened up; only what can be shown."""
+        self.doing = "trace"
+        layers = tuple(LayerTrace(*layer) for layer in self.backend.trace(weights, self.x, self.y, self.lr))
+        if [layer.change.shape for layer in layers] != self.problem.shapes or any(v.ndim != 2 for v in sum(layers, ())):
+            raise Disagreement("failed", "trace must return one LayerTrace of matrices per layer")
+        return layers
 
     def sensitivity(self) -> float:
         """How far one ULP in every first weight carries the final weights of this very backend."""

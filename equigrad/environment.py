@@ -24,5 +24,5 @@ def _facts(name: str) -> dict[str, Any]:
         return backend_class(name)[0].environment()
     except MissingError as error:
         return {"missing": str(error)}
-    except ImportError as error:
+    except Exception as error:
         return {"broken": f"{type(error).__name__}: {error}"}

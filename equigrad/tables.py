@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from .common.errors import UsageError
 from .common.results import Comparison, Run
 
+NARROW = {"show_edge": False, "pad_edge": False, "collapse_padding": True}
 STYLES = {"identical": "green", "agree": "green", "missing": "yellow"}
 
 
-def show(renderable: RenderableType) -> None:
-    """Print to standard output; no narrower than a table needs when the output is not a terminal."""
+def show(renderable: RenderableType, width: int = 140) -> None:
+    """Print to standard output; no narrower than a table needs, `width`, when the output is not a terminal."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=140)
-    console.print(renderable)
+        console = Console(width=width)
+    with console.capture() as captured:
+        console.print(renderable)
+    try:
+        console.file.write(captured.get())
+        console.file.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough: no reason to fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
 
 
 def numbers(rows: Sequence[str] | None) -> np.ndarray | None:
@@ -42,94 +51,164 @@ def numbers(rows: Sequence[str] | None) -> np.ndarray | None:
     return array
 
 
+def _table(title: str, *headers: str, **style: bool) -> Table:
+    return Table(*headers, title=title, title_justify="left", title_style="bold", **style)  # type: ignore[arg-type]
+
+
+class Fitting:
+    """The first of several tables that is no wider than the terminal, or else the last."""
+
+    def __init__(self, *choices: Table) -> None:
+        self.choices = choices
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unlimited = options.update(max_width=100_000)
+        for choice in self.choices:
+            if Measurement.get(console, unlimited, choice).maximum <= options.max_width:
+                break
+        yield choice
+
+
 def comparison(result: Comparison, rows: np.ndarray | None = None) -> RenderableType:
     """The table of runs, what was predicted and watched, and the verdict."""
+    columns = _columns(result)
+    less = [column for column in columns if column.header != "SHA-256"]  # the verdict has it in full
+    least = [column for column in less if "weights" not in column.header]
+    parts: list[RenderableType] = [
+        Fitting(
+            _runs(result, columns),
+            _runs(result, less),
+            _runs(result, least),
+            _runs(result, least, **{**NARROW, "collapse_padding": False}),
+            _runs(result, least, **NARROW),
+        )
+    ]
+    parts += [Text(f"{run.name} {run.arithmetic}: {run.message}") for run in result.runs if run.message]
+    if rows is not None:
+        shown = [run for run in result.runs if run.predictions is not None]
+        parts.append(Fitting(_predictions_in_columns(shown, rows), _predictions_in_rows(shown, rows)))
+    parts += [watched(run) for run in result.runs if run.watched]
+    parts.append(Text("\n".join(result.verdicts), style="bold green" if result.agreed else "bold red"))
+    return Group(*parts)
+
+
+class Column(NamedTuple):
+    """A column of the table of runs."""
+
+    header: str
+    cell: Callable[[Run], RenderableType]
+    justify: JustifyMethod = "right"
+
+
+def _columns(result: Comparison) -> list[Column]:
+    p = result.problem
+    count = sum(fan_in * fan_out for fan_in, fan_out in p.shapes)
+    columns = [
+        Column("backend", lambda run: run.name, "left"),
+        Column("arithmetic", lambda run: run.arithmetic, "left"),
+        Column("outcome", lambda run: Text(run.outcome, style=STYLES.get(run.outcome, "bold red")), "left"),
+        Column("max ULP\nto NumPy", lambda run: "" if run.max_ulp is None else f"{run.max_ulp:,}"),
+        Column("max |diff|\nto NumPy", lambda run: _short(run.max_abs_difference)),
+    ]
+    if p.figures:
+        columns.append(
+            Column("published\ndigits", lambda run: f"{sum(run.figures)} of {len(run.figures)}" if run.figures else "")
+        )
+    if (p.targets.sum(axis=1) == 1).all() and p.layers[-1] > 1:
+        columns.append(Column("accuracy", lambda run: "" if run.outputs is None else _accuracy(run.outputs, p.targets)))
+    columns += [
+        Column(
+            "us per\nupdate",
+            lambda run: _microseconds(run.microseconds_per_update),
+        ),
+        Column("weights" if count <= 3 else f"first 3 of {count:,} weights", _first_weights, "left"),
+        Column("SHA-256", lambda run: f"{run.weights_sha256[:12]}…" if run.weights_sha256 else "", "left"),
+    ]
+    return columns
+
+
+def _runs(result: Comparison, columns: Sequence[Column], **style: bool) -> Table:
     p = result.problem
     title = (
         f"{p.name}: {' -> '.join(map(str, p.layers))}, {p.samples:,} samples, {p.updates:,} updates, "
         f"learning rate {p.learning_rate:g}, {result.runs[0].dtype}"
     )
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("backend", "arithmetic", "outcome"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("max ULP\nto NumPy", justify="right")
-    table.add_column("max |diff|\nto NumPy", justify="right")
-    if p.figures:
-        table.add_column("published\ndigits", justify="right")
-    if (p.targets.sum(axis=1) == 1).all() and p.layers[-1] > 1:
-        table.add_column("accuracy", justify="right")
-    table.add_column("us per\nupdate", justify="right")
-    count = sum(fan_in * fan_out for fan_in, fan_out in p.shapes)
-    table.add_column("weights" if count <= 3 else f"first 3 of {count:,} weights")
-    table.add_column("SHA-256", no_wrap=True)
+    table = _table(title, **style)
+    for column in columns:
+        table.add_column(column.header, justify=column.justify)
     arithmetic = result.runs[0].arithmetic
     for run in result.runs:
         if run.arithmetic != arithmetic:
             table.add_section()
             arithmetic = run.arithmetic
-        table.add_row(*_cells(run, result, len(table.columns)))
-    parts: list[RenderableType] = [table]
-    parts += [Text(f"{run.name} {run.arithmetic}: {run.message}") for run in result.runs if run.message]
-    if rows is not None:
-        parts.append(_predictions(result.runs, rows))
-    parts += [watched(run) for run in result.runs if run.watched]
-    parts.append(Text(result.verdict, style="bold green" if result.agreed else "bold red"))
-    return Group(*parts)
-
-
-def _cells(run: Run, result: Comparison, columns: int) -> list[RenderableType]:
-    outcome = Text(run.outcome, style=STYLES.get(run.outcome, "bold red"))
-    if run.weights_sha256 is None:
-        return [run.name, run.arithmetic, outcome, *[""] * (columns - 3)]
-    cells: list[RenderableType] = [
-        run.name,
-        run.arithmetic,
-        outcome,
-        f"{run.max_ulp:,}",
-        _short(run.max_abs_difference),
-    ]
-    p = result.problem
-    if p.figures:
-        cells.append(f"{sum(run.figures)} of {len(run.figures)}" if run.figures else "")
-    if run.outputs is not None and (p.targets.sum(axis=1) == 1).all() and p.layers[-1] > 1:
-        cells.append(f"{(run.outputs.argmax(axis=1) == p.targets.argmax(axis=1)).mean():.2%}")
-    flat = np.concatenate([w.ravel() for w in run.weights])[:3]
-    precision = 8 if run.dtype == "float64" else 6
-    cells.append(f"{run.microseconds_per_update:.3g}" if run.microseconds_per_update else "")
-    cells.append(" ".join(f"{w:.{precision}f}" for w in flat))
-    cells.append(f"{run.weights_sha256[:12]}…")
-    return cells
+        table.add_row(*(column.cell(run) for column in columns))
+    return table
 
 
 def _short(value: float | None) -> str:
     return "" if value is None else "0" if value == 0 else f"{value:.1e}"
 
 
-def _predictions(runs: Iterable[Run], rows: np.ndarray) -> Table:
-    table = Table(title="prediction for new inputs", title_justify="left", title_style="bold")
-    table.add_column("input")
-    shown = [run for run in runs if run.predictions is not None]
-    for run in shown:
+def _microseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _accuracy(outputs: np.ndarray, targets: np.ndarray) -> str:
+    return f"{(outputs.argmax(axis=1) == targets.argmax(axis=1)).mean():.2%}"
+
+
+def _first_weights(run: Run) -> str:
+    digits = 8 if run.dtype == "float64" else 6
+    return " ".join(f"{v:.{digits}f}" for v in [v for w in run.weights for v in w.ravel()[:3]][:3])
+
+
+def _predictions_in_columns(runs: Sequence[Run], rows: np.ndarray) -> Table:
+    table = _table("prediction for new inputs", "input")
+    for run in runs:
         table.add_column(f"{run.name}\n{run.arithmetic}", justify="right")
     for i, row in enumerate(rows):
-        outputs = (run.predictions[i] for run in shown if run.predictions is not None)
-        table.add_row(" ".join(f"{v:g}" for v in row), *(" ".join(f"{v:.8f}" for v in output) for output in outputs))
+        table.add_row(_row(row, "g"), *(_row(run.predictions[i]) for run in runs if run.predictions is not None))
     return table
+
+
+def _predictions_in_rows(runs: Sequence[Run], rows: np.ndarray) -> Table:
+    table = _table("prediction for new inputs", "input", "backend", "arithmetic", "prediction")
+    for i, row in enumerate(rows):
+        for run in runs:
+            if run.predictions is not None:
+                table.add_row(_row(row, "g"), run.name, run.arithmetic, _row(run.predictions[i]))
+        table.add_section()
+    return table
+
+
+def _row(values: np.ndarray, form: str = ".8f") -> str:
+    return " ".join(f"{v:{form}}" for v in values)
+
+
+QUANTITIES = ("X @ W", "activation", "error", "delta", "change of W")
 
 
 def watched(run: Run) -> RenderableType:
     """What one backend held inside, in the order of Trask's loop, for each update that was watched."""
-    table = Table(
-        title=f"inside {run.name}, {run.arithmetic}",
-        title_justify="left",
-        title_style="bold",
-        show_lines=True,
-    )
-    for name in ("update", "layer", "X @ W", "activation", "error", "delta", "change of W"):
-        table.add_column(name)
+    return Fitting(_beside(run), _beside(run, **NARROW), _below(run, **NARROW))
+
+
+def _beside(run: Run, **style: bool) -> Table:
+    table = _table(f"inside {run.name}, {run.arithmetic}", "update", "layer", *QUANTITIES, **style)
     for update, layers in run.watched:
         for number, layer in enumerate(layers, 1):
-            table.add_row(f"{update:,}", str(number), *(_matrix(array) for array in layer))
+            table.add_row(f"{update:,}", str(number), *map(_matrix, layer), end_section=True)
+    return table
+
+
+def _below(run: Run, **style: bool) -> Table:
+    table = _table(f"inside {run.name}, {run.arithmetic}", "update", "layer", "", "", **style)
+    for update, layers in run.watched:
+        for number, layer in enumerate(layers, 1):
+            first = (f"{update:,}", str(number))
+            for quantity, array in zip(QUANTITIES, layer, strict=True):
+                table.add_row(*first, quantity, _matrix(array), end_section=quantity == QUANTITIES[-1])
+                first = ("", "")
     return table
 
 
@@ -143,7 +222,7 @@ def _matrix(array: np.ndarray, most: int = 4) -> str:
 
 def passport(facts: dict[str, Any]) -> RenderableType:
     """The machine's facts and one section per framework."""
-    table = Table(show_header=False, title="passport", title_justify="left", title_style="bold")
+    table = _table("passport", show_header=False)
     for name, value in facts.items():
         if name != "backends":
             table.add_row(name, _plain(value))

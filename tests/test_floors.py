@@ -1,0 +1,128 @@
+"""Each floor imports only downwards: common <- backends <- equigrad's own modules <- bench <- the command line."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+import equigrad
+
+ROOT = Path(__file__).parent.parent
+FLOORS = ("common", "backends", "equigrad", "bench", "command line")
+COMMAND_LINE = ("equigrad.cli", "equigrad.__main__")
+FILES = sorted(path for folder in ("common", "backends", "equigrad", "bench") for path in (ROOT / folder).glob("*.py"))
+FOR_PYTEST = ("conformance.py", "pytest_plugin.py")
+"""What only a test-suite imports may need pytest."""
+FRAMEWORKS = ("torch", "jax")
+BARE = ("backends", "common", "bench", "tests")
+"""What others call folders of their own; nothing of ours goes by these names."""
+
+
+def module(path: Path) -> str:
+    """The name that `path` is imported under: common/ulp.py is equigrad.common.ulp."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts if parts[0] == "equigrad" else ("equigrad", *parts)).removesuffix(".__init__")
+
+
+def floor(name: str) -> str:
+    """The floor of one of our modules."""
+    if name in COMMAND_LINE:
+        return "command line"
+    part = name.split(".")[1] if "." in name else ""
+    return part if part in FLOORS else "equigrad"
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool, int]]:
+    """(module, whether it is imported as soon as `path` is, line) of each import in `path`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    within = {node for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for node in ast.walk(f)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node not in within, node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            package = module(path) if path.name == "__init__.py" else module(path).rpartition(".")[0]
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            for alias in node.names:
+                both = f"{base}.{alias.name}"
+                yield both if is_module(both) else base, node not in within, node.lineno
+
+
+def is_module(name: str) -> bool:
+    return any(module(path) == name for path in FILES)
+
+
+def test_there_are_files_on_every_floor() -> None:
+    assert {floor(module(path)) for path in FILES} == set(FLOORS)
+    assert is_module("equigrad.common.ulp")
+    assert is_module("equigrad.backends")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_imported_from_a_higher_floor_by(path: Path) -> None:
+    here = FLOORS.index(floor(module(path)))
+    for name, _, line in imports(path):
+        if name.partition(".")[0] == "equigrad":
+            assert FLOORS.index(floor(name)) <= here, f"{path}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_siblings_are_imported_relatively_and_nothing_by_a_bare_name_in(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.append(node.module or "")
+        for name in names:
+            assert name.partition(".")[0] not in (*BARE, "equigrad"), f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "common").glob("*.py")), ids=lambda path: path.name)
+def test_common_needs_numpy_and_the_standard_library_alone(path: Path) -> None:
+    for name, _, line in imports(path):
+        top = name.partition(".")[0]
+        assert top in ("numpy", "equigrad") or top in sys.stdlib_module_names, f"{path}:{line} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "backends").glob("*.py")), ids=lambda path: path.name)
+def test_no_backend_knows_another(path: Path) -> None:
+    framework = path.stem.partition("_")[0]
+    known = ("numpy", "equigrad", *([framework] if framework in FRAMEWORKS else []))
+    for name, _, line in imports(path):
+        top = name.partition(".")[0]
+        assert top in known or top in sys.stdlib_module_names, f"{path}:{line} imports {name}"
+        for other in {"numpy", "torch", "jax"} - {framework}:
+            assert not name.startswith(f"equigrad.backends.{other}_"), f"{path}:{line} imports {name}"
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if floor(module(path)) in ("equigrad", "command line")], ids=lambda path: path.name
+)
+def test_only_the_core_dependencies_are_imported_at_once_by(path: Path) -> None:
+    for name, at_once, line in imports(path):
+        top = name.partition(".")[0]
+        core = top in ("numpy", "typer", "rich", "equigrad") or top in sys.stdlib_module_names
+        assert core or not at_once or path.name in FOR_PYTEST, f"{path}:{line} imports {name} at once"
+
+
+def test_everything_is_imported_as_equigrad_even_from_the_root_of_the_checkout() -> None:
+    """There, `import common` would find the folder."""
+    names = [module(path) for path in FILES if path.name != "__main__.py" and floor(module(path)) != "bench"]
+    code = (
+        "import sys, importlib\n"
+        f"for name in {[name for name in names if not any(f in name for f in (*FRAMEWORKS, 'pytest'))]}:\n"
+        "    importlib.import_module(name)\n"
+        f"print([name for name in {BARE} if name in sys.modules], sys.modules['equigrad'].__file__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.stderr == ""
+    assert done.stdout == f"[] {ROOT / 'equigrad' / '__init__.py'}\n"
+
+
+def test_the_package_under_test_is_this_checkout() -> None:
+    assert Path(equigrad.__file__ or "").resolve() == ROOT / "equigrad" / "__init__.py"

@@ -1,0 +1,150 @@
+"""A missing framework is shown with the command that installs it, a broken one has failed, and the rest goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+HIDE = """
+import sys
+
+class Hider:
+    def find_spec(self, name, path=None, target=None):
+        if name in {names!r}:
+            raise {error}
+
+sys.meta_path.insert(0, Hider())
+from equigrad.cli import main
+main()
+"""
+MISSING = "ModuleNotFoundError(f'No module named {name!r}', name=name)"
+BROKEN = {
+    "its library cannot be loaded": ("ImportError('libthing.so: wrong ELF class')", "ImportError: libthing.so"),
+    "the system refuses its library": ("OSError('libthing.so: no such file')", "OSError: libthing.so"),
+    "its parts do not fit together": ("RuntimeError('version 1 needs\\n2')", "RuntimeError: version 1 needs 2"),
+    "it lacks a module of its own": (
+        "ModuleNotFoundError('No module named thing', name='thing')",
+        "ModuleNotFoundError: No module named thing",
+    ),
+}
+
+
+def equigrad(names: list[str], error: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line in a process where importing `names` raises `error`."""
+    return subprocess.run(
+        [sys.executable, "-c", HIDE.format(names=names, error=error), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "140"},
+    )
+
+
+SHORT = ("compare", "--updates", "20", "--arithmetic", "native")
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_compare_shows_a_missing_framework_and_its_command_and_goes_on(framework: str, tmp_path: Path) -> None:
+    done = equigrad([framework], MISSING, *SHORT, "--json", str(tmp_path / "out.json"))
+    assert done.stderr == ""
+    assert done.returncode == 0
+    assert f"{framework} native: {framework} is not installed: pip install 'equigrad[{framework}]'" in done.stdout
+    result = json.loads((tmp_path / "out.json").read_text())
+    outcomes = {run["backend"]: run["outcome"] for run in result["runs"]}
+    assert outcomes.pop(framework) == "missing"
+    assert outcomes["numpy"] == "identical"
+    assert f"({framework}" in result["verdict"]
+    assert result["passport"]["backends"][framework] == {
+        "missing": f"{framework} is not installed: pip install 'equigrad[{framework}]'"
+    }
+
+
+@pytest.mark.parametrize("name", ["torch", "torch:cpu", "torch:cuda", "jax"])
+def test_status_3_if_the_missing_framework_was_asked_for_by_name_and_the_rest_is_shown(name: str) -> None:
+    framework = name.partition(":")[0]
+    done = equigrad([framework], MISSING, *SHORT, "--backend", name)
+    assert done.stderr == ""
+    assert done.returncode == 3
+    assert f"pip install 'equigrad[{framework}]'" in done.stdout
+    assert re.search("numpy +│ native +│ identical", done.stdout)
+
+
+def test_numpy_alone_is_fine_but_compares_nothing() -> None:
+    done = equigrad(["torch", "jax"], MISSING, *SHORT)
+    assert done.returncode == 0
+    assert "native: nothing to compare, numpy ran alone (torch, jax missing)." in done.stdout
+
+
+@pytest.mark.parametrize(("error", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_framework_is_broken_and_not_missing_when(error: str, message: str) -> None:
+    done = equigrad(["torch"], error, *SHORT, "--backend", "torch")
+    assert done.stderr == ""
+    assert done.returncode == 1
+    assert f"torch native: {message}" in done.stdout
+    assert "torch   │ native     │ failed" in done.stdout
+    assert "numpy   │ native     │ identical" in done.stdout
+    assert "pip install" not in done.stdout
+
+
+def test_a_broken_framework_that_nobody_asked_for_still_fails_the_comparison() -> None:
+    done = equigrad(["torch", "jax"], BROKEN["the system refuses its library"][0], *SHORT)
+    assert done.stderr == ""
+    assert done.returncode == 1
+    assert "NOT in agreement: torch failed, jax failed" in done.stdout
+
+
+def test_passport_shows_what_is_missing_and_what_is_broken() -> None:
+    missing = equigrad(["torch", "jax"], MISSING, "passport")
+    assert missing.returncode == 0
+    for framework in ("torch", "jax"):
+        assert f"{framework} is not installed: pip install 'equigrad[{framework}]'" in missing.stdout
+    broken = equigrad(["torch"], BROKEN["its library cannot be loaded"][0], "passport")
+    assert broken.returncode == 0
+    assert "torch broken" in broken.stdout
+    assert "ImportError: libthing.so: wrong ELF class" in broken.stdout
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import equigrad",
+        "import equigrad; equigrad.compare, equigrad.Problem, equigrad.load_data",
+        "import sys; sys.argv[1:] = ['--help']; from equigrad.cli import main; main()",
+        "import sys; sys.argv[1:] = ['compare', '--help']; from equigrad.cli import main; main()",
+        "import sys; sys.argv[1:] = ['compare', '--backend', 'numpy', '--updates', '5']\n"
+        "from equigrad.cli import main; main()",
+        "import sys; sys.argv[1:] = ['compare', 'nothing']; from equigrad.cli import main; main()",
+    ],
+    ids=[
+        "import equigrad",
+        "its public names",
+        "equigrad --help",
+        "equigrad compare --help",
+        "a comparison of NumPy alone",
+        "a usage error",
+    ],
+)
+def test_no_framework_is_imported_by(statement: str) -> None:
+    watch = (
+        "import atexit, sys\n"
+        "heavy = ('torch', 'jax', 'jaxlib', 'scipy', 'sklearn', 'mpmath', 'pytest')\n"
+        "atexit.register(lambda: print([name for name in heavy if name in sys.modules]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", watch + statement], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_loading_one_framework_imports_no_other(ready: Callable[..., object]) -> None:
+    ready("torch"), ready("jax")
+    for framework, other in (("torch", "jax"), ("jax", "torch")):
+        code = f"import sys, equigrad; equigrad.load({framework!r}); print({other!r} in sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout == "False\n"
