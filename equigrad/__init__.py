@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from .common.problem import Problem as Problem
     from .common.problem import problem as problem
     from .comparison import compare as compare
+    from .crosscheck import crosscheck as crosscheck
     from .environment import passport as passport
+    from .gradcheck import check as check
 
 __version__ = "0.1.0"
 
@@ -27,7 +29,9 @@ _HOMES = {
     "Backend": ".backends.interface",
     "LayerTrace": ".backends.interface",
     "Problem": ".common.problem",
+    "check": ".gradcheck",
     "compare": ".comparison",
+    "crosscheck": ".crosscheck",
     "load": ".backends",
     "passport": ".environment",
     "load_data": ".common.data",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from .common.problem import one_layer, two_layer
@@ -51,10 +53,7 @@ def drawn(
     generator = np.random.RandomState(seed)
     return Case(
         name,
-        tuple(
-            (weight_scale * generator.standard_normal(shape)).astype(dtype)
-            for shape in zip(layers, layers[1:])
-        ),
+        tuple((weight_scale * generator.standard_normal(shape)).astype(dtype) for shape in pairwise(layers)),
         (input_scale * generator.standard_normal((samples, layers[0]))).astype(dtype),
         generator.random_sample((samples, layers[-1])).astype(dtype),
         float(np.dtype(dtype).type(lr)),
@@ -65,6 +64,4 @@ def random(seed: int, dtype: str) -> Case:
     """Problem number `seed`: its shape goes round SHAPES; scales are drawn from 0.01 to 10, rates from 0.001 to 1."""
     samples, layers = SHAPES[seed % len(SHAPES)]
     weights, inputs, rate = 10 ** np.random.RandomState(seed + 10**6).uniform([-2, -2, -3], [1, 1, 0])
-    return drawn(
-        f"random {seed}", seed, samples, layers, dtype, weight_scale=weights, input_scale=inputs, lr=rate
-    )
+    return drawn(f"random {seed}", seed, samples, layers, dtype, weight_scale=weights, input_scale=inputs, lr=rate)

@@ -135,6 +135,51 @@ def compare(
 
 
 @app.command()
+def check(
+    problem: ProblemName = None,
+    backend: BackendNames = None,
+    dtype: Dtype = "float64",
+    arithmetic: Arithmetic = "both",
+    data: Data = None,
+    target: Target = None,
+    hidden: Hidden = None,
+    seed: Seed = None,
+    curve: Annotated[
+        bool, typer.Option("--curve", help="the error of difference quotients over the step size")
+    ] = False,
+    power: Annotated[
+        bool, typer.Option("--power", help="prove that wrong backends are caught and right ones never accused")
+    ] = False,
+    problems: Annotated[int, typer.Option(help="random problems per backend for --power")] = 500,
+    json: JsonFile = None,
+) -> None:
+    """Hold each backend's gradient to 50-digit arithmetic, layer by layer, and its methods to their laws."""
+    from . import check_tables, tables
+    from .common.results import check_writable, write_json
+
+    check_writable(json)
+    if power:
+        check_tables.refuse_with_power(problem=problem, data=data, curve=curve)
+        from .power import power as prove
+
+        with progress_bar() as report:
+            proof = prove(backend, problems=problems, progress=report)
+        if json:
+            write_json(json, proof.to_json())
+        tables.show(check_tables.power(proof))
+        raise typer.Exit(0 if proof.proved else 1)
+    from .gradcheck import check
+
+    task = chosen_problem(problem, data, target, hidden, seed=seed)
+    with progress_bar() as report:
+        result = check(task, backend, dtype=dtype, arithmetic=arithmetic, curve=curve, progress=report)
+    if json:
+        write_json(json, result.to_json())
+    tables.show(check_tables.check(result))
+    raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
+
+
+@app.command()
 def passport() -> None:
     """Show what is here: machine, versions, devices, precision; and what is missing, with the command to get it."""
     from . import tables

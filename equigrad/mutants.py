@@ -6,12 +6,11 @@ Every mutant is the NumPy backend with one mistake that people make. They are te
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from .backends.interface import Backend, LayerTrace, Weights
+from .backends.interface import LayerTrace, Weights
 from .backends.numpy_backend import NumpyBackend
 
 
@@ -89,6 +88,11 @@ def poked(gradient: Weights, change: Callable[[float], float]) -> Weights:
     return tuple(copies)
 
 
+def narrow(w: Weights, x: Any, y: Any) -> tuple[Weights, Any, Any]:
+    """The same numbers in float32."""
+    return tuple(v.astype(np.float32) for v in w), x.astype(np.float32), y.astype(np.float32)
+
+
 def every(change: Callable[[Any], Any]) -> Callable[..., Weights]:
     return lambda _, gradient, *rest: tuple(map(change, gradient))
 
@@ -127,12 +131,9 @@ of_gradient(
 )
 of_gradient(
     "the gradient is computed in float32",
-    lambda b, g, w, x, y: tuple(
-        v.astype(x.dtype)
-        for v in NumpyBackend.gradient(b, tuple(map(np.float32, w)), np.float32(x), np.float32(y))
-    ),
+    lambda b, g, w, x, y: tuple(v.astype(x.dtype) for v in NumpyBackend.gradient(b, *narrow(w, x, y))),
 )
-of_gradient("the gradient comes as a list", lambda b, g, *_: list(g), "results_fit")  # type: ignore[arg-type,return-value]
+of_gradient("the gradient comes as a list", lambda b, g, *_: list(g), "results_fit")  # type: ignore[arg-type]
 of_gradient("the gradient is one vector a layer", every(np.ravel), "results_fit")
 of_gradient("the gradient is transposed", every(np.transpose), "results_fit")
 of_gradient("the gradient is cut to integers", every(lambda g: g.astype(np.int64)), "results_fit")

@@ -54,9 +54,7 @@ def _flint() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "flint":
             raise
-        raise MissingError(
-            "the referee needs python-flint: python -m pip install 'equigrad[check]'"
-        ) from None
+        raise MissingError("the referee needs python-flint: python -m pip install 'equigrad[check]'") from None
     return flint
 
 
@@ -76,9 +74,7 @@ def gradient(weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> tup
     return tuple(layer.gradient for layer in opened(weights, x, y))
 
 
-def train(
-    weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, lr: float, n: int
-) -> tuple[Exact, ...]:
+def train(weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, lr: float, n: int) -> tuple[Exact, ...]:
     """The weights after n updates, rounded only at the end. Meant for a few updates: the cost is n gradients."""
     flint = _flint()
     with flint.ctx.workdps(DIGITS):
@@ -95,16 +91,17 @@ def _opened(ws: list[np.ndarray], x: np.ndarray, y: np.ndarray) -> list[tuple[np
         zs.append(_product(layers[-1], w))
         layers.append(_each(lambda z: 1 / (1 + (-z).exp()), zs[-1]))
     slopes = [_each(lambda z: 1 / (2 + z.exp() + (-z).exp()), z) for z in zs]
-    error = _arb(y) - layers[-1]
-    result = []
+    error: Any = _arb(y) - layers[-1]
+    result: list[tuple[np.ndarray, ...]] = []
     for i, (z, w) in enumerate(zip(zs, ws, strict=True)):
         delta = np.empty(z.shape, object)
         for unit in range(w.shape[1]):
-            tangent = np.full(z.shape, _flint().arb(0), object)
-            tangent[:, unit] = slopes[i][:, unit]  # da of this layer, for dz = 1 in this unit of every sample
+            units = slice(unit, unit + 1)  # dz = 1 in this unit of every sample; where da is not zero
+            tangent = slopes[i][:, units]
             for later, slope in zip(ws[i + 1 :], slopes[i + 1 :], strict=True):
-                tangent = slope * _product(tangent, later)
-            delta[:, unit] = (error * tangent).sum(axis=1)
+                tangent = slope * _product(tangent, later[units])
+                units = slice(None)
+            delta[:, unit] = (error[:, units] * tangent).sum(axis=1)
         result.append((z, layers[i + 1], delta / slopes[i], delta, -_product(layers[i].T, delta)))
     return result
 
@@ -116,9 +113,7 @@ def _arb(values: np.ndarray) -> np.ndarray:
 
 
 def _each(function: Callable[[Any], Any], values: np.ndarray) -> np.ndarray:
-    result = np.empty(values.shape, object)
-    result.flat = [function(v) for v in values.flat]
-    return result
+    return np.frompyfunc(function, 1, 1)(values)
 
 
 def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -197,6 +192,32 @@ def differences(
     return np.array(result, np.float64)
 
 
+def extrapolated(loss: Loss, arrays: Sequence[np.ndarray], places: Sequence[Element]) -> tuple[np.ndarray, np.ndarray]:
+    """dL at each place by central differences over ever smaller steps, extrapolated, with an error estimate.
+
+    C. Ridders, Advances in Engineering Software 4, 1982. NaN and inf where no step gave a number.
+    """
+    found = [_ridders(lambda h, p=place: differences(loss, arrays, [p], h)[0]) for place in places]  # type: ignore[misc]
+    return tuple(np.array(found, np.float64).reshape(-1, 2).T)  # type: ignore[return-value]
+
+
+def _ridders(quotient: Callable[[float], float], step: float = 0.02, rows: int = 12) -> tuple[float, float]:
+    best, uncertain = np.nan, np.inf
+    above: list[float] = []
+    for _ in range(rows):
+        row, step = [quotient(step)], step / 2
+        if not np.isfinite(row[0]):  # outside the function's domain
+            above = []
+            continue
+        for order, old in enumerate(above, 1):
+            row.append(row[-1] + (row[-1] - old) / (4.0**order - 1))
+            error = max(abs(row[-1] - row[-2]), abs(row[-1] - old))
+            if error < uncertain:
+                best, uncertain = row[-1], error
+        above = row
+    return best, uncertain
+
+
 class CurvePoint(NamedTuple):
     """Largest error of the difference quotients at one step size, relative to the largest derivative."""
 
@@ -221,9 +242,7 @@ class Curve(NamedTuple):
         return min(self.points, key=lambda point: point.central)
 
 
-def curve(
-    weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, dtype: str = "float64", most: int = 24
-) -> Curve:
+def curve(weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, dtype: str = "float64", most: int = 24) -> Curve:
     """Difference quotients against the exact gradient, two step sizes a decade from 0.1 down to rounding.
 
     Too large a step leaves the third derivative in, too small a one leaves only rounding error; `most`

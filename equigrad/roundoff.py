@@ -104,9 +104,7 @@ def network(rounding: Rounding, ws: Sequence[Value], x: np.ndarray, y: np.ndarra
     return result[::-1]
 
 
-def bounds(
-    weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, dtype: str
-) -> tuple[LayerBounds, ...]:
+def bounds(weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, dtype: str) -> tuple[LayerBounds, ...]:
     """How far each layer's quantities, computed in `dtype`, may be from the exact ones."""
     layers = network(Rounding.of(dtype), [exactly(w) for w in weights], x, y)
     return tuple(LayerBounds(*(v.error for v in layer)) for layer in layers)
