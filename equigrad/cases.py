@@ -32,7 +32,7 @@ def chosen(dtype: str) -> tuple[Case, ...]:
         Case.of(one_layer(), dtype),
         Case.of(two_layer(), dtype),
         drawn("square", 1, 5, (4, 4, 4, 4), dtype),
-        drawn("long sums", 2, 40, (33, 5, 2), dtype),
+        drawn("long sums", 2, 17, (17, 3, 2), dtype),
         drawn("one sample", 3, 1, (3, 2, 2), dtype),
         drawn("saturated", 4, 4, (3, 4, 1), dtype, weight_scale=8.0),
     )
