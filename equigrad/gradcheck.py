@@ -229,10 +229,11 @@ def _checked(backend: Backend, name: str, mode: str, case: Case) -> BackendCheck
         except LawBroken as error:
             laws.append(LawCheck(law, False, error.margin, error.message))
             broken = broken or error
+    layers: tuple[LayerCheck, ...] = ()
     try:
         layers = measured(Bench("gradient_is_exact", backend, case).gradient(), case)
     except LawBroken as error:
-        return BackendCheck(name, backend.device, mode, error.outcome, str(error), (), tuple(laws))
+        broken = broken or error
     if broken:
         outcome, message = broken.outcome, str(broken)
     else:

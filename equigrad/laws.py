@@ -157,7 +157,7 @@ class Bench:
         if not isinstance(value, tuple):
             raise self.unusable(method, "a " + type(value).__name__)
         if len(value) != len(self.case.weights):
-            raise self.unusable(method, f"{len(value)} arrays")
+            raise self.unusable(method, f"{len(value)} array{'s' * (len(value) != 1)}")
         return tuple(self.array(method, v, s) for v, s in zip(value, self.case.shapes, strict=True))
 
     def run(self, method: str) -> Any:

@@ -19,7 +19,7 @@ NEEDED = 1_000
 """How many times outside its bound the least wrong mutant must be."""
 
 
-@pytest.mark.parametrize("name", CHOSEN["float64"], ids=lambda name: name.replace(" ", "-"))
+@pytest.mark.parametrize("name", ["two-layer", "long sums", "saturated"], ids=lambda name: name.replace(" ", "-"))
 @pytest.mark.parametrize("law", LAWS)
 def test_a_right_backend_keeps(law: str, backend: Backend, name: str) -> None:
     assert 0 <= LAWS[law](backend, CHOSEN[backend.dtype][name]) <= 1
