@@ -8,23 +8,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .common.errors import UsageError
 from .gradcheck import Check
 from .power import Power
 from .referee import Curve
 from .tables import STYLES
 
 
-def refuse_with_power(**options: object) -> None:
-    """Raise UsageError for options that --power, which has its own problems, would ignore."""
-    given = [name for name, value in options.items() if value]
-    if given:
-        raise UsageError(f"--power tries its own problems: leave out {' and '.join(given)}")
-
-
 def check(result: Check) -> RenderableType:
     """One row for each backend and layer, what went wrong, the second opinion and the verdict."""
-    title = f"{result.problem}: dL/dw at the first weights, {result.dtype}, {result.samples:,} samples"
+    title = f"{result.problem}: gradient dL/dw, {result.dtype}, {result.samples:,} samples"
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in ("backend", "arithmetic", "outcome", "laws"):
         table.add_column(name, no_wrap=True)

@@ -72,6 +72,15 @@ def chosen_problem(
     )
 
 
+def leave_out(why: str, **options: Any) -> None:
+    """Raise UsageError if any of the options is given: it would be ignored."""
+    from .common.errors import UsageError
+
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise UsageError(f"{why}: leave out {', '.join(given)}")
+
+
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
     """A progress bar on standard error, shown once the work has taken longer than a second."""
@@ -150,7 +159,9 @@ def check(
     power: Annotated[
         bool, typer.Option("--power", help="prove that wrong backends are caught and right ones never accused")
     ] = False,
-    problems: Annotated[int, typer.Option(help="random problems per backend for --power")] = 500,
+    problems: Annotated[
+        int | None, typer.Option(help="random problems per backend for --power", show_default="500")
+    ] = None,
     json: JsonFile = None,
 ) -> None:
     """Hold each backend's gradient to 50-digit arithmetic, layer by layer, and its methods to their laws."""
@@ -159,17 +170,20 @@ def check(
 
     check_writable(json)
     if power:
-        check_tables.refuse_with_power(problem=problem, data=data, curve=curve)
+        changed = {"dtype": dtype != "float64", "arithmetic": arithmetic != "both"}
+        chosen = {"problem": problem, "data": data, "target": target, "hidden": hidden, "seed": seed, "curve": curve}
+        leave_out("--power tries problems of its own, in every dtype and arithmetic", **chosen, **changed)
         from .power import power as prove
 
         with progress_bar() as report:
-            proof = prove(backend, problems=problems, progress=report)
+            proof = prove(backend, problems=500 if problems is None else problems, progress=report)
         if json:
             write_json(json, proof.to_json())
         tables.show(check_tables.power(proof))
         raise typer.Exit(0 if proof.proved else 1)
     from .gradcheck import check
 
+    leave_out("--problems goes with --power", problems=problems is not None)
     task = chosen_problem(problem, data, target, hidden, seed=seed)
     with progress_bar() as report:
         result = check(task, backend, dtype=dtype, arithmetic=arithmetic, curve=curve, progress=report)

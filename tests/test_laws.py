@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,3 +130,22 @@ def test_a_false_alarm_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [a.case for a in proof.accusations] == ["random 0", "random 1"]
     assert not proof.proved
     assert "2 false alarms in 2 correct runs" in proof.verdict
+
+
+def test_jax_traces_once_per_shape_and_dtype(ready: Ready, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss is Python code: it runs while JAX traces, and never again."""
+    backend: Any = ready("jax", dtype)
+    loss, traced = type(backend).loss, []
+
+    def counted(*arguments: Any) -> Any:
+        traced.append(arguments)
+        return loss(*arguments)
+
+    monkeypatch.setattr(type(backend), "loss", counted)
+    case = cases.drawn("a shape of its own", 5, 9, (3, 7, 2), dtype)
+    counts = []
+    for numbers, n in ((case, 2), (case.other, 5)):
+        bench = Bench("law", backend, numbers)
+        bench.gradient(), bench.update(), bench.train(n)
+        counts.append(len(traced))
+    assert 0 < counts[0] == counts[1]

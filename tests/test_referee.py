@@ -129,3 +129,9 @@ def test_elements_are_spread_evenly_and_complete() -> None:
 def test_numbers_that_are_not_finite_are_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="finite"):
         referee.gradient([np.array([[bad]])], np.ones((1, 1)), np.ones((1, 1)))
+
+
+def test_a_difference_is_divided_by_the_step_as_it_was_rounded() -> None:
+    arrays = [np.array([1.0, 3.0], np.float32)]
+    slopes = referee.differences(lambda a: a[0][0], arrays, referee.elements(arrays)[:1], 1e-3, central=False)
+    assert slopes.tolist() == [1.0]
