@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from equigrad.laws import LAWS
+from equigrad.mutants import MUTANTS
 
 TEXT = (Path(__file__).parents[1] / "docs" / "check.md").read_text()
 ENGINE, SUITE, FUNCTION = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -75,6 +76,10 @@ def test_the_remaining_commands_work(tmp_path: Path) -> None:
 
 def test_the_table_of_laws_is_complete() -> None:
     assert re.findall(r"^\| `(\w+)` \| ", TEXT, re.MULTILINE)[: len(LAWS)] == list(LAWS)
+
+
+def test_the_number_of_mutants_is_the_one_published() -> None:
+    assert f"{len(MUTANTS)} of {len(MUTANTS)} wrong backends caught" in TEXT
 
 
 def test_the_entry_point_is_toml() -> None:
