@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -106,8 +107,10 @@ class Elsewhere(NumpyBackend):
 
 
 class Fickle(NumpyBackend):
+    calls = itertools.count()
+
     def predict(self, weights: Any, x: Any) -> Any:
-        return super().predict(weights, x) + 1e-17 + np.finfo(float).eps * np.random.default_rng().integers(-1, 2)
+        return super().predict(weights, x) + np.finfo(float).eps * (next(self.calls) % 2)
 
 
 class Unstartable(NumpyBackend):
