@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from importlib.metadata import entry_points
 from inspect import isabstract
 
 from ..common.errors import DeviceError, MissingError, UsageError
@@ -12,6 +13,8 @@ from ..common.nearest import nearest
 from .interface import ARITHMETICS, DTYPES, Backend
 
 FRAMEWORKS = ("numpy", "torch", "jax")
+REGISTRY = "equigrad.backends"
+"""The group of entry points under which a package registers its backends: name = "package.module:ClassName"."""
 
 __all__ = ["FRAMEWORKS", "Backend", "backend_class", "everything", "load", "usable"]
 
@@ -19,8 +22,8 @@ __all__ = ["FRAMEWORKS", "Backend", "backend_class", "everything", "load", "usab
 def backend_class(spec: str) -> tuple[type[Backend], str]:
     """The class and the device that `spec` names; its framework is imported now, and only now.
 
-    `spec` is numpy, torch, torch:cuda, jax, jax:cuda or package.module:ClassName, which is looked for in the
-    current folder too.
+    `spec` is numpy, torch, torch:cuda, jax, jax:cuda, a name that an installed package registered, or
+    package.module:ClassName, which is looked for in the current folder too.
 
     Raises UsageError for a name that is none of these or cannot be imported, MissingError, with the command
     that installs it, for a framework that is not here. An installed framework that fails to import is a
@@ -35,8 +38,12 @@ def backend_class(spec: str) -> tuple[type[Backend], str]:
                 raise
             raise MissingError(f"{name} is not installed: pip install 'equigrad[{name}]'") from None
         return getattr(module, f"{name.capitalize()}Backend"), rest if colon else "cpu"
+    registered = entry_points(group=REGISTRY)
+    if name in registered.names:
+        return _foreign_class(spec, registered[name].module, registered[name].attr), rest if colon else "cpu"
     if not rest:
-        raise UsageError(f"unknown backend '{spec}'{nearest(spec, FRAMEWORKS)}; your own is package.module:ClassName")
+        known = [*FRAMEWORKS, *sorted(registered.names)]
+        raise UsageError(f"unknown backend '{spec}'{nearest(spec, known)}; your own is package.module:ClassName")
     return _foreign_class(spec, name, rest), "cpu"
 
 

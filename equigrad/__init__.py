@@ -19,15 +19,21 @@ if TYPE_CHECKING:
     from .common.problem import Problem as Problem
     from .common.problem import problem as problem
     from .comparison import compare as compare
+    from .crosschecks import crosscheck as crosscheck
+    from .engine import Engine as Engine
     from .environment import passport as passport
+    from .gradcheck import check as check
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Backend": ".backends.interface",
+    "Engine": ".engine",
     "LayerTrace": ".backends.interface",
     "Problem": ".common.problem",
+    "check": ".gradcheck",
     "compare": ".comparison",
+    "crosscheck": ".crosschecks",
     "load": ".backends",
     "passport": ".environment",
     "load_data": ".common.data",

@@ -74,6 +74,15 @@ def chosen_problem(
     )
 
 
+def leave_out(why: str, **options: Any) -> None:
+    """Raise UsageError if any of the options is given: it would be ignored."""
+    from .common.errors import UsageError
+
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise UsageError(f"{why}: leave out {', '.join(given)}")
+
+
 @contextmanager
 def progress_bar() -> Iterator[Progress | None]:
     """A progress bar on standard error, shown once the work has taken longer than a second; none in a log file."""
@@ -143,6 +152,56 @@ def compare(
             write_json(json, result.to_json())
     finally:  # a full disk must not take the table along
         tables.show(tables.comparison(result, rows))
+    raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
+
+
+@app.command()
+def check(
+    problem: ProblemName = None,
+    backend: BackendNames = None,
+    dtype: Dtype = "float64",
+    arithmetic: Arithmetic = "both",
+    data: Data = None,
+    target: Target = None,
+    hidden: Hidden = None,
+    seed: Seed = None,
+    curve: Annotated[
+        bool, typer.Option("--curve", help="the error of difference quotients over the step size")
+    ] = False,
+    power: Annotated[
+        bool, typer.Option("--power", help="prove that wrong backends are caught and right ones never accused")
+    ] = False,
+    problems: Annotated[
+        int | None, typer.Option(help="random problems per backend for --power", show_default="500")
+    ] = None,
+    json: JsonFile = None,
+) -> None:
+    """Hold each backend's gradient to 50-digit arithmetic, layer by layer, and its methods to their laws."""
+    from . import check_tables, tables
+    from .common.results import check_writable, write_json
+
+    check_writable(json)
+    if power:
+        changed = {"dtype": dtype != "float64", "arithmetic": arithmetic != "both"}
+        chosen = {"problem": problem, "data": data, "target": target, "hidden": hidden, "seed": seed, "curve": curve}
+        leave_out("--power tries problems of its own, in every dtype and arithmetic", **chosen, **changed)
+        from .power import power as prove
+
+        with progress_bar() as report:
+            proof = prove(backend, problems=500 if problems is None else problems, progress=report)
+        if json:
+            write_json(json, proof.to_json())
+        tables.show(check_tables.power(proof))
+        raise typer.Exit(0 if proof.proved else 1)
+    from .gradcheck import check
+
+    leave_out("--problems goes with --power", problems=problems is not None)
+    task = chosen_problem(problem, data, target, hidden, seed=seed)
+    with progress_bar() as report:
+        result = check(task, backend, dtype=dtype, arithmetic=arithmetic, curve=curve, progress=report)
+    if json:
+        write_json(json, result.to_json())
+    tables.show(check_tables.check(result))
     raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
 
 

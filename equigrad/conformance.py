@@ -1,0 +1,135 @@
+"""The laws as tests for anybody's backend: no fork, no copy.
+
+    pytest --pyargs equigrad.conformance --equigrad-backend mypackage.module:MyBackend
+
+or, inside one's own test suite,
+
+    from equigrad.conformance import Conformance
+
+    class TestMyBackend(Conformance):
+        backend = "mypackage.module:MyBackend"  # or the class itself
+
+There is one test for each law, dtype, arithmetic of the backend, and case; see `laws` and `cases`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from . import cases
+from .backends import backend_class
+from .backends.interface import DTYPES, Backend
+from .common.errors import EquigradError
+from .laws import LAWS, Case, LawBroken
+
+Spec = str | type[Backend]
+
+
+class Conformance:
+    """Subclass it under a name that begins with Test, and say which backend."""
+
+    backend: ClassVar[Spec | None] = None
+    """package.module:Class, a registered name, or the class; None takes --equigrad-backend."""
+    expected_failures: ClassVar[str | Path | None] = None
+    """A file of expected failures, see `read_expected`; None takes --equigrad-expected-failures."""
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        __tracebackhide__ = True
+        option = metafunc.config.getoption
+        cls, device = _found(self.backend or option("--equigrad-backend", None))
+        expected = read_expected(self.expected_failures or option("--equigrad-expected-failures", None))
+        parameters, unused = [], set(expected)
+        for law, dtype, arithmetic in product(LAWS, DTYPES, cls.arithmetics):
+            for case in _cases(dtype):
+                name = f"{law}-{dtype}-{arithmetic}-{case.name.replace(' ', '-')}"
+                marks = [
+                    pytest.mark.xfail(reason=reason, strict=True, raises=LawBroken)
+                    for pattern, reason in expected.items()
+                    if fnmatchcase(name, pattern)
+                ]
+                unused -= {pattern for pattern in unused if fnmatchcase(name, pattern)}
+                parameters.append(
+                    pytest.param(law, _Ready(cls, device, dtype, arithmetic), case, id=name, marks=marks[:1])
+                )
+        if unused:
+            raise pytest.UsageError(f"expected failures that name no test: {', '.join(sorted(unused))}")
+        metafunc.parametrize(("law", "ready", "case"), parameters)
+
+    def test_law(self, law: str, ready: _Ready, case: Case) -> None:
+        __tracebackhide__ = True
+        try:
+            LAWS[law](ready.backend(law), case)
+        except LawBroken as error:
+            raise error.with_traceback(None) from error.__cause__  # the backend's own traceback, none of ours
+
+
+class TestBackend(Conformance):
+    """The backend of --equigrad-backend."""
+
+
+class _Ready:
+    """A backend that is made when its first test runs, so that one that cannot be made fails a test."""
+
+    def __init__(self, *made_from: Any) -> None:
+        self.made_from = made_from
+
+    def backend(self, law: str) -> Backend:
+        __tracebackhide__ = True
+        cls = self.made_from[0]
+        lacking = ", ".join(sorted(cls.__abstractmethods__))
+        if lacking:
+            raise LawBroken(law, "failed", f"{cls.__name__} lacks {lacking} - expected every method of Backend")
+        return _made(*self.made_from)
+
+
+@cache
+def _made(cls: type[Backend], device: str, dtype: str, arithmetic: str) -> Backend:
+    return cls(device, dtype, arithmetic)
+
+
+@cache
+def _cases(dtype: str) -> tuple[Case, ...]:
+    return cases.chosen(dtype)
+
+
+def _found(spec: Spec | None) -> tuple[type[Backend], str]:
+    __tracebackhide__ = True
+    if spec is None:
+        raise pytest.UsageError("say which backend: --equigrad-backend package.module:Class")
+    if not isinstance(spec, str):
+        return spec, "cpu"
+    try:
+        return backend_class(spec)
+    except EquigradError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def read_expected(path: str | Path | None) -> dict[str, str]:
+    """The expected failures in a file: reason by pattern.
+
+    A line is `PATTERN: reason`; the pattern, with * and ? as in a shell, is matched against the name in the
+    test's brackets, such as calls_repeat-float32-native-one-layer. Lines that begin with # are comments.
+    Raises pytest.UsageError for a file that cannot be read and a line without a reason.
+    """
+    return dict(_lines(Path(path))) if path else {}
+
+
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise pytest.UsageError(f"cannot read expected failures '{path}': {error.strerror}") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        pattern, _, reason = (part.strip() for part in line.partition(":"))
+        if not pattern or pattern.startswith("#"):
+            continue
+        if not reason:
+            raise pytest.UsageError(f"{path}:{number}: an expected failure needs a reason: 'PATTERN: reason'")
+        yield pattern, reason

@@ -1,0 +1,13 @@
+"""Pytest's options for `equigrad.conformance`; loaded wherever equigrad is installed, so it imports nothing."""
+
+from typing import Any
+
+
+def pytest_addoption(parser: Any) -> None:
+    group = parser.getgroup("equigrad")
+    group.addoption("--equigrad-backend", metavar="SPEC", help="the backend to check: package.module:Class or a name")
+    group.addoption(
+        "--equigrad-expected-failures",
+        metavar="FILE",
+        help="lines of 'PATTERN: reason' for tests that must fail; one that passes is reported",
+    )

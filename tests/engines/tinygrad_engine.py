@@ -1,0 +1,60 @@
+"""tinygrad as a backend: https://github.com/tinygrad/tinygrad."""
+
+from typing import Any
+
+import numpy as np
+from tinygrad import Tensor, helpers
+
+from equigrad.backends.interface import Backend, LayerTrace, Weights
+
+helpers.DEV.value = "PYTHON"  # tinygrad's own interpreter, the device that needs neither compiler nor driver
+
+
+class TinygradBackend(Backend):
+    name = "tinygrad"
+
+    @classmethod
+    def devices(cls) -> tuple[str, ...]:
+        return ("cpu",)
+
+    @classmethod
+    def environment(cls) -> dict[str, Any]:
+        return {"device": helpers.DEV.value}
+
+    def from_numpy(self, array: np.ndarray) -> Tensor:
+        return Tensor(np.array(array, self.dtype)).realize()
+
+    def to_numpy(self, array: Tensor) -> np.ndarray:
+        return np.array(array.numpy())
+
+    def device_of(self, array: Tensor) -> str:
+        return "cpu" if array.device == "PYTHON" else str(array.device)
+
+    def opened(self, weights: Weights, x: Tensor) -> list[Tensor]:
+        layers = []
+        for w in weights:
+            layers += [z := x @ w, x := z.sigmoid()]
+        return layers
+
+    def predict(self, weights: Weights, x: Tensor) -> Tensor:
+        return self.opened(weights, x)[-1]
+
+    def gradient(self, weights: Weights, x: Tensor, y: Tensor) -> Weights:
+        return tuple((((y - self.predict(weights, x)) ** 2).sum() / 2).gradient(*weights))
+
+    def update(self, weights: Weights, x: Tensor, y: Tensor, lr: float) -> Weights:
+        return tuple((w - g * lr).realize() for w, g in zip(weights, self.gradient(weights, x, y), strict=True))
+
+    def train(self, weights: Weights, x: Tensor, y: Tensor, lr: float, n: int) -> Weights:
+        for _ in range(n):
+            weights = self.update(weights, x, y, lr)
+        return weights
+
+    def trace(self, weights: Weights, x: Tensor, y: Tensor, lr: float) -> tuple[LayerTrace, ...]:
+        layers = self.opened(weights, x)
+        g, k = (((y - layers[-1]) ** 2).sum() / 2).gradient(*layers, *weights), len(layers)
+        rows = zip(layers[::2], layers[1::2], g[1:k:2], g[:k:2], g[k:], strict=True)
+        return tuple(LayerTrace(*map(self.to_numpy, (z, a, -e, -d, -w * lr))) for z, a, e, d, w in rows)
+
+    def synchronize(self, value: Any) -> Any:
+        return value
