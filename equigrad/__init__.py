@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from .common.problem import Problem as Problem
     from .common.problem import problem as problem
     from .comparison import compare as compare
+    from .divergence import diverge as diverge
     from .environment import passport as passport
+    from .tracing import trace as trace
 
 __version__ = "0.1.0"
 
@@ -28,10 +30,12 @@ _HOMES = {
     "LayerTrace": ".backends.interface",
     "Problem": ".common.problem",
     "compare": ".comparison",
+    "diverge": ".divergence",
     "load": ".backends",
     "passport": ".environment",
     "load_data": ".common.data",
     "problem": ".common.problem",
+    "trace": ".tracing",
 }
 __all__ = [*_HOMES]
 

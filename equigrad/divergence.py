@@ -31,7 +31,8 @@ Progress = Callable[[str, int, int], None]
 """Called with a name, the updates done and the updates to do."""
 
 
-class Element(NamedTuple):
+@dataclass(frozen=True)
+class Element:
     """One element that differs."""
 
     index: tuple[int, ...]
@@ -154,9 +155,8 @@ def diverge(
 ) -> Divergence:
     """Train `problem` in two backends from the same first weights and find where they part.
 
-    `backends` are two names as `equigrad.load` takes them, or instances; twice the same name is fine where
-    `dtype` or `arithmetic` gives one value for each. Two dtypes are compared in the narrower one, to which
-    all values are rounded.
+    `backends` are two names as `equigrad.load` takes them, or instances; or one, where `dtype` or `arithmetic`
+    has two values. Two dtypes are compared in the narrower one, to which all values are rounded.
 
     The first update after which any bit of any weight differs is exact within the first 1,000 updates, where
     the weights are compared after every one. Later they are compared every 100 updates, and after each of the
@@ -167,12 +167,16 @@ def diverge(
     From then on the distance is measured at a few updates in every power of ten, for about `budget` seconds at
     most; the search itself has no limit, so that 'identical' always means the whole run.
 
-    Raises UsageError unless two backends are given, and what `equigrad.load` raises.
+    Raises UsageError unless that makes two, or where a backend raises; and what `equigrad.load` raises.
     """
-    if len(backends) != 2:
-        raise UsageError(f"two backends are compared with each other, not {len(backends)}")
     task = built_in(problem) if isinstance(problem, str) else problem
-    a, b = sides(task, backends, dtype, arithmetic)
+    both = sides(task, backends, dtype, arithmetic)
+    if len(both) != 2:
+        raise UsageError(
+            f"two are compared with each other, not {len(both)}: name two backends, or one and two dtypes or "
+            "arithmetics"
+        )
+    a, b = both
     notes = [] if a.backend.dtype == b.backend.dtype else [_across_dtypes(a, b)]
     first = None
     parting, earlier = _search(a, b, progress)
@@ -247,7 +251,10 @@ def _single_steps(a: Side, b: Side, done: int, held: tuple[Any, Any], n: int) ->
 def _explain(a: Side, b: Side, parting: _Parting) -> tuple[Difference, list[str]]:
     """The first quantity that differs in the update, and why."""
     after = a.numpy(parting.after[0]), b.numpy(parting.after[1])
-    weights = [("weight", i, w) for i, w in enumerate(after[0], 1)], [("weight", i, w) for i, w in enumerate(after[1], 1)]
+    weights = (
+        [("weight", i, w) for i, w in enumerate(after[0], 1)],
+        [("weight", i, w) for i, w in enumerate(after[1], 1)],
+    )
     last = parting.done + parting.updates
     if parting.updates > 1:
         first = _first_quantity(last, *weights)
@@ -311,9 +318,7 @@ def _rows(total: int) -> list[int]:
     return [*(row * power for power in powers for row in ROWS if row * power < total), total]
 
 
-def _develop(
-    a: Side, b: Side, parting: _Parting, budget: float, progress: Progress | None
-) -> Iterator[Distance]:
+def _develop(a: Side, b: Side, parting: _Parting, budget: float, progress: Progress | None) -> Iterator[Distance]:
     """The distance when the weights part, and from then on as long as the time suffices."""
     total, done = a.problem.updates, parting.done + parting.updates
     held = parting.after

@@ -64,6 +64,7 @@ def _chain(factors: Factors, add: Form) -> np.ndarray:
 
 ARRANGEMENTS: dict[str, Callable[[Factors], list[Factors]]] = {
     "index order": lambda f: [f],
+    "index order, from the second": lambda f: [f[1::-1] + f[2:]],
     "reverse order": lambda f: [f[::-1]],
     "two lanes": lambda f: [f[::2], f[1::2]],
     "halves": lambda f: [f[: len(f) // 2], f[len(f) // 2 :]],
@@ -86,7 +87,7 @@ def _order(arrangement: str, add: Form) -> Form:
 DOTS: dict[str, Form] = {
     **{f"products rounded, summed in {name}": _order(name, _rounded) for name in ARRANGEMENTS},
     **{f"fused multiply-adds in {name}": _order(name, fused) for name in ARRANGEMENTS},
-    "as NumPy's own dot": lambda a, b, lr=1.0: a.dtype.type(lr) * np.dot(a, b),
+    "NumPy's own dot": lambda a, b, lr=1.0: a.dtype.type(lr) * np.dot(a, b),
 }
 """The matrix product of a (N, K) and b (K, M), times the learning rate where there is one."""
 
@@ -119,6 +120,6 @@ UPDATES: dict[str, Form] = {
 
 SIGMOIDS: dict[str, Form] = {
     "1 / (1 + exp(-z)) with its own exp": lambda e, s: 1 / (1 + e),
-    "in float32, then widened": lambda e, s: s.astype(np.float32).astype(s.dtype),
+    "in float32, then widened": lambda e, s: s.astype(np.float32).astype(np.float64),
 }
-"""The activation, from exp(-z) and itself."""
+"""The activation, from exp(-z) and itself. A float32 activation is never one that was widened: its dtype is another."""

@@ -7,7 +7,6 @@ something else than they give, lends its inputs, and its trace stands for its re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -17,6 +16,8 @@ import numpy as np
 from . import forms
 from .backends.interface import LayerTrace
 from .sides import Matrices, Side, Traces, differs, distances, narrow
+
+UNKNOWN = "none of the ways tried"
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]
 
@@ -41,6 +42,8 @@ class Operation:
 class Case(NamedTuple):
     """One operation of one layer: what it was given, what came out, and the forms it may have."""
 
+    layer: int
+    """Counted from 1."""
     inputs: tuple[np.ndarray | float, ...]
     result: np.ndarray
     forms: dict[str, forms.Form]
@@ -84,22 +87,25 @@ class Step:
         cases: dict[str, list[Case]] = {name: [] for name in NAMES}
         for i, (layer, w) in enumerate(zip(self.trace, self.before, strict=True)):
             s, e = layer.activation, self.side.exp(-layer.preactivation)
-            cases["dot"].append(Case((inputs[i], w), layer.preactivation, forms.DOTS))
-            cases["sigmoid"].append(Case((s * np.nan if e is None else e, s), s, forms.SIGMOIDS))
+            cases["dot"].append(Case(i + 1, (inputs[i], w), layer.preactivation, forms.DOTS))
+            cases["sigmoid"].append(Case(i + 1, (s * np.nan if e is None else e, s), s, forms.SIGMOIDS))
             if i + 1 == len(self.trace):
-                cases["error"].append(Case((y, s), layer.error, forms.ERRORS))
+                cases["error"].append(Case(i + 1, (y, s), layer.error, forms.ERRORS))
             else:
                 back = self.trace[i + 1].delta, self.before[i + 1].T, self.after[i + 1].T
-                cases["backward dot"].append(Case(back, layer.error, forms.BACKWARD_DOTS))
-            cases["derivative"].append(Case((layer.error, s), layer.delta, forms.DERIVATIVES))
-            cases["gradient dot"].append(Case((inputs[i].T, layer.delta, self.side.lr), layer.change, forms.DOTS))
-            cases["update"].append(Case((w, downhill[i], rate), self.after[i], forms.UPDATES))
+                cases["backward dot"].append(Case(i + 1, back, layer.error, forms.BACKWARD_DOTS))
+            cases["derivative"].append(Case(i + 1, (layer.error, s), layer.delta, forms.DERIVATIVES))
+            cases["gradient dot"].append(
+                Case(i + 1, (inputs[i].T, layer.delta, self.side.lr), layer.change, forms.DOTS)
+            )
+            cases["update"].append(Case(i + 1, (w, downhill[i], rate), self.after[i], forms.UPDATES))
         return cases
 
-    def ways(self, operation: str) -> list[str]:
-        """The forms that give every bit of what this side made of its own inputs, in every layer."""
-        shown = [forms.shown(case.result, case.forms, case.inputs) for case in self.cases[operation]]
-        return [name for name in shown[0] if all(name in names for names in shown)] if shown else []
+    def ways(self, operation: str, where: list[int] | None = None) -> list[str]:
+        """The forms that give every bit of what this side made of its own inputs, in all cases or in `where`."""
+        cases = self.cases[operation]
+        shown = [forms.shown(c.result, c.forms, c.inputs) for c in (cases[i] for i in where or range(len(cases)))]
+        return [name for name in shown[0] if all(name in names for names in shown)]
 
     def made(self, operation: str, way: str, given: Step, width: np.dtype) -> list[np.ndarray]:
         """What `way`, in this side's dtype, makes of what `given` held, rounded to `width`; layer by layer."""
@@ -129,8 +135,8 @@ def operations(a: Step, b: Step) -> tuple[Operation, ...]:
         assert rb is not None
         ran = _replayed(ra, rb) | _exps(a.side, b.side, trace, ra, rb)
     for name in ("derivative", "update"):
-        ways = [(step, *step.ways(name)[:1]) for step in (a, b)]
-        if all(len(way) == 2 for way in ways):
+        ways = [(step, way) for step in (a, b) for way in step.ways(name)[:1]]
+        if len(ways) == 2:
             ran[name] = list(zip(*(step.made(name, way, given, width) for step, way in ways), strict=True))
         elif name == "update":
             ran[name] = _after_equal_changes(a, b)
@@ -173,15 +179,32 @@ def _after_equal_changes(a: Step, b: Step) -> Pairs:
 
 
 def _judge(name: str, pairs: Pairs, a: Step, b: Step) -> Operation:
-    differing = sum(int(differs(v, w).sum()) for v, w in pairs)
+    counts = [int(differs(v, w).sum()) for v, w in pairs]
     ulp = max(int(distances(v, w).max(initial=0)) for v, w in pairs)
-    how = _how(name, a, b) if differing else ()
-    return Operation(name, sum(v.size for v, _ in pairs), differing, ulp, how)
+    how = _how(name, a, b, [i for i, count in enumerate(counts) if count]) if name != "exp" else ()
+    return Operation(name, sum(v.size for v, _ in pairs), sum(counts), ulp, how)
 
 
-def _how(name: str, a: Step, b: Step) -> tuple[str, ...]:
-    if name == "exp":
-        return ()
-    ways = a.ways(name), b.ways(name)
-    told = [next((w for w in ways[i] if w not in ways[1 - i]), "in none of the ways tried") for i in (0, 1)]
-    return tuple(f"{step.side.label}: {way}" for step, way in zip((a, b), told, strict=True)) if any(ways) else ()
+def _how(name: str, a: Step, b: Step, where: list[int]) -> tuple[str, ...]:
+    """How each side makes the results that differ: one way for all of them, or else one for each layer."""
+    told = [_told(name, a, b, where)] if where else []
+    if told and told[0] and UNKNOWN in told[0]:
+        each = [_told(name, a, b, [i]) for i in where]
+        told = each if len(set(each)) > 1 else each[:1]
+    layers = [a.cases[name][i].layer for i in where]
+    lines = []
+    for side, step in enumerate((a, b)):
+        texts = [
+            (f"layer {layer}: " if len(told) > 1 else "") + ways[side]
+            for layer, ways in zip(layers, told, strict=False)
+            if ways
+        ]
+        lines += [f"{step.side.label}: {'; '.join(texts)}"] if texts else []
+    return tuple(lines)
+
+
+def _told(name: str, a: Step, b: Step, where: list[int]) -> tuple[str, str] | None:
+    """A way of each side, one that the other does not show if there is one; None if they tell no difference."""
+    ways = a.ways(name, where), b.ways(name, where)
+    first, second = ([*(w for w in ways[i] if w not in ways[1 - i]), *ways[i], UNKNOWN][0] for i in (0, 1))
+    return (first, second) if first != second else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from .common.problem import Problem
 from .common.ulp import ulp_distance
 
 Matrices = tuple[np.ndarray, ...]
+T = TypeVar("T")
+
 Traces = tuple[LayerTrace, ...]
 
 
@@ -43,25 +45,43 @@ class Side:
         return self.hold(self.problem.first_weights(self.backend.dtype))
 
     def hold(self, weights: Matrices) -> Any:
-        return tuple(self.backend.from_numpy(w.astype(self.backend.dtype)) for w in weights)
+        return tuple(self._call("from_numpy", w.astype(self.backend.dtype)) for w in weights)
 
     def numpy(self, weights: Any) -> Matrices:
-        return tuple(self.backend.to_numpy(w) for w in weights)
+        """The weights as NumPy arrays; raises UsageError unless they are what a backend owes."""
+        arrays = tuple(self._call("to_numpy", w) for w in weights)
+        owed = [
+            (shape, self.backend.dtype) for shape in zip(self.problem.layers, self.problem.layers[1:], strict=False)
+        ]
+        found = [(a.shape, str(a.dtype)) for a in arrays]
+        if found != owed:
+            raise UsageError(f"{self.label}: its weights are {_list(found)} instead of {_list(owed)}")
+        return arrays
 
     def train(self, weights: Any, n: int = 1) -> Any:
-        return self.backend.train(weights, self.x, self.y, self.lr, n)
+        return self._call("train", weights, self.x, self.y, self.lr, n)
 
     def trace(self, weights: Any) -> Traces:
-        return self.backend.trace(weights, self.x, self.y, self.lr)
+        return self._call("trace", weights, self.x, self.y, self.lr)
 
     def replay(self, weights: Any, given: Traces) -> Traces | None:
         dtype = self.backend.dtype
         fitting = tuple(LayerTrace(*(v.astype(dtype) for v in layer)) for layer in given)
-        return self.backend.replay(weights, self.x, self.y, self.lr, fitting)
+        return self._call("replay", weights, self.x, self.y, self.lr, fitting)
 
     def exp(self, x: np.ndarray) -> np.ndarray | None:
-        held = self.backend.exp(self.backend.from_numpy(x.astype(self.backend.dtype)))
+        held = self._call("exp", self._call("from_numpy", x.astype(self.backend.dtype)))
         return None if held is None else self.backend.to_numpy(held)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        try:
+            return getattr(self.backend, method)(*arguments)
+        except Exception as error:
+            raise UsageError(f"{self.label}: {method} raised {type(error).__name__}: {error}") from error
+
+
+def _list(arrays: Sequence[tuple[tuple[int, ...], str]]) -> str:
+    return ", ".join(f"{dtype} {shape}" for shape, dtype in arrays)
 
 
 def sides(
@@ -70,40 +90,46 @@ def sides(
     dtypes: str | Sequence[str],
     arithmetics: str | Sequence[str],
 ) -> tuple[Side, ...]:
-    """One side per backend; a single dtype or arithmetic holds for all, several go with the backends in order.
+    """The sides that backends, dtypes and arithmetics name in order; one alone of a kind holds for all.
 
-    A backend may also be an instance, which brings its own dtype and arithmetic. The labels tell the
-    sides apart and say no more than that takes.
+    A backend may also be an instance, which brings its own dtype and arithmetic. The labels tell the sides
+    apart and say no more than that takes.
 
     Raises UsageError where the numbers of backends, dtypes and arithmetics do not fit, and what `load` raises.
     """
-    count = len(backends)
+    dtypes, arithmetics = _listed(dtypes), _listed(arithmetics)
+    count = max(len(backends), len(dtypes), len(arithmetics))
     loaded = [
-        load(b, dtype, arithmetic) if isinstance(b, str) else b
+        (load(b, dtype, arithmetic), b) if isinstance(b, str) else (b, _name(b))
         for b, dtype, arithmetic in zip(
-            backends,
+            _spread("backend", backends, count),
             _spread("dtype", dtypes, count),
             _spread("arithmetic", arithmetics, count),
             strict=True,
         )
     ]
-    names = [
-        b if isinstance(b, str) else b.name + (f":{b.device}" if b.device != "cpu" else "") for b in backends
-    ]
+    names = [name for _, name in loaded]
     for attribute in ("arithmetic", "dtype"):
-        values = [getattr(b, attribute) for b in loaded]
+        values = [getattr(b, attribute) for b, _ in loaded]
         if len(set(values)) > 1:
             names = [f"{name} {value}" for name, value in zip(names, values, strict=True)]
     if len(set(names)) < count:
         names = [f"{name} ({i})" for i, name in enumerate(names, 1)]
-    return tuple(Side(problem, b, name) for b, name in zip(loaded, names, strict=True))
+    return tuple(Side(problem, b, name) for (b, _), name in zip(loaded, names, strict=True))
 
 
-def _spread(what: str, values: str | Sequence[str], count: int) -> list[str]:
-    values = [values] if isinstance(values, str) else list(values)
+def _listed(values: str | Sequence[str]) -> list[str]:
+    return [values] if isinstance(values, str) else list(values)
+
+
+def _spread(what: str, values: Sequence[T], count: int) -> list[T]:
     if len(values) not in (1, count):
-        raise UsageError(f"give one {what} for all backends or {count}, one for each, not {len(values)}")
-    return values * count if len(values) == 1 else values
+        raise UsageError(f"give {what} once for all or {count} times, once for each, not {len(values)} times")
+    return list(values) * (count // len(values))
+
+
+def _name(backend: Backend) -> str:
+    return backend.name + (f":{backend.device}" if backend.device != "cpu" else "")
 
 
 def narrow(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -141,4 +167,3 @@ def farthest(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[int, flo
         absolute = [np.where(differs(v, w), np.abs(v - w), 0).max(initial=0.0) for v, w in pairs]
     ulp = max(int(ulp_distance(v, w).max(initial=0)) for v, w in pairs)
     return ulp, float(np.max(absolute))
-
