@@ -45,7 +45,7 @@ def _once(a: float, b: float, c: float) -> float:
     try:
         return float(exact)
     except OverflowError:
-        return math.copysign(math.inf, exact)
+        return math.inf if exact > 0 else -math.inf
 
 
 _fused = np.frompyfunc(_once, 3, 1)
