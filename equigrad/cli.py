@@ -155,7 +155,7 @@ def diverge(
     target: Target = None,
     hidden: Hidden = None,
     seed: Seed = None,
-    budget: Annotated[float, typer.Option(help="seconds to follow the distance after the first difference")] = 8.0,
+    budget: Annotated[float, typer.Option(help="seconds to follow the distance after the first difference")] = 6.0,
     json: JsonFile = None,
 ) -> None:
     """Find where two backends part: the first update, quantity and operation whose bits differ.

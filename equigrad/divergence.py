@@ -150,7 +150,7 @@ def diverge(
     *,
     dtype: str | Sequence[str] = "float64",
     arithmetic: str | Sequence[str] = "native",
-    budget: float = 8.0,
+    budget: float = 6.0,
     progress: Progress | None = None,
 ) -> Divergence:
     """Train `problem` in two backends from the same first weights and find where they part.

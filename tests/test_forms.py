@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equigrad import forms
@@ -15,6 +15,7 @@ from equigrad import forms
 FINITE = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
 
+@settings(deadline=None)
 @given(FINITE, FINITE, FINITE)
 def test_fused_rounds_the_exact_value_once(a: float, b: float, c: float) -> None:
     (result,) = forms.fused(*(np.array([v]) for v in (a, b, c)))

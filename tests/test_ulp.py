@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equigrad.common.ulp import FAR, max_difference, max_ulp, sha256, ulp_distance
@@ -35,6 +35,7 @@ def distance(a: np.ndarray, b: np.ndarray) -> int:
     return int(ulp_distance(a, b)[0])
 
 
+@settings(deadline=None)
 @given(numbers())
 def test_is_symmetric_and_zero_only_between_equals(pair: tuple[np.ndarray, ...]) -> None:
     a, b = pair
@@ -42,29 +43,34 @@ def test_is_symmetric_and_zero_only_between_equals(pair: tuple[np.ndarray, ...])
     assert (distance(a, b) == 0) == np.array_equal(a, b, equal_nan=True)
 
 
+@settings(deadline=None)
 @given(numbers(3))
 def test_obeys_the_triangle_inequality(three: tuple[np.ndarray, ...]) -> None:
     a, b, c = three
     assert distance(a, c) <= distance(a, b) + distance(b, c)
 
 
+@settings(deadline=None)
 @given(numbers(3, nan=False))
 def test_adds_up_along_the_number_line(three: tuple[np.ndarray, ...]) -> None:
     a, b, c = sorted(three, key=lambda v: v[0])
     assert distance(a, c) == distance(a, b) + distance(b, c)
 
 
+@settings(deadline=None)
 @given(numbers(1, nan=False), st.integers(0, 60))
 def test_counts_the_steps_of_nextafter(one: tuple[np.ndarray, ...], steps: int) -> None:
     (a,) = one
     b, taken = a, 0
     for _ in range(steps):
-        after = np.nextafter(b, np.inf, dtype=b.dtype)
+        with np.errstate(over="ignore"):  # the step from the largest number to inf
+            after = np.nextafter(b, np.inf, dtype=b.dtype)
         taken += bool(after != b)
         b = after
     assert distance(a, b) == taken
 
 
+@settings(deadline=None)
 @given(numbers(2, nan=False))
 def test_mirrors_in_zero(pair: tuple[np.ndarray, ...]) -> None:
     a, b = pair
@@ -72,6 +78,7 @@ def test_mirrors_in_zero(pair: tuple[np.ndarray, ...]) -> None:
     assert distance(a, -a) == 2 * distance(a, np.zeros_like(a))
 
 
+@settings(deadline=None)
 @given(numbers(2))
 def test_nan_is_far_from_every_number_and_at_no_distance_from_nan(pair: tuple[np.ndarray, ...]) -> None:
     a, b = pair
