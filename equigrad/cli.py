@@ -160,9 +160,11 @@ def diverge(
 ) -> None:
     """Find where two backends part: the first update, quantity and operation whose bits differ.
 
-    Two backends (numpy and torch unless given), or one with two dtypes or arithmetics:
-    --backend torch --arithmetic native --arithmetic reproducible. Different dtypes are compared rounded to
-    the narrower one.
+    Give --backend twice (numpy and torch unless given), or once with two arithmetics or dtypes:
+
+    equigrad diverge -b torch --arithmetic native --arithmetic reproducible
+
+    Two dtypes are compared rounded to the narrower one.
     """
     from . import divergence, tables, views
     from .common.results import check_writable, write_json

@@ -66,7 +66,7 @@ def verdict(result: Divergence) -> str:
     ulp = max(d.max_ulp for d in result.development)
     absolute = float(np.max([d.max_abs_difference for d in result.development]))
     blamed = [o.name for o in first.operations if not o.same]
-    cause = f"; on the same inputs {', '.join(blamed)} differ" if blamed else ""
+    cause = f" (differing on the same inputs: {', '.join(blamed)})" if blamed else ""
     later = sum(d.update > first.update for d in result.development)
     healed = (
         f"the same again at {len(result.healed)} of {later} later updates looked at"

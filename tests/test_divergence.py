@@ -20,7 +20,7 @@ from equigrad.cli import main
 from equigrad.common import reproducible
 from equigrad.common.errors import UsageError
 from equigrad.common.problem import Problem, problem
-from equigrad.divergence import Difference, Distance, Divergence
+from equigrad.divergence import Difference, Distance, Divergence, _quantities
 from equigrad.views import divergence as render
 
 Ready = Callable[..., Backend]
@@ -102,6 +102,19 @@ class HiddenDeltaAfterOutput(Own):
 
 
 @dataclass(frozen=True)
+class OtherAssociationInOneLayer(Own):
+    width: int = 1
+
+    def slope(self, g: np.ndarray, s: np.ndarray) -> np.ndarray:
+        return (g * (1 - s)) * s if g.shape[1] == self.width else g * (s * (1 - s))
+
+
+class OddDerivative(Own):
+    def slope(self, g: np.ndarray, s: np.ndarray) -> np.ndarray:
+        return np.nextafter(g * (s * (1 - s)), np.inf)
+
+
+@dataclass(frozen=True)
 class Nudge(Own):
     """One ULP in one weight in the first update that finds that weight at a threshold."""
 
@@ -159,6 +172,24 @@ def test_another_association_of_the_derivative_is_named(ready: Ready, spec: str)
     assert how(result, "derivative") == f"{result.sides[0]}: g * (s * (1 - s))\n{result.sides[1]}: (g * (1 - s)) * s"
 
 
+@pytest.mark.parametrize(("width", "layer"), [(4, 1), (1, 2)], ids=["hidden", "output"])
+def test_an_association_that_only_one_layer_has_is_named(ready: Ready, width: int, layer: int) -> None:
+    result = planted(ready, "numpy", OtherAssociationInOneLayer, width=width)
+    assert where(result)[1:] == (layer, "delta")
+    assert blamed(result) == {"derivative"}
+    assert how(result, "derivative") == f"{result.sides[0]}: g * (s * (1 - s))\n{result.sides[1]}: (g * (1 - s)) * s"
+
+
+def test_a_derivative_that_no_form_explains_is_blamed_all_the_same(ready: Ready) -> None:
+    result = planted(ready, "numpy", OddDerivative)
+    assert where(result) == (1, 2, "delta")
+    assert blamed(result) == {"derivative"}
+    assert result.first is not None
+    derivative = next(o for o in result.first.operations if o.name == "derivative")
+    assert (derivative.elements, derivative.differing, derivative.max_ulp) == (20, 20, 1)
+    assert how(result, "derivative").endswith("none of the ways tried")
+
+
 @pytest.mark.parametrize("spec", EVERYONE)
 def test_a_reversed_sum_is_named(ready: Ready, spec: str) -> None:
     result = planted(ready, spec, ReversedSum)
@@ -212,6 +243,10 @@ def test_the_first_update_is_found_exactly(ready: Ready, update: int) -> None:
     assert first is not None
     assert [(e.index, e.ulp) for e in first.elements] == [((0, 0), 1)]
     assert blamed(result) == {"update"}
+    rows = [d.update for d in result.development]
+    regular = {row * power for power in (1, 10, 100, 1_000) for row in (1, 2, 3, 5, 7)}
+    assert rows == sorted({row for row in regular if row < 1_300} | {update, 1_300})
+    assert {d.max_ulp for d in result.development if d.update < update} <= {0}
 
 
 def independent_runs(spec: str, task: Problem, updates: int) -> Sequence[Weights]:
@@ -427,6 +462,23 @@ def test_an_intermediate_that_rounding_removed_is_told(ready: Ready) -> None:
     assert result.earlier.quantity != "weight"
 
 
+def test_quantities_come_in_the_order_of_computation(ready: Ready) -> None:
+    task = problem("two-layer")
+    trace = ready("numpy").trace(task.first_weights(), task.inputs, task.targets, 1.0)
+    assert [(name, layer) for name, layer, _ in _quantities(trace)] == [
+        ("preactivation", 1),
+        ("activation", 1),
+        ("preactivation", 2),
+        ("activation", 2),
+        ("error", 2),
+        ("delta", 2),
+        ("change", 2),
+        ("error", 1),
+        ("delta", 1),
+        ("change", 1),
+    ]
+
+
 def test_healing_is_counted_only_after_the_first_difference() -> None:
     development = tuple(Distance(u, ulp, float(ulp)) for u, ulp in ((1, 0), (2, 3), (3, 0), (5, 1), (7, 0)))
     first = Difference(2, 1, "weight", 3, (), 3)
@@ -443,7 +495,12 @@ def test_two_nan_are_no_difference(ready: Ready) -> None:
             return tuple(np.full_like(w, np.nan) for w in weights)
 
     task = problem("one-layer").with_(updates=3)
-    assert equigrad.diverge(task, [Broken(), Broken()]).identical
+
+    class BrokenOtherwise(Own):
+        def train(self, weights: Weights, x: np.ndarray, y: np.ndarray, lr: float, n: int) -> Weights:
+            return tuple(-np.full_like(w, np.nan) for w in weights)
+
+    assert equigrad.diverge(task, [Broken(), BrokenOtherwise()]).identical
     result = equigrad.diverge(task, ["numpy", Broken()])
     assert where(result) == (1, 1, "weight")
     assert math.isnan(result.development[0].max_abs_difference)
@@ -550,5 +607,5 @@ def test_the_command_takes_your_own_backend(
     monkeypatch.syspath_prepend(str(tmp_path))
     assert command(monkeypatch, "diverge", "-b", "numpy", "-b", "somebodys:Mine", "--updates", "20") == 1
     out = capsys.readouterr().out
-    assert "part in update 1, in weight of layer 1; on the same inputs update differ" in out
+    assert "part in update 1, in weight of layer 1 (differing on the same inputs: update)" in out
     assert "somebodys:Mine: none of the ways tried" in out
