@@ -7,6 +7,7 @@ something else than they give, lends its inputs, and its trace stands for its re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -18,6 +19,8 @@ from .backends.interface import LayerTrace
 from .sides import Matrices, Side, Traces, differs, distances, narrow
 
 UNKNOWN = "none of the ways tried"
+FOLLOWING, SMALL = 8, 1000
+"""How many further updates are looked at to tell forms apart, and up to how many activations."""
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]
 
@@ -101,8 +104,28 @@ class Step:
             cases["update"].append(Case(i + 1, (w, downhill[i], rate), self.after[i], forms.UPDATES))
         return cases
 
-    def ways(self, operation: str, where: list[int] | None = None) -> list[str]:
-        """The forms that give every bit of what this side made of its own inputs, in all cases or in `where`."""
+    @cached_property
+    def following(self) -> list[Step]:
+        """This side's next updates, few and of small networks only: they tell forms apart that one does not."""
+        steps: list[Step] = []
+        if sum(layer.error.size for layer in self.trace) <= SMALL:
+            weights = self.side.hold(self.after)
+            for _ in range(FOLLOWING):
+                trace, after = self.side.trace(weights), self.side.train(weights)
+                steps.append(Step(self.side, self.side.numpy(weights), trace, self.side.numpy(after)))
+                weights = after
+        return steps
+
+    def ways(self, operation: str, where: Sequence[int] = ()) -> list[str]:
+        """The forms that give every bit of what this side made of its own inputs, in all cases or in `where`.
+
+        Of those, the ones that go on to do so in the following updates, if any does.
+        """
+        ways = self._ways(operation, where)
+        lasting = [set(step._ways(operation, where)) for step in self.following] if len(ways) > 1 else []
+        return [way for way in ways if all(way in others for others in lasting)] or ways
+
+    def _ways(self, operation: str, where: Sequence[int]) -> list[str]:
         cases = self.cases[operation]
         shown = [forms.shown(c.result, c.forms, c.inputs) for c in (cases[i] for i in where or range(len(cases)))]
         return [name for name in shown[0] if all(name in names for names in shown)]
