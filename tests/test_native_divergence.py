@@ -172,3 +172,22 @@ def test_a_trace_replayed_on_itself_is_itself(ready: Ready, spec: str, arithmeti
         for quantity, v, w in zip(LayerTrace._fields, one, other, strict=True):
             assert v.dtype == w.dtype == dtype
             np.testing.assert_array_equal(v, w, err_msg=quantity)
+
+
+@pytest.mark.parametrize("spec", ["numpy", "torch", "jax"])
+def test_exp_is_the_frameworks_own_and_none_where_the_sigmoid_is_not_made_of_it(ready: Ready, spec: str) -> None:
+    native, x = ready(spec), np.linspace(-30, 30, 1001)[:, None]
+    found = native.to_numpy(native.exp(native.from_numpy(x)))
+    if spec == "numpy":
+        expected = np.exp(x)
+    elif spec == "torch":
+        import torch
+
+        expected = torch.exp(torch.tensor(x)).numpy()
+    else:
+        import jax
+
+        with jax.enable_x64(True):
+            expected = np.array(jax.jit(jax.numpy.exp)(x))
+    np.testing.assert_array_equal(found, expected)
+    assert ready(spec, "float64", "reproducible").exp(x) is None
