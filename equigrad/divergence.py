@@ -158,7 +158,7 @@ def diverge(
     `backends` are two names as `equigrad.load` takes them, or instances; or one, where `dtype` or `arithmetic`
     has two values. Two dtypes are compared in the narrower one, to which all values are rounded.
 
-    The first update after which any bit of any weight differs is exact within the first 1,000 updates, where
+    The first update after which any weight differs, be it by one bit, is exact within the first 1,000 updates, where
     the weights are compared after every one. Later they are compared every 100 updates, and after each of the
     last 100 once these differ: a difference that comes and heals wholly between two comparisons is not seen.
     In that update the traced quantities are compared in order of computation, and each operation is run in

@@ -113,6 +113,17 @@ def test_healing_is_counted_only_after_the_first_difference() -> None:
     assert replace(result, first=None).healed == ()
 
 
+class MinusZero(NumpyBackend):
+    def trace(self, *arguments: Any) -> tuple[LayerTrace, ...]:
+        return tuple(LayerTrace(*(np.where(v == 0, -v, v) for v in layer)) for layer in super().trace(*arguments))
+
+
+def test_plus_and_minus_zero_are_the_same() -> None:
+    flat = replace(problem("one-layer").with_(updates=3), inputs=np.eye(4, 3))
+    result = equigrad.diverge(flat, ["numpy", MinusZero()])
+    assert (result.first, result.earlier) == (None, None)
+
+
 class Nan(NumpyBackend):
     nan = np.nan
 
