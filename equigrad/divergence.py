@@ -116,6 +116,7 @@ class Divergence:
             "updates_compared": self.updates,
             "identical": self.identical,
             "first": _json(self.first),
+            "how": {o.name: list(o.how) for o in self.first.operations if o.how} if self.first else {},
             "earlier": _json(self.earlier),
             "development": [
                 {"update": d.update, "max_ulp": d.max_ulp, "max_abs_difference": d.max_abs_difference}

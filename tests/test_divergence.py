@@ -197,6 +197,8 @@ def test_the_command_writes_what_it_found(
     assert all(o["same"] is (o["differing"] == 0) for o in data["first"]["operations"])
     assert all(set(d) == {"update", "max_ulp", "max_abs_difference"} for d in data["development"])
     assert data["passport"]["backends"]["numpy"]["version"] == np.__version__
+    assert all(how[0].startswith("numpy native: ") for how in data["how"].values())
+    assert set(data["how"]) <= {o["name"] for o in data["first"]["operations"] if not o["same"]}
     for element in data["first"]["elements"]:
         assert [float.fromhex(h) for h in element["hex"]] == element["values"]
     out = capsys.readouterr().out
