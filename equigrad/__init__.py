@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from .common.problem import problem as problem
     from .comparison import compare as compare
     from .crosschecks import crosscheck as crosscheck
+    from .divergence import diverge as diverge
     from .engine import Engine as Engine
     from .environment import passport as passport
     from .gradcheck import check as check
+    from .tracing import trace as trace
 
 __version__ = "0.1.0"
 
@@ -34,10 +36,12 @@ _HOMES = {
     "check": ".gradcheck",
     "compare": ".comparison",
     "crosscheck": ".crosschecks",
+    "diverge": ".divergence",
     "load": ".backends",
     "passport": ".environment",
     "load_data": ".common.data",
     "problem": ".common.problem",
+    "trace": ".tracing",
 }
 __all__ = [*_HOMES]
 

@@ -39,6 +39,15 @@ Seed = Annotated[int | None, typer.Option(help="of the first weights", show_defa
 Data = Annotated[Path | None, typer.Option(help="your own data, .csv or .npz, instead of a problem")]
 Target = Annotated[list[str] | None, typer.Option(help="target column of the CSV, name or number; repeatable")]
 Hidden = Annotated[list[int] | None, typer.Option(help="size of a hidden layer for --data; repeatable")]
+# For `diverge` and `trace`, where each backend may have its own.
+Dtypes = Annotated[
+    list[str] | None,
+    typer.Option("--dtype", help="float64 (default) or float32, for all; or repeated, one for each in order"),
+]
+Arithmetics = Annotated[
+    list[str] | None,
+    typer.Option("--arithmetic", help="native (default) or reproducible, for all; or repeated, one for each in order"),
+]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result to this file")]
 
 
@@ -203,6 +212,70 @@ def check(
         write_json(json, result.to_json())
     tables.show(check_tables.check(result))
     raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
+
+
+@app.command()
+def diverge(
+    problem: ProblemName = None,
+    backend: BackendNames = None,
+    updates: Updates = None,
+    learning_rate: LearningRate = None,
+    dtype: Dtypes = None,
+    arithmetic: Arithmetics = None,
+    data: Data = None,
+    target: Target = None,
+    hidden: Hidden = None,
+    seed: Seed = None,
+    budget: Annotated[float, typer.Option(help="seconds to follow the distance after the first difference")] = 6.0,
+    json: JsonFile = None,
+) -> None:
+    """Find where two backends part: the first update, quantity and operation whose bits differ.
+
+    Give --backend twice (numpy and torch unless given), or once with two arithmetics or dtypes:
+
+    equigrad diverge -b torch --arithmetic native --arithmetic reproducible
+
+    Two dtypes are compared rounded to the narrower one.
+    """
+    from . import divergence, tables, views
+    from .common.results import check_writable, write_json
+
+    task = chosen_problem(problem, data, target, hidden, updates, learning_rate, seed)
+    check_writable(json)
+    with progress_bar() as report:
+        result = divergence.diverge(
+            task,
+            backend or ("numpy", "torch"),
+            dtype=dtype or "float64",
+            arithmetic=arithmetic or "native",
+            budget=budget,
+            progress=report,
+        )
+    if json:
+        write_json(json, result.to_json())
+    tables.show(views.divergence(result))
+    raise typer.Exit(0 if result.identical else 1)
+
+
+@app.command()
+def trace(
+    problem: ProblemName = None,
+    backend: BackendNames = None,
+    updates: Annotated[int, typer.Option(help="how many updates to show")] = 3,
+    learning_rate: LearningRate = None,
+    dtype: Dtypes = None,
+    arithmetic: Arithmetics = None,
+    data: Data = None,
+    target: Target = None,
+    hidden: Hidden = None,
+    seed: Seed = None,
+) -> None:
+    """Show what each backend holds at every line of the training loop, side by side, and mark what differs."""
+    from . import tables, tracing, views
+
+    task = chosen_problem(problem, data, target, hidden, None, learning_rate, seed)
+    result = tracing.trace(task, backend, updates=updates, dtype=dtype or "float64", arithmetic=arithmetic or "native")
+    tables.show(views.tracing(result))
 
 
 @app.command()
