@@ -95,9 +95,14 @@ def numpy_products(case: Case) -> Run:
         for _ in range(n):
             for (a, b), result in zip(pairs, results, strict=True):
                 np.dot(a, b, out=result)
-        return results
+        return corners(results)
 
     return run
+
+
+def corners(products) -> Arrays:  # type: ignore[no-untyped-def]
+    """Enough of each product to see that it was computed, little enough to send."""
+    return tuple(np.array(p[:8, :8]) for p in products)
 
 
 def torch_products(case: Case, device: str) -> Run:
@@ -111,7 +116,7 @@ def torch_products(case: Case, device: str) -> Run:
         for _ in range(n):
             for (a, b), result in zip(pairs, results, strict=True):
                 torch.mm(a, b, out=result)
-        return tuple(r.cpu().numpy() for r in results)
+        return corners(r[:8, :8].cpu() for r in results)
 
     return run
 
@@ -144,7 +149,7 @@ def jax_products(case: Case, device: str) -> Run:
     def run(n: int) -> Arrays:
         for _ in range(n):
             results = products(pairs)
-        return tuple(np.asarray(r) for r in results)
+        return corners(results)
 
     return run
 
