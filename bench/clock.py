@@ -7,6 +7,7 @@ start and at the end of each round, says how much of a ratio is noise.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -23,6 +24,8 @@ from .worker import Refused, Worker
 
 RUN_SECONDS = 0.2
 """A run has as many of the problem's updates as fit into this."""
+SAMPLE_SECONDS = 0.02
+"""A sample is one run, or the mean of as many as take this long together."""
 NOISE = 0.1
 """A control whose ratio to itself has a wider middle half than this, or is as far from 1, is too noisy to rank by."""
 COLD = 1.5
@@ -42,7 +45,9 @@ class Row:
     outcome: str = "failed"
     message: str = ""
     updates: int = 0
-    """In each sample."""
+    """In each run."""
+    repeats: int = 1
+    """Runs in each sample, every one from the first weights."""
     samples: list[float] = field(default_factory=list)
     """Seconds per update, one for each round, in order. All of them."""
     import_seconds: float | None = None
@@ -266,13 +271,14 @@ class Heat:
                     row.updates = n
                     self._run(n)  # the first of each length may compile it
                     seconds = self._run(n)
+            row.repeats = min(max(1, math.ceil(SAMPLE_SECONDS / max(seconds, 1e-9))), 1000)
         except (Refused, Disagreement) as reason:
             self._out(reason)
 
     def lap(self) -> float:
         """One run; seconds per update. The row is refused if it fails or gives other bits than before."""
         try:
-            return self._run(self.row.updates) / self.row.updates
+            return self._run(self.row.updates, self.row.repeats) / self.row.updates
         except (Refused, Disagreement) as reason:
             self._out(reason)
             return float("nan")
@@ -297,9 +303,9 @@ class Heat:
             with suppress(ValueError, OSError):
                 self.worker.close()
 
-    def _run(self, n: int) -> float:
+    def _run(self, n: int, repeats: int = 1) -> float:
         assert self.worker is not None
-        seconds, result = self.worker.run(n)
+        seconds, result = self.worker.run(n, repeats)
         if self.row.weights_sha256 is None or n == 1:
             self.gate.check(self.row, self.contestant.expect, result, n)
         elif sha256(result) != self.row.weights_sha256:

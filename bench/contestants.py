@@ -29,10 +29,14 @@ def backend(case: Case, spec: str, arithmetic: str) -> Run:
 def backends(specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestant]:
     return [
         Contestant(
-            spec if arithmetic == "native" else f"{spec} {arithmetic}", "backend", "contestants:backend",
-            (spec, arithmetic), (framework,) if (framework := spec.partition(":")[0]) in KNOWN else (),
-            arithmetic=arithmetic, about=f"the {spec} backend's train, {arithmetic} arithmetic",
-        )  # fmt: skip
+            spec if arithmetic == "native" else f"{spec} {arithmetic}",
+            "backend",
+            "contestants:backend",
+            (spec, arithmetic),
+            (framework,) if (framework := spec.partition(":")[0]) in KNOWN else (),
+            arithmetic=arithmetic,
+            about=f"the {spec} backend's train, {arithmetic} arithmetic",
+        )
         for arithmetic in arithmetics
         for spec in specs
     ]
@@ -56,9 +60,14 @@ def products(specs: Sequence[str]) -> list[Contestant]:
             arguments = () if framework == "numpy" else (device or "cpu",)
             found.append(
                 Contestant(
-                    f"{spec}, products alone", "floor", f"floor:{framework}_products", arguments, (framework,),
-                    expect="products", about="the matrix products of an update and nothing else",
-                )  # fmt: skip
+                    f"{spec}, products alone",
+                    "floor",
+                    f"floor:{framework}_products",
+                    arguments,
+                    (framework,),
+                    expect="products",
+                    about="the matrix products of an update and nothing else",
+                )
             )
     return found
 
@@ -105,9 +114,12 @@ def _jax(device: str) -> list[Contestant]:
     make, jax, at = "jax_idioms", ("jax",), "" if device == "cpu" else f":{device}"
     loops = [
         Contestant(
-            f"jax{at}, {loop}, {dot}" + (f", {unroll} unrolled" if unroll > 1 else ""), "jax",
-            f"{make}:in_one_program", (device, loop, dot, unroll), jax,
-        )  # fmt: skip
+            f"jax{at}, {loop}, {dot}" + (f", {unroll} unrolled" if unroll > 1 else ""),
+            "jax",
+            f"{make}:in_one_program",
+            (device, loop, dot, unroll),
+            jax,
+        )
         for loop, dot, unroll in (
             ("fori_loop", "matmul", 1),
             ("fori_loop", "multiply-and-sum", 1),

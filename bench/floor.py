@@ -20,7 +20,9 @@ LARGEST = 64
 
 def compiler() -> str | None:
     """The machine's own C compiler, or $CC."""
-    return next((found for name in (os.environ.get("CC", ""), "cc", "gcc", "clang") if (found := shutil.which(name))), None)
+    return next(
+        (found for name in (os.environ.get("CC", ""), "cc", "gcc", "clang") if (found := shutil.which(name))), None
+    )
 
 
 def c(case: Case, polynomial: bool) -> Run:
@@ -63,9 +65,7 @@ def c(case: Case, polynomial: bool) -> Run:
     def run(n: int) -> Arrays:
         weights = first.copy()
         train(x, y, weights, case.rate, n)
-        return tuple(
-            part.reshape(w.shape) for part, w in zip(np.split(weights, ends[:-1]), case.weights, strict=True)
-        )
+        return tuple(part.reshape(w.shape) for part, w in zip(np.split(weights, ends[:-1]), case.weights, strict=True))
 
     return run
 
@@ -135,16 +135,17 @@ def jax_products(case: Case, device: str) -> Run:
     jax.config.update("jax_enable_x64", True)
     where = jax.devices(device)[0]
     pairs = [
-        (jax.device_put(a if a.flags.c_contiguous else a.T, where), jax.device_put(b if b.flags.c_contiguous else b.T, where))
+        (
+            jax.device_put(a if a.flags.c_contiguous else a.T, where),
+            jax.device_put(b if b.flags.c_contiguous else b.T, where),
+        )
         for a, b in operands(case)
     ]
     turned = [(not a.flags.c_contiguous, not b.flags.c_contiguous) for a, b in operands(case)]
 
     @jax.jit
     def products(pairs):  # type: ignore[no-untyped-def]
-        return [
-            (a.T if ta else a) @ (b.T if tb else b) for (a, b), (ta, tb) in zip(pairs, turned, strict=True)
-        ]
+        return [(a.T if ta else a) @ (b.T if tb else b) for (a, b), (ta, tb) in zip(pairs, turned, strict=True)]
 
     def run(n: int) -> Arrays:
         for _ in range(n):

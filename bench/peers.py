@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .case import Arrays, Case, Run, Unsuitable
@@ -73,7 +75,7 @@ def hips_autograd(case: Case) -> Run:
     import autograd.numpy as anp
     from autograd import grad
 
-    def loss(weights: list) -> object:  # type: ignore[type-arg]
+    def loss(weights: list[np.ndarray]) -> Any:
         a = case.x
         for w in weights:
             a = 1 / (1 + anp.exp(-anp.dot(a, w)))
@@ -145,7 +147,7 @@ def numba(case: Case) -> Run:
     if len(case.weights) > 2:
         raise Unsuitable("written for one or two layers")
 
-    @njit  # type: ignore[untyped-decorator]
+    @njit
     def one(x, y, w, rate, n):  # type: ignore[no-untyped-def]
         samples, inputs = x.shape
         outputs = w.shape[1]
@@ -164,7 +166,7 @@ def numba(case: Case) -> Run:
             w += rate * change
         return w
 
-    @njit  # type: ignore[untyped-decorator]
+    @njit
     def two(x, y, w1, w2, rate, n):  # type: ignore[no-untyped-def]
         samples, inputs = x.shape
         width, outputs = w2.shape
@@ -201,7 +203,7 @@ def numba(case: Case) -> Run:
         weights = [w.copy() for w in case.weights]
         if len(weights) == 1:
             return (one(case.x, case.y, weights[0], case.rate, n),)
-        return two(case.x, case.y, *weights, case.rate, n)  # type: ignore[no-any-return]
+        return two(case.x, case.y, *weights, case.rate, n)
 
     return run
 

@@ -80,7 +80,9 @@ def _sweep(result: Result) -> Any:
         tables = [(at[1], table) for table in result.tables if (at := sizes.axis(table)) and at[0] == name]
         for backend in dict.fromkeys(row.name for _, table in tables for row in table.timed):
             rows = [(v, row) for v, table in tables if (row := table.row(backend)) and row.timed]
-            axes.loglog([v for v, _ in rows], [1e6 * statistics.median(r.samples) for _, r in rows], "o-", label=backend)
+            axes.loglog(
+                [v for v, _ in rows], [1e6 * statistics.median(r.samples) for _, r in rows], "o-", label=backend
+            )
         axes.set_xlabel(name)
         axes.set_ylabel("microseconds per update")
         axes.legend()

@@ -12,10 +12,22 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from . import sizes
-from .clock import Row, Table, ratio, short, verdict
+from .clock import Row, Table, ratio, short, spread, verdict
 from .results import Change, Result, changes, differences
 
 BAR = 24
+
+
+def everything(
+    result: Result, with_anatomy: bool = False, before: Result | None = None, name: str = ""
+) -> RenderableType:
+    """What the command shows: a sweep or the tables, and what else was asked for."""
+    parts = [sweep(result) if any(sizes.axis(table) for table in result.tables) else tables(result)]
+    if with_anatomy:
+        parts.append(anatomy(result))
+    if before is not None:
+        parts.append(against(result, before, name))
+    return Group(*parts)
 
 
 def tables(result: Result) -> RenderableType:
@@ -50,7 +62,9 @@ def _table(table: Table) -> Grid:
 
 def _cells(table: Table, row: Row) -> list[RenderableType]:
     good = row.outcome in ("identical", "agree")
-    outcome = Text(row.outcome, style="green" if good else "yellow" if row.outcome in ("missing", "unsuitable") else "red")
+    outcome = Text(
+        row.outcome, style="green" if good else "yellow" if row.outcome in ("missing", "unsuitable") else "red"
+    )
     if not row.timed:
         return [row.name, outcome, "", "", "", "", "", "", Text(row.message or "interrupted", overflow="fold")]
     base = table.row(table.base)
@@ -70,8 +84,6 @@ def _cells(table: Table, row: Row) -> list[RenderableType]:
 
 
 def _quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
-    from .clock import spread
-
     found = spread(samples)
     return found.low, found.median, found.high
 
@@ -144,10 +156,14 @@ def sweep(result: Result) -> RenderableType:
             grid.add_column(column, justify="right")
         for value, table in found:
             cells = [_sweep_cell(table.row(column)) for column in names]
-            grid.add_row(f"{value:,}", f"{table.samples}x{'-'.join(map(str, table.layers))}"
-                         if len(table.layers) < 5 else f"{table.samples}x{table.layers[0]}-…", f"{table.work:,}", *cells)  # fmt: skip
+            grid.add_row(f"{value:,}", _network(table), f"{table.work:,}", *cells)
         parts += [grid, *(Text(line) for line in break_even(name, [t for _, t in found], [v for v, _ in found]))]
     return Group(*parts)
+
+
+def _network(table: Table) -> str:
+    sizes_shown = table.layers if len(table.layers) < 5 else [*table.layers[:2], "…"]
+    return f"{table.samples}x{'-'.join(map(str, sizes_shown))}"
 
 
 def _sweep_cell(row: Row | None) -> str:
@@ -185,7 +201,9 @@ def against(now: Result, before: Result, name: str) -> RenderableType:
     parts: list[RenderableType] = []
     different = differences(now, before)
     if different:
-        parts.append(Text(f"warning: '{name}' was not made on this machine as it is, ratios say little:", style="yellow"))
+        parts.append(
+            Text(f"warning: '{name}' was not made on this machine as it is, ratios say little:", style="yellow")
+        )
         parts += [Text(f"  {line}", style="yellow") for line in different]
     grid = Grid(title=f"against {name}, made {before.made}", title_justify="left", title_style="bold")
     for column in ("", "row"):

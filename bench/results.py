@@ -82,7 +82,8 @@ def _benchmark(table: Table, row: Row) -> dict[str, Any]:
             "unit": "seconds per update",
             "weights_sha256": row.weights_sha256,
             "distance": row.distance,
-            "updates_in_each_sample": row.updates,
+            "updates_in_each_run": row.updates,
+            "runs_in_each_sample": row.repeats,
         },
         "options": {"disable_gc": True, "timer": "perf_counter", "warmup": True},
         "stats": {**_stats(row.samples), "data": row.samples, "iterations": 1},
@@ -101,21 +102,21 @@ def _stats(samples: list[float]) -> dict[str, Any]:
 
 
 def _row(entry: dict[str, Any], benchmarks: list[dict[str, Any]], group: str) -> Row:
-    samples = next(
-        (b["stats"]["data"] for b in benchmarks if (b["group"], b["name"]) == (group, entry["name"])), []
-    )
+    samples: list[float] = next((b["stats"]["data"] for b in benchmarks if (b["group"], b["name"]) == (group, entry["name"])), [])
     return Row(**entry, samples=samples)
 
 
-def check_name(name: str | None) -> None:
-    """Raises UsageError unless `name` can be part of a file's name."""
+def check(name: str | None, json: Path | None) -> None:
+    """Raises UsageError unless `name` can be part of a file's name, MissingError without pytest-benchmark."""
+    if name or json:
+        _stats([1.0])
     if name is not None and not re.fullmatch(r"[\w.-]+", name):
         raise UsageError(f"--save takes letters, digits, '_', '.' and '-', not '{name}'")
 
 
 def save(result: Result, name: str) -> None:
     """Keep the result under .benchmarks, where pytest-benchmark and `load` find it by its name."""
-    check_name(name)
+    check(name, None)
     _storage().save(result.to_json(), name)
 
 

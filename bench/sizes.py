@@ -122,5 +122,3 @@ def crossings(sizes: Sequence[float], a: Sequence[float], b: Sequence[float]) ->
             t = left / (left - right)
             found.append(sizes[i] * (sizes[i + 1] / sizes[i]) ** t)
     return found
-
-

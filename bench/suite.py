@@ -2,76 +2,130 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from typing import Any
 
-from ..backends import FRAMEWORKS, everything
-from ..common.errors import UsageError
+from ..backends import FRAMEWORKS, everything, load
+from ..backends.interface import ARITHMETICS, DTYPES
+from ..common.agreement import GOOD
+from ..common.errors import MissingError, UsageError
 from ..common.machine import machine
-from ..common.problem import Problem
+from ..common.nearest import nearest
 from . import contestants, sizes
 from .case import Case, Contestant
 from .clock import Progress, Table, measure
 from .results import Result
 
+WHO = ("backends", "floors", "everyone")
+
 
 def bench(
-    problems: Sequence[Problem],
-    specs: Sequence[str] | None = None,
+    names: Sequence[str] = ("one-layer",),
+    backends: Sequence[str] | None = None,
     *,
-    dtypes: Sequence[str] = ("float64",),
-    arithmetics: Sequence[str] = ("native", "reproducible"),
+    dtype: str = "float64",
+    arithmetic: str = "both",
+    updates: int | None = None,
     who: str = "everyone",
     rounds: int = 7,
     threads: int | None = None,
     patience: float = 120.0,
     anatomy: bool = False,
+    sweep: bool = False,
     command: str = "",
     progress: Progress = lambda what, done, total: None,
 ) -> Result:
-    """Time `train` of each backend on each problem in each dtype: `who` is backends, floors (these too) or everyone,
-    which on a small problem are the idioms and the peers too.
+    """Time `train` of each backend on each problem, side by side with floors, idioms and peers.
 
-    `threads` for everyone; by default one for small problems, all cores for others. `anatomy` also times imports.
-    Ctrl-C keeps the tables that were begun.
+    `names` are problems or sizes, see `sizes.chosen`; `sweep` times those of `sizes.SWEEP`, backends alone.
+    `who` is backends, floors (these too) or everyone: on a small problem, the idioms and the peers too.
+    `threads` is everyone's; by default one for a small problem, all cores for others. `anatomy` times imports too.
+    Ctrl-C keeps the rounds that are complete.
 
-    Raises UsageError for a problem that does not fit into memory, before any is timed.
+    Raises UsageError, before anything is timed, for an argument that cannot be used, a device that is not here
+    and a size that does not fit into memory.
     """
+    for value, known, what in (
+        (dtype, (*DTYPES, "both"), "dtype"),
+        (arithmetic, (*ARITHMETICS, "both"), "arithmetic"),
+        (who, WHO, "--who"),
+    ):
+        if value not in known:
+            raise UsageError(f"unknown {what} '{value}'{nearest(value, known)}")
     if rounds < 1:
         raise UsageError(f"--rounds must be at least 1, not {rounds}")
+    if not patience > 0:
+        raise UsageError(f"--patience must be more than 0 seconds, not {patience}")
     if threads is not None and not 1 <= threads <= cores():
         raise UsageError(f"--threads must be between 1 and {cores()}, the cores of this machine, not {threads}")
-    specs = list(specs) if specs else everything()
-    passport = machine()
-    result = Result([], passport, command)
+    if sweep and names:
+        raise UsageError("--sweep has its own sizes: give no problem with it")
+    chosen = sizes.sweep() if sweep else [sizes.chosen(name) for name in names or ("one-layer",)]
+    chosen = [problem.with_(updates=updates) for problem in chosen]
+    specs = _checked(backends, dtype) if backends else _elsewhere(everything)
+    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], 2 * len(specs))
+    modes = ARITHMETICS if arithmetic == "both" else (arithmetic,)
+    result = Result([], machine(), command)
     if anatomy:
-        result.imports = {name: imports(name) for name in FRAMEWORKS if name in {s.partition(":")[0] for s in specs}}
-    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in problems], 2 * len(specs))
-    for dtype in dtypes:
-        for problem in problems:
-            case = Case.of(problem, dtype)
-            field = contestants.chosen(who, case, specs, arithmetics)
-            table = _measured(case, field, rounds, threads, patience, progress)
+        asked = {spec.partition(":")[0] for spec in specs}
+        result.imports = {name: imports(name) for name in FRAMEWORKS if name in asked}
+    for each in DTYPES if dtype == "both" else (dtype,):
+        for problem in chosen:
+            case = Case.of(problem, each)
+            field = contestants.chosen("backends" if sweep else who, case, specs, modes)
+            allowed = threads or (1 if contestants.small(case) and not sweep else cores())
+            table = _measured(case, field, rounds, allowed, patience, progress)
             result.tables.append(table)
             for row in table.rows:
                 if row.environment:
-                    passport.setdefault("backends", {})[row.name.partition(" ")[0]] = row.environment
+                    result.passport.setdefault("backends", {})[row.name.partition(" ")[0]] = row.environment
             if table.interrupted:
                 return result
     return result
 
 
-def _measured(
-    case: Case, field: list[Contestant], rounds: int, threads: int | None, patience: float, progress: Progress
-) -> Table:
-    chosen = threads or (1 if contestants.small(case) else cores())
+def status(result: Result, asked: Sequence[str] = ()) -> int:
+    """0; 3 if a backend asked for by name is missing; 1 if one failed or did not agree; 130 after Ctrl-C."""
+    rows = [row for table in result.tables for row in table.rows if row.group == "backend"]
+    if any(row.outcome == "missing" and row.name.partition(" ")[0] in asked for row in rows):
+        return 3
+    if any(table.interrupted for table in result.tables):
+        return 130
+    return int(any(row.outcome not in (*GOOD, "missing") for row in rows))
 
+
+def _checked(backends: Sequence[str], dtype: str) -> list[str]:
+    """The same, if each can be used or is merely not installed. NumPy, torch and JAX are left for their own process."""
+    for spec in backends:
+        if spec not in FRAMEWORKS:
+            with suppress(MissingError):
+                _elsewhere(check_backend, spec, "float64" if dtype == "both" else dtype)
+    return list(dict.fromkeys(backends))
+
+
+def check_backend(spec: str, dtype: str) -> None:
+    """Raises what `backends.load` raises."""
+    load(spec, dtype)
+
+
+def _elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The function's result from another process: to look for devices would start a framework in this one."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _measured(
+    case: Case, field: list[Contestant], rounds: int, threads: int, patience: float, progress: Progress
+) -> Table:
     def report(what: str, done: int, total: int) -> None:
         progress(f"{case.name} {case.dtype}: {what}", done, total)
 
-    return measure(case, field, rounds=rounds, threads=chosen, patience=patience, progress=report)
+    return measure(case, field, rounds=rounds, threads=threads, patience=patience, progress=report)
 
 
 def cores() -> int:

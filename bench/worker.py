@@ -24,6 +24,8 @@ from .case import Arrays, Case, Contestant, Unsuitable
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
+SHARED_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # or the first JAX process takes the GPU from the others
+
 
 class Refused(Exception):
     """No number from this contestant: `outcome` is missing, unsuitable or failed, the text says why."""
@@ -43,7 +45,7 @@ class Worker:
         self.contestant, self.patience = contestant, patience
         context = multiprocessing.get_context("spawn")
         self._pipe, child = context.Pipe()
-        variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | dict(contestant.environment)
+        variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | SHARED_GPU | dict(contestant.environment)
         self._process = context.Process(target=_serve, args=(child, contestant, threads), daemon=True)
         with _environment(variables):
             self._process.start()
@@ -54,9 +56,13 @@ class Worker:
         """Build the contestant for this case, data moved to its device; the seconds that took."""
         return float(self._ask("prepare", case))
 
-    def run(self, n: int) -> tuple[float, Arrays]:
-        """The seconds that `n` updates took, the result included, and the result."""
-        return self._ask("run", n)  # type: ignore[no-any-return]
+    def run(self, n: int, repeats: int = 1) -> tuple[float, Arrays]:
+        """The seconds that a run of `n` updates took, the result included, and the result.
+
+        A run that is short against the machine's hiccups is timed over several `repeats`, one after the other.
+        """
+        seconds, result = self._ask("run", (n, repeats))
+        return seconds / repeats, result
 
     def facts(self) -> dict[str, Any]:
         """peak_bytes since it was prepared, above what it held after its imports (None where not known);
@@ -169,13 +175,15 @@ def _prepare(state: dict[str, Any], case: Case) -> float:
     return seconds
 
 
-def _run(state: dict[str, Any], n: int) -> tuple[float, Arrays]:
+def _run(state: dict[str, Any], asked: tuple[int, int]) -> tuple[float, Arrays]:
     run = state["run"]
+    n, repeats = asked
     gc.collect()
     gc.disable()
     try:
         start = time.perf_counter()
-        result = run(n)
+        for _ in range(repeats):
+            result = run(n)
         seconds = time.perf_counter() - start
     finally:
         gc.enable()

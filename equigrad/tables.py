@@ -16,11 +16,11 @@ from .common.results import Comparison, Run
 STYLES = {"identical": "green", "agree": "green", "missing": "yellow"}
 
 
-def show(renderable: RenderableType) -> None:
-    """Print to standard output; no narrower than a table needs when the output is not a terminal."""
+def show(renderable: RenderableType, width: int = 140) -> None:
+    """Print to standard output; no narrower than a table needs, `width`, when the output is not a terminal."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=140)
+        console = Console(width=width)
     console.print(renderable)
 
 
