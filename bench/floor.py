@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +101,7 @@ def numpy_products(case: Case) -> Run:
     return run
 
 
-def corners(products) -> Arrays:  # type: ignore[no-untyped-def]
+def corners(products: Any) -> Arrays:
     """Enough of each product to see that it was computed, little enough to send."""
     return tuple(np.array(p[:8, :8]) for p in products)
 
@@ -121,7 +122,7 @@ def torch_products(case: Case, device: str) -> Run:
     return run
 
 
-def on(torch, array: np.ndarray, device: str):  # type: ignore[no-untyped-def]
+def on(torch: Any, array: np.ndarray, device: str) -> Any:
     """`array` on the device, a transposed one as a transposed view, as in an update."""
     if array.flags.c_contiguous:
         return torch.tensor(array, device=device)
@@ -144,7 +145,7 @@ def jax_products(case: Case, device: str) -> Run:
     turned = [(not a.flags.c_contiguous, not b.flags.c_contiguous) for a, b in operands(case)]
 
     @jax.jit
-    def products(pairs):  # type: ignore[no-untyped-def]
+    def products(pairs: Any) -> Any:
         return [(a.T if ta else a) @ (b.T if tb else b) for (a, b), (ta, tb) in zip(pairs, turned, strict=True)]
 
     def run(n: int) -> Arrays:

@@ -148,7 +148,7 @@ def numba(case: Case) -> Run:
         raise Unsuitable("written for one or two layers")
 
     @njit
-    def one(x, y, w, rate, n):  # type: ignore[no-untyped-def]
+    def one(x: Any, y: Any, w: Any, rate: float, n: int) -> Any:
         samples, inputs = x.shape
         outputs = w.shape[1]
         change = np.zeros_like(w)
@@ -167,7 +167,7 @@ def numba(case: Case) -> Run:
         return w
 
     @njit
-    def two(x, y, w1, w2, rate, n):  # type: ignore[no-untyped-def]
+    def two(x: Any, y: Any, w1: Any, w2: Any, rate: float, n: int) -> Any:
         samples, inputs = x.shape
         width, outputs = w2.shape
         change1, change2 = np.zeros_like(w1), np.zeros_like(w2)

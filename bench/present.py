@@ -68,7 +68,7 @@ def _cells(table: Table, row: Row) -> list[RenderableType]:
     if not row.timed:
         return [row.name, outcome, "", "", "", "", "", "", Text(row.message or "interrupted", overflow="fold")]
     base = table.row(table.base)
-    low, median, high = _quartiles(row.samples)
+    low, median, high = quartiles(row.samples)
     times = "" if base is None or not base.timed else str(ratio(row.samples, base.samples))
     return [
         row.name,
@@ -83,7 +83,8 @@ def _cells(table: Table, row: Row) -> list[RenderableType]:
     ]
 
 
-def _quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
+def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
+    """First quartile, median, third quartile."""
     found = spread(samples)
     return found.low, found.median, found.high
 

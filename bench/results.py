@@ -102,7 +102,9 @@ def _stats(samples: list[float]) -> dict[str, Any]:
 
 
 def _row(entry: dict[str, Any], benchmarks: list[dict[str, Any]], group: str) -> Row:
-    samples: list[float] = next((b["stats"]["data"] for b in benchmarks if (b["group"], b["name"]) == (group, entry["name"])), [])
+    samples: list[float] = next(
+        (b["stats"]["data"] for b in benchmarks if (b["group"], b["name"]) == (group, entry["name"])), []
+    )
     return Row(**entry, samples=samples)
 
 

@@ -67,7 +67,7 @@ class Worker:
     def facts(self) -> dict[str, Any]:
         """peak_bytes since it was prepared, above what it held after its imports (None where not known);
         threads and versions; of a backend, what it says of its environment."""
-        return self._ask("facts", None)  # type: ignore[no-any-return]
+        return self._ask("facts", None)
 
     def close(self) -> None:
         self._process.kill()
