@@ -96,7 +96,8 @@ def _machine(result: Result) -> str:
 
 def _table(table: Table) -> list[str]:
     lines = [
-        f"| | outcome | distance to NumPy | us per update | middle half | times {table.base} | first update, ms | SHA-256 |",
+        "| | outcome | distance to NumPy | us per update | middle half | "
+        f"times {table.base} | first update, ms | SHA-256 |",
         "|---|---|--:|--:|--:|--:|--:|---|",
     ]
     base = table.row(table.base)

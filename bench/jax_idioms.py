@@ -84,26 +84,27 @@ def in_one_program(case: Case, device: str, loop: str, dot: str, unroll: int = 1
     return lambda n: arrays(train(first, x, y, n))
 
 
-def delayed(case: Case, seconds: float, waits: bool = True) -> Run:
-    """No update, but work that is known to take `seconds` on JAX's asynchronous queue: a test of the clock."""
+def delayed(case: Case, seconds: float, waits: bool) -> Run:
+    """No update, but work that is known to take `seconds` on JAX's asynchronous queue: a test of the clock.
+
+    The pause comes behind a matrix product, because what could start at once JAX does at once.
+    """
     import time
 
-    def pause(w: np.ndarray) -> np.ndarray:
+    def pause(product: np.ndarray, w: np.ndarray) -> np.ndarray:
         time.sleep(seconds)
         return w
 
-    @jax.jit
-    def later(w: jax.Array) -> jax.Array:
-        return jax.pure_callback(pause, jax.ShapeDtypeStruct(w.shape, w.dtype), w)
-
-    first = tuple(jnp.asarray(w) for w in case.weights)
-    pending: list[Any] = []
+    product = jax.jit(lambda a: a @ a)
+    later = jax.jit(lambda a, w: jax.pure_callback(pause, jax.ShapeDtypeStruct(w.shape, w.dtype), a, w))
+    busy, first = jnp.ones((500, 500)), jnp.asarray(case.weights[0])
+    pending: list[jax.Array] = []
 
     def run(n: int) -> Arrays:
-        weights = (later(first[0]), *first[1:])
+        result = later(product(busy), first)
         if waits:
-            return arrays(weights)
-        pending.append(weights)
+            return (np.asarray(result), *case.weights[1:])
+        pending.append(result)
         return case.weights
 
     return run

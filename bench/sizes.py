@@ -118,7 +118,7 @@ def crossings(sizes: Sequence[float], a: Sequence[float], b: Sequence[float]) ->
     apart = [math.log(p / q) for p, q in zip(a, b, strict=True)]
     for i in range(len(sizes) - 1):
         left, right = apart[i], apart[i + 1]
-        if left * right < 0:
+        if (left < 0) != (right < 0):
             t = left / (left - right)
             found.append(sizes[i] * (sizes[i + 1] / sizes[i]) ** t)
     return found
