@@ -78,7 +78,7 @@ def bench(
         for problem in chosen:
             case = Case.of(problem, each)
             field = contestants.chosen("backends" if sweep else who, case, specs, modes)
-            allowed = threads or (1 if contestants.small(case) and not sweep else cores())
+            allowed = threads or (1 if sweep or contestants.small(case) else cores())
             table = _measured(case, field, rounds, allowed, patience, progress)
             result.tables.append(table)
             for row in table.rows:
