@@ -19,7 +19,12 @@ check: $(READY)
 	$(BIN)/mypy
 
 bench: $(READY)
-	$(BIN)/python -m pytest bench
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peers]'
+	$(BIN)/equigrad bench one-layer two-layer --anatomy --json docs/results/small.json
+	$(BIN)/equigrad bench 4096x256-256-10 --who floors --arithmetic native --dtype both --json docs/results/medium.json
+	$(BIN)/equigrad bench 16384x1024-1024-10 --who floors --arithmetic native --dtype both --rounds 3 --json docs/results/large.json
+	$(BIN)/equigrad bench --sweep --arithmetic native --rounds 3 --json docs/results/sweep.json
+	$(BIN)/python -m equigrad.bench.document docs/results/*.json > docs/benchmarks.md
 
 format: $(READY)
 	$(BIN)/ruff format .

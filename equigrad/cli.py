@@ -279,6 +279,57 @@ def trace(
 
 
 @app.command()
+def bench(
+    problem: Annotated[
+        list[str] | None,
+        typer.Argument(help="one-layer (default), two-layer, digits or a size, 4096x256-256-10", show_default=False),
+    ] = None,
+    backend: BackendNames = None,
+    dtype: Annotated[str, typer.Option(help="float64, float32 or both")] = "float64",
+    arithmetic: Arithmetic = "both",
+    updates: Updates = None,
+    who: Annotated[
+        str, typer.Option(help="backends, floors (them too) or everyone (idioms and peers too)")
+    ] = "everyone",
+    rounds: Annotated[int, typer.Option(help="interleaved rounds, each with one sample of every row")] = 7,
+    threads: Annotated[int | None, typer.Option(help="of every row", show_default="1 if small, else all")] = None,
+    patience: Annotated[float, typer.Option(help="seconds after which a silent row counts as hung")] = 120.0,
+    anatomy: Annotated[bool, typer.Option("--anatomy", help="show import, compile, first update and memory")] = False,
+    sweep: Annotated[bool, typer.Option("--sweep", help="samples, width and depth, from tiny to large")] = False,
+    save: Annotated[str | None, typer.Option(metavar="NAME", help="keep the result under this name")] = None,
+    against: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="compare with an earlier result")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.html|.png", help="draw the result")] = None,
+    json: JsonFile = None,
+) -> None:
+    """Time the update loops side by side; a row whose weights do not agree gets no number."""
+    from . import tables
+    from .bench import plot as picture
+    from .bench import present, results, suite
+    from .common.results import check_writable, write_json
+
+    for path in (json, plot):
+        check_writable(path)
+    picture.check(plot)
+    results.check(save, json)
+    before = results.load(against) if against else None
+    signal.set_wakeup_fd(-1)  # Ctrl-C keeps what was measured; nothing here computes for long
+    with progress_bar() as report:
+        result = suite.bench(
+            problem or (), backend, dtype=dtype, arithmetic=arithmetic, updates=updates, who=who, rounds=rounds,
+            threads=threads, patience=patience, anatomy=anatomy, sweep=sweep, progress=report,
+            command=" ".join(["equigrad", *sys.argv[1:]]),
+        )  # fmt: skip
+    if json:
+        write_json(json, result.to_json())
+    if save:
+        results.save(result, save)
+    if plot:
+        picture.write(result, plot)
+    tables.show(present.everything(result, anatomy, before, against or ""), width=180)
+    raise typer.Exit(suite.status(result, backend or ()))
+
+
+@app.command()
 def passport() -> None:
     """Show what is here: machine, versions, devices, precision; and what is missing, with the command to get it."""
     from . import tables

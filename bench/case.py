@@ -1,0 +1,87 @@
+"""What every contestant is given, and what it hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..common.problem import Problem
+
+
+class Unsuitable(Exception):
+    """This contestant cannot compute this problem; the text says why. Its row says so and has no number."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A problem in one dtype, as NumPy arrays: the same bytes for every contestant."""
+
+    name: str
+    x: np.ndarray
+    """(samples, inputs)"""
+    y: np.ndarray
+    """(samples, outputs)"""
+    weights: tuple[np.ndarray, ...]
+    """The first weights. Every run starts from these."""
+    rate: float
+    updates: int
+
+    @classmethod
+    def of(cls, problem: Problem, dtype: str) -> Case:
+        return cls(
+            problem.name,
+            problem.inputs.astype(dtype),
+            problem.targets.astype(dtype),
+            problem.first_weights(dtype),
+            problem.rate(dtype),
+            problem.updates,
+        )
+
+    @property
+    def dtype(self) -> str:
+        return str(self.x.dtype)
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        return (self.x.shape[1], *(w.shape[1] for w in self.weights))
+
+    @property
+    def work(self) -> int:
+        """Multiplications in the matrix products of one update: three per weight and sample, less the first
+        layer's, whose input needs no gradient."""
+        per_sample = 3 * sum(w.size for w in self.weights) - self.weights[0].size
+        return len(self.x) * per_sample
+
+    @property
+    def bytes_needed(self) -> int:
+        """Data, weights, gradients, and activation and delta of every layer: what an update cannot do without."""
+        numbers = self.x.size + self.y.size + 2 * sum(w.size for w in self.weights)
+        return self.x.itemsize * (numbers + 2 * len(self.x) * sum(self.layers[1:]))
+
+
+Arrays = tuple[np.ndarray, ...]
+Run = Callable[[int], Arrays]
+"""run(n): the weights after n updates from the first weights, as NumPy arrays, so that nothing is still under way."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to run the updates. It lives in a process of its own."""
+
+    name: str
+    group: str
+    """floor, backend, numpy, torch, jax (the idioms of each) or peer."""
+    maker: str
+    """'module:function' below equigrad.bench; function(case, *arguments) returns a Run."""
+    arguments: tuple[Any, ...] = ()
+    needs: tuple[str, ...] = ()
+    """The modules it is made of. They are imported first, apart from everything else."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Environment variables of its process."""
+    expect: str = "weights"
+    """What must come back: 'weights' after the updates, the 'first weights', or the matrix 'products'."""
+    arithmetic: str = "native"
+    about: str = ""

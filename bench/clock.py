@@ -1,0 +1,322 @@
+"""The clock: interleaved rounds, a gate in front of every number, and a verdict on the machine's quiet.
+
+One round runs every contestant once, so that a machine that is slow for a second is slow for all of them; a
+ratio is taken within each round and its median over the rounds. The control, one contestant that runs at the
+start and at the end of each round, says how much of a ratio is noise.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from ..backends import load
+from ..common.agreement import BOUNDS, FEW, Disagreement, assert_agreement, distance
+from ..common.ulp import max_ulp, sha256
+from .case import Arrays, Case, Contestant
+from .floor import numpy_products
+from .worker import Refused, Worker
+
+RUN_SECONDS = 0.2
+"""A run has as many of the problem's updates as fit into this."""
+SAMPLE_SECONDS = 0.02
+"""A sample is one run, or the mean of as many as take this long together."""
+NOISE = 0.1
+"""A control whose ratio to itself has a wider middle half than this, or is as far from 1, is too noisy to rank by."""
+COLD = 1.5
+"""The first round may take this many times the median of the others, or the warm-up was too short."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Row:
+    """One contestant, and what came of it. Without an outcome of 'identical' or 'agree' it has no samples."""
+
+    name: str
+    group: str
+    arithmetic: str = "native"
+    about: str = ""
+    outcome: str = "failed"
+    message: str = ""
+    updates: int = 0
+    """In each run."""
+    repeats: int = 1
+    """Runs in each sample, every one from the first weights."""
+    samples: list[float] = field(default_factory=list)
+    """Seconds per update, one for each round, in order. All of them."""
+    import_seconds: float | None = None
+    prepare_seconds: float | None = None
+    """Building it and moving the data to its device."""
+    first_call_seconds: float | None = None
+    """One update, compilation included."""
+    second_call_seconds: float | None = None
+    """One update, nothing left to compile."""
+    weights_sha256: str | None = None
+    """Of the result of every timed run."""
+    distance: float | None = None
+    """max |w - r| / max |r| to NumPy's result after the same number of updates."""
+    max_ulp: int | None = None
+    peak_bytes: int | None = None
+    threads: dict[str, int] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def timed(self) -> bool:
+        return bool(self.samples)
+
+    @property
+    def warm(self) -> bool:
+        """Whether the first round took no longer than the others, which is what a warm-up is for."""
+        return len(self.samples) < 3 or self.samples[0] <= COLD * statistics.median(self.samples[1:])
+
+    def refuse(self, outcome: str, message: str) -> None:
+        self.outcome, self.message, self.samples = outcome, message, []
+
+
+@dataclass
+class Table:
+    """All rows of one problem in one dtype, measured in the same rounds."""
+
+    problem: str
+    dtype: str
+    samples: int
+    layers: list[int]
+    updates: int
+    threads: int
+    rounds: int
+    work: int
+    bytes_needed: int
+    rows: list[Row] = field(default_factory=list)
+    base: str = ""
+    """The row that ratios are taken to, and that runs twice in each round."""
+    control: list[float] = field(default_factory=list)
+    """The base at the end of each round over the base at its start."""
+    interrupted: bool = False
+
+    def row(self, name: str) -> Row | None:
+        return next((row for row in self.rows if row.name == name), None)
+
+    @property
+    def timed(self) -> list[Row]:
+        return [row for row in self.rows if row.timed]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """The quotient of two rows: median over the rounds, and the quartiles that say how sure it is."""
+
+    median: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{short(self.median)} [{short(self.low)}, {short(self.high)}]"
+
+    @property
+    def decided(self) -> bool:
+        """Whether the middle half of the rounds is on one side of 1."""
+        return not self.low <= 1 <= self.high
+
+
+def short(value: float) -> str:
+    """Three digits, without an exponent."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.1e}"
+
+
+def ratio(a: Sequence[float], b: Sequence[float]) -> Ratio:
+    """a over b, round by round."""
+    return spread([x / y for x, y in zip(a, b, strict=False)])
+
+
+def spread(values: Sequence[float]) -> Ratio:
+    if len(values) < 2:
+        return Ratio(values[0], values[0], values[0])
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Ratio(median, low, high)
+
+
+def verdict(table: Table) -> str:
+    """One sentence: too noisy, or which backend is fastest and which are within the noise of it."""
+    if table.interrupted:
+        return "interrupted: what was measured until then"
+    if len(table.control) < 2:
+        return "no control was timed, so nothing is ranked"
+    control = spread(table.control)
+    if control.high - control.low > NOISE or abs(control.median - 1) > NOISE:
+        return f"too noisy to rank: the control ran at {control} of itself"
+    rows = sorted((row for row in table.timed if row.group == "backend"), key=lambda r: statistics.median(r.samples))
+    if len(rows) < 2:
+        return f"quiet: the control ran at {control} of itself"
+    best = rows[0]
+    ties = [row.name for row in rows[1:] if not ratio(row.samples, best.samples).decided]
+    also = f", {' and '.join(ties)} within the noise" if ties else ""
+    return f"fastest backend: {best.name}{also}; the control ran at {control} of itself"
+
+
+def measure(
+    case: Case,
+    contestants: Sequence[Contestant],
+    *,
+    rounds: int = 7,
+    threads: int = 1,
+    patience: float = 120.0,
+    progress: Progress = lambda what, done, total: None,
+) -> Table:
+    """Time the contestants on the case, each in a process of its own, in interleaved rounds.
+
+    A contestant that is missing, crashes, is silent for `patience` seconds, uses more than `threads` threads,
+    or whose weights do not agree with NumPy's in any of its runs, gets a row that says so and no number.
+    Ctrl-C ends the rounds and keeps those that are complete.
+    """
+    table = Table(
+        case.name, case.dtype, len(case.x), list(case.layers), case.updates, threads, rounds, case.work,
+        case.bytes_needed,
+    )  # fmt: skip
+    gate = Gate(case)
+    heats: list[Heat] = []
+    try:
+        for i, contestant in enumerate(contestants):
+            progress("starting", i, len(contestants))
+            heat = Heat(contestant, gate)
+            table.rows.append(heat.row)
+            heats.append(heat)
+            heat.start(case, threads, patience)
+        progress("starting", len(contestants), len(contestants))
+        _rounds(table, [heat for heat in heats if heat.running], rounds, progress)
+    except KeyboardInterrupt:
+        table.interrupted = True
+    finally:
+        for heat in heats:
+            if heat.running and not table.interrupted:
+                heat.finish(threads)
+            heat.close()
+    return table
+
+
+def _rounds(table: Table, heats: list[Heat], rounds: int, progress: Progress) -> None:
+    base = next((h for h in heats if h.row.group in ("floor", "backend") and h.row.name != "null"), None)
+    table.base = base.row.name if base else ""
+    for i in range(rounds):
+        progress("rounds", i, rounds)
+        times = {id(heat): heat.lap() for heat in heats if heat.running}
+        again = base.lap() if base and base.running else None
+        for heat in heats:  # only a whole round counts, so that all sides have the same rounds
+            if heat.running:
+                heat.row.samples.append(times[id(heat)])
+        if again is not None and base is not None and base.running:
+            table.control.append(again / times[id(base)])
+    progress("rounds", rounds, rounds)
+
+
+class Gate:
+    """Nothing is timed unless it agrees with NumPy: identical where that is promised, else within the bound."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.reference = cache(self._reference)
+
+    def _reference(self, expect: str, arithmetic: str, n: int) -> Arrays:
+        case = self.case
+        if expect == "first weights":
+            return case.weights
+        if expect == "products":
+            return numpy_products(case)(1)
+        numpy = load("numpy", case.dtype, arithmetic)
+        trained: Arrays = numpy.train(case.weights, case.x, case.y, case.rate, n)
+        return trained
+
+    def check(self, row: Row, expect: str, result: Arrays, n: int) -> None:
+        """Write outcome, hash and distance into the row; raises Disagreement."""
+        if {str(w.dtype) for w in result} != {self.case.dtype}:
+            raise Disagreement("wrong-dtype", f"computed in {result[0].dtype} instead of {self.case.dtype}")
+        bound = BOUNDS[self.case.dtype, "few" if n <= FEW else "all"].bound
+        if row.arithmetic == "reproducible" or expect == "first weights":
+            bound = 0.0
+        reference = self.reference(expect, row.arithmetic, n if expect == "weights" else 0)
+        row.outcome = assert_agreement(result, reference, bound, f"{n:,} updates")
+        row.weights_sha256 = sha256(result)
+        row.distance, row.max_ulp = distance(result, reference), max_ulp(result, reference)
+
+
+class Heat:
+    """One contestant's way through the measurement."""
+
+    def __init__(self, contestant: Contestant, gate: Gate) -> None:
+        self.contestant, self.gate = contestant, gate
+        self.row = Row(contestant.name, contestant.group, contestant.arithmetic, contestant.about)
+        self.worker: Worker | None = None
+        self.running = False
+
+    def start(self, case: Case, threads: int, patience: float) -> None:
+        """Import, prepare, first call, second call, and then more updates until a run is long enough."""
+        row = self.row
+        try:
+            self.worker = Worker(self.contestant, threads, patience)
+            row.import_seconds = self.worker.import_seconds
+            row.prepare_seconds = self.worker.prepare(case)
+            self.running = True
+            row.first_call_seconds = self._run(1)
+            row.second_call_seconds = self._run(1)
+            seconds = row.second_call_seconds
+            for n in ladder(case.updates):
+                if seconds * n / max(row.updates, 1) <= RUN_SECONDS or not row.updates:
+                    row.weights_sha256 = None
+                    row.updates = n
+                    self._run(n)  # the first of each length may compile it
+                    seconds = self._run(n)
+            row.repeats = min(max(1, math.ceil(SAMPLE_SECONDS / max(seconds, 1e-9))), 1000)
+        except (Refused, Disagreement) as reason:
+            self._out(reason)
+
+    def lap(self) -> float:
+        """One run; seconds per update. The row is refused if it fails or gives other bits than before."""
+        try:
+            return self._run(self.row.updates, self.row.repeats) / self.row.updates
+        except (Refused, Disagreement) as reason:
+            self._out(reason)
+            return float("nan")
+
+    def finish(self, threads: int) -> None:
+        """Ask what it held and used; more threads than allowed are found out here."""
+        assert self.worker is not None
+        try:
+            facts = self.worker.facts()
+        except Refused as reason:
+            self._out(reason)
+            return
+        self.row.peak_bytes, self.row.threads = facts["peak_bytes"], facts["threads"]
+        self.row.versions, self.row.environment = facts["versions"], facts.get("environment", {})
+        used = max(self.row.threads.values(), default=threads)
+        if used > threads:
+            self._out(Refused("failed", f"uses {used} threads where {threads} were allowed"))
+
+    def close(self) -> None:
+        self.running = False
+        if self.worker is not None:
+            with suppress(ValueError, OSError):
+                self.worker.close()
+
+    def _run(self, n: int, repeats: int = 1) -> float:
+        assert self.worker is not None
+        seconds, result = self.worker.run(n, repeats)
+        if self.row.weights_sha256 is None or n == 1:
+            self.gate.check(self.row, self.contestant.expect, result, n)
+        elif sha256(result) != self.row.weights_sha256:
+            raise Disagreement("nondeterministic", "the same run gave other bits than the one before")
+        return seconds
+
+    def _out(self, reason: Refused | Disagreement) -> None:
+        self.row.refuse(reason.outcome, str(reason))
+        self.close()
+
+
+def ladder(updates: int) -> list[int]:
+    """The lengths a run may have: the problem's updates, a tenth of them, a hundredth ..., shortest first."""
+    return sorted({max(1, updates // 10**k) for k in range(8)})

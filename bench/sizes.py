@@ -1,0 +1,124 @@
+"""Networks of any size to time, the sweep over them, and the memory that they would take."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..common.errors import UsageError
+from ..common.nearest import nearest
+from ..common.problem import PROBLEMS, Problem, problem
+from .clock import Table
+
+UPDATES = 1000
+COPIES = 4
+"""How often the suite holds a case at once: parent, pipe, NumPy and framework; idle contestants hold their own."""
+
+
+def chosen(name: str) -> Problem:
+    """A built-in problem by its name, or one of a size such as 4096x256-256-10: samples x layers.
+
+    Raises UsageError for a name that is neither.
+    """
+    if match := re.fullmatch(r"(\d+)x(\d+(?:-\d+)+)", name):
+        return sized(int(match[1]), [int(size) for size in match[2].split("-")])
+    if name in PROBLEMS:
+        return problem(name)
+    raise UsageError(f"unknown problem '{name}'{nearest(name, PROBLEMS)}; a size is written 4096x256-256-10")
+
+
+def sized(samples: int, layers: Sequence[int]) -> Problem:
+    """Random data in [0, 1) for a network of that size, the same for the same size.
+
+    Raises UsageError for a size of 0.
+    """
+    name = f"{samples}x{'-'.join(map(str, layers))}"
+    if min(samples, *layers) < 1:
+        raise UsageError(f"a size must be at least 1: '{name}'")
+    check_memory([Shape(samples, layers)])
+    generator = np.random.RandomState(samples)
+    return Problem(
+        name=name,
+        inputs=generator.random_sample((samples, layers[0])),
+        targets=generator.random_sample((samples, layers[-1])),
+        layers=tuple(layers),
+        updates=UPDATES,
+        learning_rate=2.0 ** -math.ceil(math.log2(samples * max(layers)) + 2),
+    )
+
+
+class Shape:
+    """A size that is not built yet."""
+
+    def __init__(self, samples: int, layers: Sequence[int]) -> None:
+        self.samples, self.layers = samples, tuple(layers)
+
+    @property
+    def weights(self) -> int:
+        return sum(a * b for a, b in zip(self.layers, self.layers[1:], strict=False))
+
+    @property
+    def bytes_needed(self) -> int:
+        """In float64; see Case.bytes_needed."""
+        return 8 * (self.samples * (self.layers[0] + 3 * sum(self.layers[1:])) + 2 * self.weights)
+
+
+def check_memory(shapes: Sequence[Shape], contestants: int = 1) -> None:
+    """Raises UsageError if the largest of them will not fit, before anything is allocated."""
+    free = available_bytes()
+    for shape in shapes:
+        needed = shape.bytes_needed * (COPIES + contestants)
+        if free is not None and needed > free:
+            name = f"{shape.samples}x{'-'.join(map(str, shape.layers))}"
+            raise UsageError(
+                f"{name} does not fit: about {needed / 2**30:,.1f} GiB for {contestants} contestants, "
+                f"{free / 2**30:,.1f} GiB are free"
+            )
+
+
+def available_bytes() -> int | None:
+    """What the kernel says a new process could have; None where it does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+SWEEP = {
+    "samples": [Shape(n, (16, 16, 1)) for n in (4, 40, 400, 4_000, 40_000)],
+    "width": [Shape(64, (w, w, 1)) for w in (4, 16, 64, 256, 1024)],
+    "depth": [Shape(64, (32,) * (d + 1)) for d in (1, 2, 4, 8, 16)],
+}
+"""One axis grows, the others stay. Together they span more than four decades of work per update."""
+
+
+def sweep() -> list[Problem]:
+    """The problems of the sweep, refused as a whole if the largest does not fit."""
+    check_memory([shape for shapes in SWEEP.values() for shape in shapes])
+    return [sized(shape.samples, shape.layers) for shapes in SWEEP.values() for shape in shapes]
+
+
+def axis(table: Table) -> tuple[str, int] | None:
+    """Which axis of the sweep a table belongs to, and where on it it is."""
+    for name, shapes in SWEEP.items():
+        for shape in shapes:
+            if (shape.samples, list(shape.layers)) == (table.samples, list(table.layers)):
+                return name, {"samples": shape.samples, "width": shape.layers[0], "depth": len(shape.layers) - 1}[name]
+    return None
+
+
+def crossings(sizes: Sequence[float], a: Sequence[float], b: Sequence[float]) -> list[float]:
+    """Where two curves of cost cross, straight lines between the points on a log-log scale."""
+    found = []
+    apart = [math.log(p / q) for p, q in zip(a, b, strict=True)]
+    for i in range(len(sizes) - 1):
+        left, right = apart[i], apart[i + 1]
+        if (left < 0) != (right < 0):
+            t = left / (left - right)
+            found.append(sizes[i] * (sizes[i + 1] / sizes[i]) ** t)
+    return found

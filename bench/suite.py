@@ -1,0 +1,144 @@
+"""What `equigrad bench` does: choose who takes part, time them, and say with what."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from ..backends import FRAMEWORKS, everything, load
+from ..backends.interface import ARITHMETICS, DTYPES
+from ..common.agreement import GOOD
+from ..common.errors import MissingError, UsageError
+from ..common.machine import machine
+from ..common.nearest import nearest
+from . import contestants, sizes
+from .case import Case, Contestant
+from .clock import Progress, Table, measure
+from .results import Result
+
+WHO = ("backends", "floors", "everyone")
+
+
+def bench(
+    names: Sequence[str] = ("one-layer",),
+    backends: Sequence[str] | None = None,
+    *,
+    dtype: str = "float64",
+    arithmetic: str = "both",
+    updates: int | None = None,
+    who: str = "everyone",
+    rounds: int = 7,
+    threads: int | None = None,
+    patience: float = 120.0,
+    anatomy: bool = False,
+    sweep: bool = False,
+    command: str = "",
+    progress: Progress = lambda what, done, total: None,
+) -> Result:
+    """Time `train` of each backend on each problem, side by side with floors, idioms and peers.
+
+    `names` are problems or sizes, see `sizes.chosen`; `sweep` times those of `sizes.SWEEP`, backends alone.
+    `who` is backends, floors (these too) or everyone: on a small problem, the idioms and the peers too.
+    `threads` is everyone's; by default one for a small problem, all cores for others. `anatomy` times imports too.
+    Ctrl-C keeps the rounds that are complete.
+
+    Raises UsageError, before anything is timed, for an argument that cannot be used, a device that is not here
+    and a size that does not fit into memory.
+    """
+    for value, known, what in (
+        (dtype, (*DTYPES, "both"), "dtype"),
+        (arithmetic, (*ARITHMETICS, "both"), "arithmetic"),
+        (who, WHO, "--who"),
+    ):
+        if value not in known:
+            raise UsageError(f"unknown {what} '{value}'{nearest(value, known)}")
+    if rounds < 1:
+        raise UsageError(f"--rounds must be at least 1, not {rounds}")
+    if not patience > 0:
+        raise UsageError(f"--patience must be more than 0 seconds, not {patience}")
+    if threads is not None and not 1 <= threads <= cores():
+        raise UsageError(f"--threads must be between 1 and {cores()}, the cores of this machine, not {threads}")
+    if sweep and names:
+        raise UsageError("--sweep has its own sizes: give no problem with it")
+    chosen = sizes.sweep() if sweep else [sizes.chosen(name) for name in names or ("one-layer",)]
+    chosen = [problem.with_(updates=updates) for problem in chosen]
+    specs = _checked(backends, dtype) if backends else _elsewhere(everything)
+    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], 2 * len(specs))
+    modes = ARITHMETICS if arithmetic == "both" else (arithmetic,)
+    result = Result([], machine(), command)
+    if anatomy:
+        asked = {spec.partition(":")[0] for spec in specs}
+        result.imports = {name: imports(name) for name in FRAMEWORKS if name in asked}
+    for each in DTYPES if dtype == "both" else (dtype,):
+        for problem in chosen:
+            case = Case.of(problem, each)
+            field = contestants.chosen("backends" if sweep else who, case, specs, modes)
+            allowed = threads or (1 if sweep or contestants.small(case) else cores())
+            table = _measured(case, field, rounds, allowed, patience, progress)
+            result.tables.append(table)
+            for row in table.rows:
+                if row.environment:
+                    result.passport.setdefault("backends", {})[row.name.partition(" ")[0]] = row.environment
+            if table.interrupted:
+                return result
+    return result
+
+
+def status(result: Result, asked: Sequence[str] = ()) -> int:
+    """0; 3 if a backend asked for by name is missing; 1 if one failed or did not agree; 130 after Ctrl-C."""
+    rows = [row for table in result.tables for row in table.rows if row.group == "backend"]
+    if any(row.outcome == "missing" and row.name.partition(" ")[0] in asked for row in rows):
+        return 3
+    if any(table.interrupted for table in result.tables):
+        return 130
+    return int(any(row.outcome not in (*GOOD, "missing") for row in rows))
+
+
+def _checked(backends: Sequence[str], dtype: str) -> list[str]:
+    """The same, if each can be used or is merely not installed. NumPy, torch and JAX are left for their own process."""
+    for spec in backends:
+        if spec not in FRAMEWORKS:
+            with suppress(MissingError):
+                _elsewhere(check_backend, spec, "float64" if dtype == "both" else dtype)
+    return list(dict.fromkeys(backends))
+
+
+def check_backend(spec: str, dtype: str) -> None:
+    """Raises what `backends.load` raises."""
+    load(spec, dtype)
+
+
+def _elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The function's result from another process: to look for devices would start a framework in this one."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _measured(
+    case: Case, field: list[Contestant], rounds: int, threads: int, patience: float, progress: Progress
+) -> Table:
+    def report(what: str, done: int, total: int) -> None:
+        progress(f"{case.name} {case.dtype}: {what}", done, total)
+
+    return measure(case, field, rounds=rounds, threads=threads, patience=patience, progress=report)
+
+
+def cores() -> int:
+    return int(machine()["cores"] or 1)
+
+
+def imports(module: str, times: int = 3) -> list[float]:
+    """Seconds that a fresh interpreter takes to import `module`, a few times; empty if it cannot."""
+    code = f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t)"
+    found = []
+    for _ in range(times):
+        done: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        if done.returncode:
+            return []
+        found.append(float(done.stdout.split()[-1]))
+    return found

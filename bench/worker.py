@@ -1,0 +1,238 @@
+"""A process for each contestant: what crashes, hangs or misbehaves does so alone, and no two thread pools meet.
+
+The parent sends ("prepare", case) or ("run", n) and waits for the answer, so only one of them works at a time:
+that is what makes interleaved rounds possible over frameworks that should not share a process.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ..backends import backend_class
+from ..common.errors import EquigradError, MissingError
+from .case import Arrays, Case, Contestant, Unsuitable
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+SHARED_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # or the first JAX process takes the GPU from the others
+
+
+class Refused(Exception):
+    """No number from this contestant: `outcome` is missing, unsuitable or failed, the text says why."""
+
+    def __init__(self, outcome: str, message: str) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+
+
+class Worker:
+    """The parent's side.
+
+    Every call raises Refused when the contestant cannot, crashes, or takes longer than `patience` seconds.
+    """
+
+    def __init__(self, contestant: Contestant, threads: int, patience: float) -> None:
+        self.contestant, self.patience = contestant, patience
+        context = multiprocessing.get_context("spawn")
+        self._pipe, child = context.Pipe()
+        variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | SHARED_GPU | dict(contestant.environment)
+        self._process = context.Process(target=_serve, args=(child, contestant, threads), daemon=True)
+        with _environment(variables):
+            self._process.start()
+        child.close()
+        self.import_seconds: float = self._answer()
+
+    def prepare(self, case: Case) -> float:
+        """Build the contestant for this case, data moved to its device; the seconds that took."""
+        return float(self._ask("prepare", case))
+
+    def run(self, n: int, repeats: int = 1) -> tuple[float, Arrays]:
+        """The seconds that a run of `n` updates took, the result included, and the result.
+
+        A run that is short against the machine's hiccups is timed over several `repeats`, one after the other.
+        """
+        seconds, result = self._ask("run", (n, repeats))
+        return seconds / repeats, result
+
+    def facts(self) -> dict[str, Any]:
+        """peak_bytes since it was prepared, above what it held after its imports (None where not known);
+        threads and versions; of a backend, what it says of its environment."""
+        return self._ask("facts", None)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+    def _ask(self, what: str, argument: Any) -> Any:
+        try:
+            self._pipe.send((what, argument))
+        except OSError:
+            raise Refused("failed", self._epitaph()) from None
+        return self._answer()
+
+    def _answer(self) -> Any:
+        try:
+            if not self._pipe.poll(self.patience):
+                self.close()
+                raise Refused("failed", f"hung: no answer within {self.patience:g} s")
+            outcome, value = self._pipe.recv()
+        except (EOFError, OSError):
+            raise Refused("failed", self._epitaph()) from None
+        if outcome != "ok":
+            raise Refused(outcome, value)
+        return value
+
+    def _epitaph(self) -> str:
+        self._process.join(5)
+        code = self._process.exitcode
+        if code is not None and code < 0:
+            return f"crashed: killed by {signal.Signals(-code).name}"
+        return f"crashed: its process ended with status {code}"
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Any:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _serve(pipe: Connection, contestant: Contestant, threads: int) -> None:
+    """The child's side."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which keeps what it has
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints has no place in a table
+    os.dup2(1, 2)
+    if hasattr(os, "sched_setaffinity"):
+        # the one setting that every library obeys, XLA included
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+    tasks = {"prepare": _prepare, "run": _run, "facts": _facts}
+    state: dict[str, Any] = {"contestant": contestant}
+    try:
+        reply: tuple[str, Any] = _guarded(_import, state, contestant)
+        while True:
+            pipe.send(reply)
+            what, argument = pipe.recv()
+            reply = _guarded(tasks[what], state, argument)
+    except (EOFError, OSError):
+        pass  # the parent is gone
+
+
+def _guarded(task: Any, state: dict[str, Any], argument: Any) -> tuple[str, Any]:
+    try:
+        return "ok", task(state, argument)
+    except Unsuitable as reason:
+        return "unsuitable", str(reason)
+    except MissingError as error:
+        return "missing", str(error)
+    except ModuleNotFoundError as error:
+        if error.name in state["contestant"].needs:
+            return "missing", f"{error.name} is not installed: pip install {error.name}"
+        return "failed", f"ModuleNotFoundError: {error}"
+    except EquigradError as error:
+        return "failed", str(error)
+    except Exception as error:
+        first_line = (str(error).strip().splitlines() or [""])[0]
+        return "failed", f"{type(error).__name__}: {first_line[:200]}"
+
+
+def _import(state: dict[str, Any], contestant: Contestant) -> float:
+    start = time.perf_counter()
+    for module in contestant.needs:
+        import_module(module)
+    seconds = time.perf_counter() - start
+    name, _, function = contestant.maker.partition(":")
+    state["maker"] = getattr(import_module(name if "." in name else f".{name}", __package__), function)
+    state["before"] = _status("VmRSS")
+    return seconds
+
+
+def _prepare(state: dict[str, Any], case: Case) -> float:
+    state.pop("run", None)
+    gc.collect()
+    start = time.perf_counter()
+    state["run"] = state["maker"](case, *state["contestant"].arguments)
+    seconds = time.perf_counter() - start
+    del case
+    _forget_peak()
+    return seconds
+
+
+def _run(state: dict[str, Any], asked: tuple[int, int]) -> tuple[float, Arrays]:
+    run = state["run"]
+    n, repeats = asked
+    gc.collect()
+    gc.disable()
+    try:
+        start = time.perf_counter()
+        for _ in range(repeats):
+            result = run(n)
+        seconds = time.perf_counter() - start
+    finally:
+        gc.enable()
+    return seconds, result
+
+
+def _facts(state: dict[str, Any], _: None) -> dict[str, Any]:
+    peak, before = _status("VmHWM"), state["before"]
+    contestant = state["contestant"]
+    facts = {
+        "peak_bytes": None if peak is None or before is None else max(0, peak - before),
+        "threads": threads_in_use(),
+        "versions": {name: version(name) for name in (m.partition(".")[0] for m in contestant.needs) if _known(name)},
+    }
+    if contestant.group == "backend":
+        facts["environment"] = backend_class(contestant.arguments[0])[0].environment()
+    return facts
+
+
+def threads_in_use() -> dict[str, int]:
+    """How many threads each library here would use, asked of the libraries themselves."""
+    found = {}
+    if hasattr(os, "sched_getaffinity"):
+        found["affinity"] = len(os.sched_getaffinity(0))
+    if "torch" in sys.modules:
+        found["torch"] = sys.modules["torch"].get_num_threads()
+    if "numba" in sys.modules:
+        found["numba"] = sys.modules["numba"].get_num_threads()
+    return found
+
+
+def _known(name: str) -> bool:
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _status(field: str) -> int | None:
+    """A line of Linux's /proc/self/status, in bytes."""
+    try:
+        with open("/proc/self/status") as lines:
+            return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field + ":"))
+    except OSError:
+        return None
+
+
+def _forget_peak() -> None:
+    """Let VmHWM start again from what is held now (Linux)."""
+    with suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+        file.write("5")

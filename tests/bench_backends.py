@@ -1,0 +1,66 @@
+"""Backends that are wrong on purpose, each in one way; benchmarks load them by name in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import numpy as np
+
+from equigrad.backends.interface import Weights
+from equigrad.backends.numpy_backend import NumpyBackend
+
+
+class Right(NumpyBackend):
+    name = "right"
+
+
+class OneMissing(NumpyBackend):
+    def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
+        return super().train(weights, x, y, lr, n - 1)
+
+
+class Random(NumpyBackend):
+    """Inside the bound, but never twice the same."""
+
+    def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
+        noise = 1e-15 * np.random.default_rng().random()
+        return tuple(w * (1 + noise) for w in super().train(weights, x, y, lr, n))
+
+
+class OtherDtype(NumpyBackend):
+    def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
+        return tuple(w.astype(np.float32) for w in super().train(weights, x, y, lr, n))
+
+
+class NotANumber(NumpyBackend):
+    def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
+        return tuple(w * np.nan for w in super().train(weights, x, y, lr, n))
+
+
+class Crashing(NumpyBackend):
+    def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("not reached")
+
+
+class Hanging(NumpyBackend):
+    def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
+        time.sleep(600)
+        raise AssertionError("not reached")
+
+
+class Raising(NumpyBackend):
+    def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
+        raise ZeroDivisionError("no luck\nand a second line")
+
+
+class Greedy(NumpyBackend):
+    """Takes more threads than it was given."""
+
+    def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
+        if hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, range(os.cpu_count() or 1))
+        return super().train(weights, x, y, lr, n)

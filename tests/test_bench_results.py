@@ -1,0 +1,226 @@
+"""Sizes, stored results, comparisons, the page made from them and the command."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from equigrad.bench import document, plot, present, results, sizes, suite
+from equigrad.bench.clock import Row, Table
+from equigrad.bench.results import Result
+from equigrad.common.errors import MissingError, UsageError
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def text(renderable: RenderableType) -> str:
+    console = Console(width=220)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def made(numpy: list[float], torch: list[float], **passport: Any) -> Result:
+    table = Table("one-layer", "float64", 4, [3, 1], 10, 1, len(numpy), 24, 400, base="numpy", control=[1.0, 1.0, 1.0])
+    table.rows = [
+        Row("numpy", "backend", outcome="identical", samples=numpy, updates=10, first_call_seconds=1e-3, distance=0.0),
+        Row("torch", "backend", outcome="agree", samples=torch, updates=10, weights_sha256="ab" * 32, distance=1e-16),
+        Row("keras", "peer", outcome="missing", message="keras is not installed"),
+    ]
+    machine = {"processor": "A", "cores": 2, "python": "3.12", "versions": {"numpy": "2.4"}, "equigrad": "0.1.0"}
+    return Result([table], machine | passport, "equigrad bench")
+
+
+@pytest.fixture
+def result() -> Result:
+    return made([1e-6, 1.1e-6, 1e-6], [4e-6, 4.2e-6, 4.1e-6])
+
+
+def test_results_go_to_json_and_back(result: Result) -> None:
+    data = json.loads(json.dumps(result.to_json()))
+    assert Result.from_json(data) == result
+
+
+def test_pytest_benchmark_reads_the_file(result: Result, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(result.to_json()))
+    command = [sys.executable, "-m", "pytest_benchmark", "compare", str(path), "--columns=median,rounds"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "numpy" in done.stdout
+    assert "keras" not in done.stdout
+
+
+def test_a_saved_result_is_found_by_its_name(result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    results.save(result, "before")
+    later = copy.deepcopy(result)
+    later.made = "later"
+    results.save(later, "before")
+    assert results.load("before") == later
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param("no json", "cannot be read as JSON", id="no JSON"),
+        pytest.param("[]", "no result of equigrad bench", id="JSON of another kind"),
+        pytest.param('{"kind": "bench", "schema": 1}', "another layout", id="a part is missing"),
+    ],
+)
+def test_a_file_that_is_no_result_is_refused(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=words):
+        results.load(str(path))
+
+
+def test_another_schema_is_compared_with_a_warning(
+    result: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps(result.to_json() | {"schema": 99}))
+    assert results.load(str(path)) == result
+    assert "schema 99" in capsys.readouterr().err
+
+
+def test_another_machine_is_compared_with_a_warning_that_names_what_differs(result: Result) -> None:
+    other = made([1e-6] * 3, [1e-6] * 3, processor="B")
+    shown = text(present.against(result, other, "before"))
+    assert "warning" in shown
+    assert "processor: B before, A now" in shown
+    assert "warning" not in text(present.against(result, copy.deepcopy(result), "before"))
+
+
+@pytest.mark.parametrize(
+    ("numpy", "torch", "verdict"),
+    [
+        pytest.param([1e-6] * 3, [2e-6] * 3, "slower", id="half the time before"),
+        pytest.param([1e-6] * 3, [9e-6] * 3, "faster", id="twice the time before"),
+        pytest.param([1e-6] * 3, [3e-6, 4e-6, 5e-6], "within the noise", id="a spread that covers both"),
+        pytest.param([5e-7] * 3, [2.05e-6] * 3, "within the noise", id="a machine twice as fast before"),
+    ],
+)
+def test_the_verdict_against_an_earlier_result(
+    result: Result, numpy: list[float], torch: list[float], verdict: str
+) -> None:
+    found = {change.name: change.verdict for change in results.changes(result, made(numpy, torch))}
+    assert found["torch"] == verdict
+    assert "keras" not in found
+
+
+def test_the_table_shows_a_row_without_a_number(result: Result) -> None:
+    shown = text(present.tables(result))
+    assert "keras is not installed" in shown
+    assert "4 [3.91, 4.05]" in shown
+
+
+@pytest.mark.parametrize("ending", ["html", "png"])
+def test_a_picture_is_written(result: Result, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"picture.{ending}"
+    plot.check(path)
+    plot.write(result, path)
+    start = path.read_bytes()[:15]
+    assert start == (b"<!doctype html>" if ending == "html" else b"\x89PNG\r\n\x1a\n" + path.read_bytes()[8:15])
+
+
+def test_without_matplotlib_the_command_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingError, match=r"pip install 'equigrad\[plot\]'"):
+        plot.check(Path("picture.png"))
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "layers"), [("4096x256-256-10", 4096, (256, 256, 10)), ("4x3-1", 4, (3, 1))]
+)
+def test_a_size_is_a_problem(name: str, samples: int, layers: tuple[int, ...]) -> None:
+    found = sizes.chosen(name)
+    assert (found.samples, found.layers, found.name) == (samples, layers, name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param({"names": ["two-leyer"]}, "did you mean 'two-layer'", id="an unknown problem"),
+        pytest.param({"names": ["0x3-1"]}, "at least 1", id="a size of zero"),
+        pytest.param({"names": ["99999999x9999-9999-1"]}, "does not fit", id="a size beyond memory"),
+        pytest.param({"rounds": 0}, "--rounds must be at least 1", id="no rounds"),
+        pytest.param({"threads": 0}, "--threads must be between 1", id="no threads"),
+        pytest.param({"patience": 0.0}, "--patience", id="no patience"),
+        pytest.param({"dtype": "float16"}, "unknown dtype", id="an unknown dtype"),
+        pytest.param({"who": "all"}, "unknown --who", id="an unknown field"),
+        pytest.param({"names": ["one-layer"], "sweep": True}, "give no problem", id="a sweep of a problem"),
+        pytest.param({"backends": ["nunpy"]}, "did you mean 'numpy'", id="an unknown backend"),
+        pytest.param({"updates": 0}, "updates", id="no updates"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_starts(
+    arguments: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(*_: Any, **__: Any) -> None:
+        raise AssertionError("it was started")
+
+    monkeypatch.setattr(suite, "measure", start)
+    monkeypatch.setattr(sizes, "available_bytes", lambda: 2**34)
+    with pytest.raises(UsageError, match=words):
+        suite.bench(**arguments)
+
+
+def test_the_sweep_spans_four_decades_of_work() -> None:
+    for shapes in sizes.SWEEP.values():
+        assert len(shapes) >= 5
+    works = [shape.samples * shape.weights for shapes in sizes.SWEEP.values() for shape in shapes]
+    assert max(works) / min(works) >= 1e4
+
+
+def test_curves_cross_where_they_cross() -> None:
+    at = [1.0, 10.0, 100.0, 1000.0]
+    overhead_and_slope = [10 + 1.0 * n for n in at]
+    no_overhead = [2.0 * n for n in at]
+    (crossing,) = sizes.crossings(at, no_overhead, overhead_and_slope)
+    assert 7 < crossing < 13
+    assert sizes.crossings(at, no_overhead, [3.0 * n for n in at]) == []
+
+
+def test_break_even_names_the_winner_on_each_side() -> None:
+    tables = []
+    for n in (4, 40, 400):
+        table = Table("s", "float64", n, [16, 16, 1], 1, 1, 1, n, 1)
+        table.rows = [Row("lean", "backend", samples=[2.0 * n]), Row("heavy", "backend", samples=[100 + 1.0 * n])]
+        tables.append(table)
+    (line,) = present.break_even("samples", tables, [4, 40, 400])
+    assert line.startswith("lean and heavy: lean is faster first, break-even at samples")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "asked", "status"),
+    [("agree", [], 0), ("disagree", [], 1), ("failed", [], 1), ("missing", [], 0), ("missing", ["torch"], 3)],
+)
+def test_exit_status(result: Result, outcome: str, asked: list[str], status: int) -> None:
+    result.tables[0].rows[1].outcome = outcome
+    assert suite.status(result, asked) == status
+
+
+def test_the_command_times_prints_and_writes(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    command = [sys.executable, "-m", "equigrad", "bench", "--backend", "numpy", "--who", "backends", "--updates", "50"]
+    command += ["--rounds", "2", "--json", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "numpy reproducible" in done.stdout
+    (table,) = results.load(str(path)).tables
+    assert [(row.outcome, len(row.samples)) for row in table.rows] == [("identical", 2)] * 2
+    assert json.loads(path.read_text())["command"].endswith("--rounds 2 --json " + str(path))
+
+
+def test_the_page_is_in_step_with_the_results() -> None:
+    files = sorted((DOCS / "results").glob("*.json"))
+    assert files
+    assert (DOCS / "benchmarks.md").read_text() == document.document(files), "run the last line of `make bench`"
