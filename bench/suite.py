@@ -38,7 +38,7 @@ def bench(
     anatomy: bool = False,
     sweep: bool = False,
     command: str = "",
-    progress: Progress = lambda what, done, total: None,
+    progress: Progress | None = None,
 ) -> Result:
     """Time `train` of each backend on each problem, side by side with floors, idioms and peers.
 
@@ -79,7 +79,7 @@ def bench(
             case = Case.of(problem, each)
             field = contestants.chosen("backends" if sweep else who, case, specs, modes)
             allowed = threads or (1 if sweep or contestants.small(case) else cores())
-            table = _measured(case, field, rounds, allowed, patience, progress)
+            table = _measured(case, field, rounds, allowed, patience, progress or _silent)
             result.tables.append(table)
             for row in table.rows:
                 if row.environment:
@@ -117,6 +117,10 @@ def _elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
     """The function's result from another process: to look for devices would start a framework in this one."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *arguments).result()
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """Nobody looks."""
 
 
 def _measured(

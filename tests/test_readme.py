@@ -1,0 +1,56 @@
+"""README shows the code that is installed, and says what the commands print."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import equigrad
+from equigrad.backends import backend_class
+from equigrad.backends.interface import Backend
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("spec", ["numpy", "torch", "jax"])
+def test_the_gradient_functions_side_by_side_are_the_installed_ones(ready: Callable[..., Backend], spec: str) -> None:
+    ready(spec)
+    function = inspect.unwrap(backend_class(spec)[0].gradient)
+    assert textwrap.dedent(inspect.getsource(function)).strip() in README
+
+
+def test_the_python_block_runs() -> None:
+    blocks = re.findall(r"```python\n(import equigrad.*?)```", README, flags=re.S)
+    assert blocks
+    for block in blocks:
+        exec(block, {})
+
+
+def test_the_verdict_shown_is_the_verdict_printed() -> None:
+    result = equigrad.compare("one-layer", ["numpy", "jax"], arithmetic="reproducible")
+    assert result.agreed
+    assert f"one SHA-256: {result.runs[0].weights_sha256}, the published one" in " ".join(README.split())
+
+
+def test_every_make_target_and_command_named_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.findall(r"^\$ make (\w+)", README, flags=re.M)
+    assert sorted(targets) == ["compare", "test"]
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, flags=re.M)
+    cli = (ROOT / "equigrad" / "cli.py").read_text()
+    commands = set(re.findall(r"`equigrad (\w+)", README))
+    assert commands >= {"compare", "passport", "check", "diverge", "trace", "bench"}
+    for command in commands:
+        assert re.search(rf"^def {command}\(", cli, flags=re.M), command
+
+
+def test_every_link_into_the_repository_leads_somewhere() -> None:
+    for link in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
+        assert (ROOT / link).exists(), link
