@@ -15,10 +15,6 @@ import numpy as np
 
 from ..common import reproducible
 
-FUSED = 2048
-"""Up to this many products, multiplying and summing in one kernel with the neighbours beats a call of a matrix
-product, 2 to 60 times on the CPU; from twice as many on it loses, 2 times and more (`equigrad bench --sweep`)."""
-
 
 class Native(NamedTuple):
     """What JAX and XLA do, and how JAX differentiates it."""
@@ -27,8 +23,6 @@ class Native(NamedTuple):
         return a * b
 
     def dot(self, a: jax.Array, b: jax.Array) -> jax.Array:
-        if a.shape[0] * a.shape[1] * b.shape[1] <= FUSED:
-            return (a[:, :, None] * b).sum(1)
         return a @ b
 
     def sigmoid(self, x: jax.Array) -> jax.Array:
