@@ -83,7 +83,7 @@ def test_the_wheel_holds_one_folder_with_all_floors_and_no_tests(wheel: Path) ->
         here = {f"equigrad/{folder}/{path.name}" for path in (ROOT / folder).iterdir() if path.is_file()}
         assert here <= set(names)
     assert {"equigrad/py.typed", "equigrad/common/data/digits.npz", "equigrad/common/data/README.md"} <= set(names)
-    assert not any("test_" in name or "__pycache__" in name for name in names)
+    assert not any("/test_" in name or "/tests/" in name or "__pycache__" in name for name in names)
 
 
 def test_the_installed_command_compares_everything_beside_decoys(python: Path, decoys: Path) -> None:
