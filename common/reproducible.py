@@ -119,8 +119,8 @@ def slice_widths(terms: int, itemsize: int) -> tuple[int, int, int, int]:
 
 
 def _blocks(x: Array) -> list[Array]:
-    """x (N, M) as consecutive rows, about BLOCK elements at a time."""
-    step = max(128, BLOCK // x.shape[1])  # fewer rows would starve the matrix product
+    """x (N, ...) as consecutive rows, about BLOCK elements at a time."""
+    step = max(128, BLOCK // (x.shape[1] if x.ndim > 1 else 1))  # fewer rows would starve the matrix product
     return [x[i : i + step] for i in range(0, x.shape[0], step)]
 
 
