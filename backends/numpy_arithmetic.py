@@ -43,8 +43,8 @@ class Space:
         return x.astype(dtype, copy=False)
 
     @staticmethod
-    def amax(x: np.ndarray, axis: int) -> np.ndarray:
-        return x.max(axis=axis, keepdims=True)
+    def reach(x: np.ndarray, axis: int) -> np.ndarray:
+        return np.maximum(x.max(axis=axis, keepdims=True), -x.min(axis=axis, keepdims=True))  # abs would copy x
 
 
 class Reproducible:

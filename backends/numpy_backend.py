@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..common.tape import worthwhile
 from .interface import Backend, LayerTrace, Weights
 from .numpy_arithmetic import Native, Reproducible
+from .numpy_tape import repeat
 
 silent = np.errstate(over="ignore", invalid="ignore")  # an overflow shows in the weights, as everywhere
 
@@ -70,6 +72,8 @@ class NumpyBackend(Backend):
 
     @silent
     def train(self, weights: Weights, x: np.ndarray, y: np.ndarray, lr: float, n: int) -> Weights:
+        if worthwhile(n, len(x), weights):
+            return repeat(self.update, weights, x, y, lr, n)  # the same, into arrays that stay
         for _ in range(n):
             weights = self.update(weights, x, y, lr)
         return weights

@@ -36,8 +36,8 @@ class Space:
         return x.to(dtype)
 
     @staticmethod
-    def amax(x: torch.Tensor, axis: int) -> torch.Tensor:
-        return x.amax(axis, keepdim=True)
+    def reach(x: torch.Tensor, axis: int) -> torch.Tensor:
+        return torch.maximum(x.amax(axis, keepdim=True), -x.amin(axis, keepdim=True))  # abs would copy x
 
 
 class _Dot(torch.autograd.Function):

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..common.tape import worthwhile
 from .interface import Backend, LayerTrace, Weights
 from .torch_arithmetic import Native, Reproducible
+from .torch_tape import repeat
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class TorchBackend(Backend):
         return tuple(w - self.ops.product(g, lr) for w, g in zip(weights, gradient, strict=True))
 
     def train(self, weights: Weights, x: torch.Tensor, y: torch.Tensor, lr: float, n: int) -> Weights:
+        if worthwhile(n, len(x), weights):
+            return repeat(self.update, weights, x, y, lr, n)  # the same, into arrays that stay
         for _ in range(n):
             weights = self.update(weights, x, y, lr)
         return weights

@@ -21,7 +21,7 @@ these forms occurs below. It flushes subnormals to zero: `sigmoid` never returns
 data or weights hold one are refused (`common.agreement`).
 
 `xp` is the framework's namespace with a few names made equal, see `backends/*_arithmetic.py`:
-product, rint, clip, ldexp, amax, cast, concatenate, matmul, blocked, int64, float64.
+product, rint, clip, ldexp, reach (the largest |x| along an axis), cast, concatenate, matmul, blocked, int64, float64.
 """
 
 from __future__ import annotations
@@ -93,17 +93,16 @@ def sliced_dot(xp: Any, a: Array, b: Array) -> Array:
     """
     a_bits, a_count, b_bits, b_count = slice_widths(a.shape[1], a.itemsize)
     b_slices, b_exponent = _slices(xp, b, 0, b_bits, b_count)
-    down, b_scale = xp.concatenate(b_slices[::-1], 0), power(xp, b_exponent - b_bits)
+    b_scale = power(xp, b_exponent - b_bits)
 
     def rows_dot(rows: Array) -> Array:
-        terms = rows.shape[1]
         a_slices, a_exponent = _slices(xp, rows, 1, a_bits, a_count)
-        across = xp.concatenate(a_slices, 1)
         total = None
         for order in reversed(range(b_count)):
-            first = b_count - 1 - order
-            last = first + min(order + 1, a_count)
-            part = xp.matmul(across[:, : (last - first) * terms], down[first * terms : last * terms])
+            part = None
+            for i, a_slice in enumerate(a_slices[: order + 1]):
+                product = xp.matmul(a_slice, b_slices[order - i])
+                part = product if part is None else part + product
             total = part if total is None else total * 2.0**-b_bits + part
         return xp.cast(total * power(xp, a_exponent - a_bits) * b_scale, a.dtype)
 
@@ -127,7 +126,7 @@ def _blocks(x: Array) -> list[Array]:
 def _slices(xp: Any, a: Array, axis: int, bits: int, count: int) -> tuple[list[Array], Array]:
     """a = sum(slices[i] * 2**(-bits * (i + 1))) * 2**exponent and a rest; one exponent per row or column."""
     wide = xp.cast(a, xp.float64)
-    exponent = _exponent(xp, xp.amax(abs(wide), axis))
+    exponent = _exponent(xp, xp.reach(wide, axis))
     rest = wide * power(xp, bits - exponent)
     slices = [xp.rint(rest)]
     for _ in range(count - 1):

@@ -1,0 +1,249 @@
+"""Many updates go through a tape: the same operations into arrays that stay. The bits are those of single updates."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from equigrad.backends import load
+from equigrad.backends.interface import Backend, Weights
+from equigrad.bench.sizes import sized
+from equigrad.common.problem import Problem, problem
+from equigrad.common.tape import LARGE, Tape, Untapeable, Value, worthwhile
+
+Ready = Callable[..., Backend]
+TAPED = ("numpy", "torch")
+
+
+def repeat(spec: str) -> Callable[..., Weights]:
+    """How that backend repeats an update through a tape."""
+    if spec == "numpy":
+        from equigrad.backends.numpy_tape import repeat as numpys
+
+        return numpys
+    from equigrad.backends.torch_tape import repeat as torchs
+
+    return torchs
+
+
+def given_to(backend: Backend, task: Problem) -> tuple[Weights, Any, Any, float]:
+    x, y, *weights = (backend.from_numpy(v) for v in (task.inputs, task.targets, *task.first_weights(backend.dtype)))
+    return tuple(weights), x, y, task.rate(backend.dtype)
+
+
+def one_by_one(backend: Backend, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
+    for _ in range(n):
+        weights = backend.update(weights, x, y, lr)
+    return weights
+
+
+def bits(backend: Backend, weights: Weights) -> list[bytes]:
+    return [backend.to_numpy(w).tobytes() for w in weights]
+
+
+PROBLEMS = {
+    "one-layer": (problem("one-layer"), 300),
+    "two-layer": (problem("two-layer").with_(learning_rate=0.3), 300),
+    "five odd layers": (sized(7, (3, 5, 1, 9, 2)), 120),
+    "layers that are worked on in blocks": (sized(1500, (33, 40, 3)), 6),
+    "digits": (problem("digits"), 5),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+@pytest.mark.parametrize("spec", TAPED)
+def test_a_tape_gives_the_bits_of_single_updates(
+    ready: Ready, spec: str, name: str, dtype: str, arithmetic: str
+) -> None:
+    backend = ready(spec, dtype, arithmetic)
+    task, n = PROBLEMS[name]
+    weights, x, y, lr = given_to(backend, task)
+    before = bits(backend, (*weights, x, y))
+    taped = repeat(spec)(backend.update, weights, x, y, lr, n)
+    assert bits(backend, taped) == bits(backend, one_by_one(backend, weights, x, y, lr, n))
+    assert bits(backend, (*weights, x, y)) == before, "an argument was changed"
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> Problem:
+    layers = draw(st.lists(st.integers(1, 20), min_size=2, max_size=5))
+    return sized(draw(st.integers(1, 300)), layers).with_(learning_rate=draw(st.sampled_from([1.0, 0.1, 2.0**-6])))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(problems(), st.sampled_from(TAPED), st.sampled_from(["float64", "float32"]), st.sampled_from(["native", "repr"]))
+def test_any_network_can_be_taped(task: Problem, spec: str, dtype: str, arithmetic: str) -> None:
+    backend = load(spec, dtype, "native" if arithmetic == "native" else "reproducible")
+    weights, x, y, lr = given_to(backend, task)
+    calls = 0
+
+    def update(*arguments: Any) -> Weights:
+        nonlocal calls
+        calls += 1
+        return backend.update(*arguments)
+
+    taped = repeat(spec)(update, weights, x, y, lr, 4)
+    assert calls == 1, "it was not taped, but repeated one by one"
+    assert bits(backend, taped) == bits(backend, one_by_one(backend, weights, x, y, lr, 4))
+
+
+def depends_on_numbers(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+    return backend.update(weights, x, y, lr if (weights[0] > 0).all() else lr / 2)
+
+
+def unknown_function(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+    return tuple(w.cumsum(0) for w in backend.update(weights, x, y, lr))
+
+
+@pytest.mark.parametrize("update", [depends_on_numbers, unknown_function], ids=lambda f: f.__name__.replace("_", " "))
+@pytest.mark.parametrize("spec", TAPED)
+def test_what_a_tape_cannot_hold_is_repeated_one_by_one(ready: Ready, spec: str, update: Any) -> None:
+    backend = ready(spec, "float64", "native")
+    weights, x, y, lr = given_to(backend, problem("two-layer"))
+    change = partial(update, backend)
+    expected = weights
+    for _ in range(5):
+        expected = change(expected, x, y, lr)
+    assert bits(backend, repeat(spec)(change, weights, x, y, lr, 5)) == bits(backend, expected)
+
+
+@pytest.mark.parametrize("spec", TAPED)
+def test_train_makes_a_tape_where_it_pays(ready: Ready, spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = ready(spec, "float64", "native")
+    weights, x, y, lr = given_to(backend, problem("one-layer"))
+    runs: list[int] = []
+    monkeypatch.setattr(Tape, "run", staticmethod(lambda calls, n: runs.append(n)))
+    backend.train(weights, x, y, lr, 99)
+    assert not runs
+    backend.train(weights, x, y, lr, 100)
+    assert len(runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("n", "width", "pays"),
+    [(99, 4, False), (100, 4, True), (4, LARGE, False), (5, LARGE, True), (99, LARGE - 1, False)],
+)
+def test_whether_a_tape_pays_depends_on_updates_and_size(n: int, width: int, pays: bool) -> None:
+    assert worthwhile(n, 1, (np.zeros((1, width)),)) is pays
+
+
+def listed(tape: Tape, inputs: list[list[float]]) -> tuple[list[Callable[[], Any]], int]:
+    """The tape bound to lists of numbers, and how many lists were made for it."""
+    made = 0
+
+    def empty(like: Any) -> list[float]:
+        nonlocal made
+        made += 1
+        return [0.0] * like
+
+    def ready(call: Any, arguments: Any, into: list[float]) -> Callable[[], Any]:
+        def go() -> None:
+            into[:] = call(*arguments)
+
+        return go
+
+    return tape.bind(inputs, empty, ready, list), made
+
+
+def added(a: list[float], b: list[float]) -> list[float]:
+    return [v + w for v, w in zip(a, b, strict=True)]
+
+
+def test_memory_is_lent_on_only_when_nothing_needs_it_any_more() -> None:
+    tape = Tape(inputs=2, weights=1)
+    w, x = Value(0), Value(1)
+    a = tape.note(added, [w, x], 2)
+    b = tape.note(added, [a, x], 2)  # a is needed again below: b may not take its memory
+    c = tape.note(added, [a, b], 2)  # a and b are not: c takes a's
+    d = tape.note(added, [c, x], 2)  # takes c's
+    tape.results = (tape.note(added, [d, w], 2),)  # the last to need w: takes the weight's own
+    inputs = [[1.0, 2.0], [10.0, 20.0]]
+    calls, made = listed(tape, inputs)
+    assert (len(calls), made) == (5, 2)
+    Tape.run(calls, 1)
+    assert inputs == [[43.0, 86.0], [10.0, 20.0]]
+
+
+def test_a_view_keeps_the_memory_that_it_looks_at() -> None:
+    class Whole:
+        """The same list under another number."""
+
+        def __call__(self, a: list[float]) -> list[float]:
+            return a
+
+    tape = Tape(inputs=2, weights=1)
+    w, x = Value(0), Value(1)
+    a = tape.note(added, [w, x], 1)
+    view = tape.note(Whole(), [a], None)
+    b = tape.note(added, [a, x], 1)  # a itself is not needed any more, its view is
+    tape.results = (tape.note(added, [b, view], 1),)
+    inputs = [[1.0], [10.0]]
+    calls, _ = listed(tape, inputs)
+    Tape.run(calls, 1)
+    assert inputs[0] == [(1 + 10 + 10) + (1 + 10)]
+
+
+def test_a_matrix_product_never_writes_into_its_own_factor() -> None:
+    tape = Tape(inputs=2, weights=1)
+    a = tape.note(added, [Value(0), Value(1)], 1)
+    b = tape.note(added, [a, Value(1)], 1, elementwise=False)
+    tape.results = (b,)
+    calls, made = listed(tape, [[1.0], [10.0]])
+    assert (len(calls), made) == (3, 2), "the sum, the product, and the copy into the weight"
+
+
+@pytest.mark.parametrize("spec", TAPED)
+def test_a_tape_holds_no_more_large_arrays_than_the_update_itself(
+    ready: Ready, spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[int, ...]] = []
+    bind = Tape.bind
+
+    def counting(self: Tape, inputs: Any, empty: Any, ready: Any, copy: Any) -> Any:
+        def counted(like: Any) -> Any:
+            made.append(tuple(like[0]))
+            return empty(like)
+
+        return bind(self, inputs, counted, ready, copy)
+
+    monkeypatch.setattr(Tape, "bind", counting)
+    backend = ready(spec, "float64", "native")
+    backend.train(*given_to(backend, sized(500, (30, 40, 2))), 10)
+    assert made.count((500, 40)) <= 3, "activation, delta, and one for what is between"
+
+
+def test_torch_does_not_keep_what_autograd_let_go(ready: Ready) -> None:
+    ready("torch")
+    import torch
+
+    from equigrad.backends.torch_tape import Noting
+
+    kept: list[Any] = []
+    x = torch.ones(3)
+    noting = Noting(Tape(1, 1), [x])
+    with noting:
+        between = x * 2
+        kept.append(weakref.ref(between))
+        del between
+    gc.collect()
+    assert kept[0]() is None
+
+
+def test_an_array_from_elsewhere_is_refused_by_numpy(ready: Ready) -> None:
+    from equigrad.backends.numpy_tape import Noted
+
+    noted = Noted(Tape(1, 1), Value(0), (2, 2), "float64")
+    with pytest.raises(Untapeable):
+        np.asarray(noted)
+    with pytest.raises(Untapeable):
+        np.sum(noted)  # type: ignore[call-overload]
+    with pytest.raises(Untapeable):
+        bool(noted > 0)
