@@ -5,8 +5,9 @@ Both are pytrees, so that they travel into compiled programs as arguments.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +22,30 @@ around it, than as a call of a matrix product. Measured on 2026-11-24 as updates
 docs/benchmarks.md for the idioms: 4x3-4-1 4.4, 16x8-8-1 2.4 times faster, 16x16-16-1 2.3 times slower."""
 
 
+UNROLLED = {"cuda": 50}
+"""Updates in one turn of the loop, by device, 1 elsewhere: a GPU waits for each turn, which takes longer than a
+small update."""
+UNROLLED_INPUTS = 2**16
+"""Up to so many numbers of input; with more, a turn takes longer than the waiting."""
+
+
+def unrolled(device: str, x: jax.Array) -> int:
+    """How many updates one turn of the loop should have."""
+    return UNROLLED.get(device, 1) if x.size <= UNROLLED_INPUTS else 1
+
+
+def loop(update: Callable[[Any], Any], weights: Any, n: Any, several: int) -> Any:
+    """n times `update`, `several` in one turn, in the compiled program."""
+
+    def turn(updates: int) -> Callable[[Any, Any], Any]:
+        return lambda _, w: reduce(lambda w, _: update(w), range(updates), w)
+
+    if several > 1:
+        weights = jax.lax.fori_loop(0, n // several, turn(several), weights)
+        n = n % several
+    return jax.lax.fori_loop(0, n, turn(1), weights)
+
+
 class Native(NamedTuple):
     """What JAX and XLA do, and how JAX differentiates it."""
 
@@ -28,7 +53,9 @@ class Native(NamedTuple):
         return a * b
 
     def dot(self, a: jax.Array, b: jax.Array) -> jax.Array:
-        return (a[:, :, None] * b).sum(1) if a.size * b.shape[1] <= SMALL else a @ b
+        if a.size * b.shape[1] <= SMALL:
+            return (a[:, :, None] * b).sum(1)
+        return jnp.matmul(a, b, precision="highest")  # or a GPU may keep 10 bits of float32's 23 (TF32)
 
     def sigmoid(self, x: jax.Array) -> jax.Array:
         return jax.nn.sigmoid(x)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .interface import Backend, LayerTrace, Weights
-from .jax_arithmetic import Native, Reproducible
+from .jax_arithmetic import Native, Reproducible, loop, unrolled
 
 
 def compiled(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,7 +48,7 @@ class JaxBackend(Backend):
         return {
             "version": jax.__version__,
             "x64": "on inside each call" + (", and outside" if jax.config.jax_enable_x64 else ", off outside"),
-            "matmul_precision": jax.config.jax_default_matmul_precision or "default",
+            "matmul_precision": "highest, in each product",
             "devices": list(cls.devices()),
         }
 
@@ -94,7 +94,7 @@ class JaxBackend(Backend):
 
     @compiled
     def train(self, weights: Weights, x: jax.Array, y: jax.Array, lr: float, n: int) -> Weights:
-        return jax.lax.fori_loop(0, n, lambda _, w: self.update(w, x, y, lr), weights)
+        return loop(lambda w: self.update(w, x, y, lr), weights, n, unrolled(self.device, x))
 
     def trace(self, weights: Weights, x: jax.Array, y: jax.Array, lr: float) -> tuple[LayerTrace, ...]:
         return tuple(LayerTrace(*map(self.to_numpy, layer)) for layer in self.opened(weights, x, y, lr))

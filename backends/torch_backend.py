@@ -36,6 +36,10 @@ class TorchBackend(Backend):
             "gpus": gpus,
         }
 
+    def __post_init__(self) -> None:
+        if self.device == "cuda":  # or a float32 product may keep 10 bits of 23 (TF32)
+            torch.set_float32_matmul_precision("highest")
+
     @cached_property
     def ops(self) -> Native | Reproducible:
         return Reproducible() if self.arithmetic == "reproducible" else Native()

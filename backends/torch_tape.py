@@ -6,6 +6,7 @@ Dispatch modes: https://docs.pytorch.org/docs/stable/notes/extending.html#extend
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -32,6 +33,8 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
 }
 BINARY = ("add", "div", "__lshift__", "mul", "__rshift__", "rsub", "sub")
 OTHERS: dict[str, Callable[..., Any]] = {"amax": torch.amax, "amin": torch.amin, "cat": torch.cat, "mm": torch.mm}
+GRAPH = 100
+"""Updates in one CUDA graph."""
 VIEWS = ("alias", "detach", "permute", "select", "slice", "t", "unsqueeze", "view")
 
 
@@ -53,8 +56,34 @@ def repeat(
     held = tuple(w.clone() for w in first)
     del first
     with torch.no_grad():
-        tape.run(tape.bind([*held, x, y], partial(_empty, x.device), _ready, _cast), n - 1)
+        calls = tape.bind([*held, x, y], partial(_empty, x.device), _ready, _cast)
+        (run_on_cuda if x.is_cuda else tape.run)(calls, n - 1)
     return held
+
+
+def run_on_cuda(calls: Sequence[Call], n: int) -> None:
+    """n updates, GRAPH at a time as a CUDA graph, so that Python launches one of them and not each operation.
+
+    Says so in a warning, and launches each operation, where CUDA refuses to capture them.
+    https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
+    """
+    graph = None
+    if n > GRAPH:
+        Tape.run(calls, 1)  # what CUDA loads at the first use it may not load during a capture
+        n -= 1
+        try:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                Tape.run(calls, GRAPH)
+        except RuntimeError as error:
+            graph = None
+            reason = str(error).partition("\n")[0]
+            warnings.warn(f"CUDA captured no graph, so each operation is launched alone: {reason}", stacklevel=2)
+    if graph is not None:
+        for _ in range(n // GRAPH):
+            graph.replay()
+        n %= GRAPH
+    Tape.run(calls, n)
 
 
 def _empty(device: torch.device, like: tuple[torch.Size, torch.dtype]) -> torch.Tensor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -150,7 +151,7 @@ def listed(tape: Tape, inputs: list[list[float]]) -> tuple[list[Callable[[], Any
 
         return go
 
-    return tape.bind(inputs, empty, ready, list), made
+    return tape.bind(inputs, empty, ready, lambda of, into: of), made
 
 
 def added(a: list[float], b: list[float]) -> list[float]:
@@ -244,6 +245,76 @@ def test_an_array_from_elsewhere_is_refused_by_numpy(ready: Ready) -> None:
     with pytest.raises(Untapeable):
         np.asarray(noted)
     with pytest.raises(Untapeable):
-        np.sum(noted)  # type: ignore[call-overload]
+        np.sum(noted)
     with pytest.raises(Untapeable):
         bool(noted > 0)
+
+
+@pytest.mark.parametrize("n", [49, 50, 123])
+def test_unrolled_updates_of_jax_give_the_same_bits(ready: Ready, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a GPU would run them."""
+    ready("jax")
+    from equigrad.backends import jax_arithmetic
+    from equigrad.backends.jax_backend import JaxBackend
+
+    backend = ready("jax", "float64", "reproducible")
+    given = given_to(backend, problem("two-layer"))
+    expected = bits(backend, one_by_one(backend, *given, n))
+    monkeypatch.setitem(jax_arithmetic.UNROLLED, "cpu", 50)
+    assert jax_arithmetic.unrolled("cpu", given[1]) == 50
+    JaxBackend.train.jitted.clear_cache()  # type: ignore[attr-defined]
+    assert bits(backend, backend.train(*given, n)) == expected
+    JaxBackend.train.jitted.clear_cache()  # type: ignore[attr-defined]
+
+
+class Graph:
+    """Stands for a CUDA graph where there is no CUDA: it notes what is captured, and replays it."""
+
+    def __init__(self) -> None:
+        self.captured: list[Callable[[], Any]] = []
+
+    def replay(self) -> None:
+        for call in self.captured:
+            call()
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["captured", "refused"])
+@pytest.mark.parametrize("n", [0, 1, 100, 101, 102, 250, 301])
+def test_as_many_updates_are_made_by_a_cuda_graph_as_without_one(
+    ready: Ready, n: int, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready("torch")
+    import torch
+
+    from equigrad.backends import torch_tape
+
+    made = 0
+    capturing: list[Graph] = []
+
+    def call() -> None:
+        nonlocal made
+        if capturing:
+            if refused:
+                raise RuntimeError("operation not permitted when stream is capturing\nand more")
+            capturing[-1].captured.append(count)
+        else:
+            made += 1
+
+    def count() -> None:
+        nonlocal made
+        made += 1
+
+    @contextmanager
+    def capture(graph: Graph) -> Iterator[None]:
+        capturing.append(graph)
+        try:
+            yield
+        finally:
+            capturing.pop()
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", capture)
+    says = pytest.warns(UserWarning, match="capturing$") if refused and n > torch_tape.GRAPH else nullcontext()
+    with says:
+        torch_tape.run_on_cuda([call], n)
+    assert made == n
