@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial, reduce, wraps
 from typing import Any, NamedTuple
 
 import jax
@@ -44,6 +44,19 @@ def loop(update: Callable[[Any], Any], weights: Any, n: Any, several: int) -> An
         weights = jax.lax.fori_loop(0, n // several, turn(several), weights)
         n = n % several
     return jax.lax.fori_loop(0, n, turn(1), weights)
+
+
+def compiled(method: Callable[..., Any]) -> Callable[..., Any]:
+    """jit, with float64 switched on for this call alone."""
+    jitted = jax.jit(method, inline=True)
+
+    @wraps(method)
+    def call(*args: Any) -> Any:
+        with jax.enable_x64(True):
+            return jitted(*args)
+
+    call.jitted = jitted  # type: ignore[attr-defined]
+    return call
 
 
 class Native(NamedTuple):

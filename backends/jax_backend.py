@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from . import jax_operations
 from .interface import Backend, LayerTrace, Weights
-from .jax_arithmetic import Native, Reproducible, loop, unrolled
-
-
-def compiled(method: Callable[..., Any]) -> Callable[..., Any]:
-    """jit, with float64 switched on for this call alone."""
-    jitted = jax.jit(method, inline=True)
-
-    @wraps(method)
-    def call(*args: Any) -> Any:
-        with jax.enable_x64(True):
-            return jitted(*args)
-
-    call.jitted = jitted  # type: ignore[attr-defined]
-    return call
+from .jax_arithmetic import Native, Reproducible, compiled, loop, unrolled
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["ops"], meta_fields=["device", "dtype", "arithmetic"])
@@ -113,36 +100,7 @@ class JaxBackend(Backend):
         grads, (zs, layers) = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)(weights, zeros, zeros)
         return [(z, a, -e, -d, -self.ops.product(g, lr)) for z, a, g, d, e in zip(zs, layers, *grads, strict=True)]
 
-    def replay(
-        self, weights: Weights, x: jax.Array, y: jax.Array, lr: float, given: tuple[LayerTrace, ...]
-    ) -> tuple[LayerTrace, ...]:
-        arrays = [tuple(map(self.from_numpy, layer)) for layer in given]
-        replayed = self.operations(weights, x, y, lr, arrays)
-        return tuple(LayerTrace(*map(self.to_numpy, layer)) for layer in replayed)
-
-    @compiled
-    def operations(
-        self, weights: Weights, x: jax.Array, y: jax.Array, lr: float, given: list[tuple[jax.Array, ...]]
-    ) -> list[tuple[jax.Array, ...]]:
-        zs, activations, errors, deltas, _ = zip(*given, strict=True)
-        layers = [x, *activations]
-        dots = [jax.vjp(self.ops.dot, a, w) for a, w in zip(layers, weights, strict=False)]
-        loss = jax.grad(lambda a: ((y - a) ** 2).sum() / 2)
-        replayed = []
-        for i, (product, backward) in enumerate(dots):
-            own, slope = jax.vjp(self.ops.sigmoid, zs[i])
-            last = i == len(dots) - 1
-            e = loss(layers[-1]) if last else dots[i + 1][1](-deltas[i + 1])[0]
-            (d,), (_, g) = slope(-errors[i]), backward(-deltas[i])
-            replayed.append((product, own, -e, -d, -self.ops.product(g, lr)))
-        return replayed
-
-    def exp(self, x: jax.Array) -> jax.Array | None:
-        return self.exponential(x) if self.arithmetic == "native" else None
-
-    @compiled
-    def exponential(self, x: jax.Array) -> jax.Array:
-        return jnp.exp(x)
+    replay, exp = jax_operations.replay, jax_operations.exp
 
     def synchronize(self, value: Any) -> Any:
         return jax.block_until_ready(value)

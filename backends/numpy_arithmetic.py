@@ -8,6 +8,8 @@ import numpy as np
 
 from ..common import reproducible
 
+silent = np.errstate(over="ignore", invalid="ignore")  # an overflow shows in the weights, as everywhere
+
 
 class Native:
     """What NumPy and its BLAS do."""

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..common.tape import worthwhile
+from . import numpy_operations
 from .interface import Backend, LayerTrace, Weights
-from .numpy_arithmetic import Native, Reproducible
+from .numpy_arithmetic import Native, Reproducible, silent
 from .numpy_tape import repeat
-
-silent = np.errstate(over="ignore", invalid="ignore")  # an overflow shows in the weights, as everywhere
 
 
 @dataclass(frozen=True)
@@ -91,26 +90,7 @@ class NumpyBackend(Backend):
             error = self.ops.dot(delta, weights[i].T)
         return tuple(reversed(trace))
 
-    @silent
-    def replay(
-        self, weights: Weights, x: np.ndarray, y: np.ndarray, lr: float, given: tuple[LayerTrace, ...]
-    ) -> tuple[LayerTrace, ...]:
-        layers = [x, *(self.from_numpy(layer.activation) for layer in given)]
-        errors = [self.from_numpy(layer.error) for layer in given]
-        deltas = [self.from_numpy(layer.delta) for layer in given]
-        replayed = []
-        for i, w in enumerate(weights):
-            own = self.ops.sigmoid(self.from_numpy(given[i].preactivation))
-            last = i == len(weights) - 1
-            error = y - layers[-1] if last else self.ops.dot(deltas[i + 1], weights[i + 1].T)
-            delta = errors[i] * (own * (1 - own))
-            change = self.ops.product(lr, self.ops.dot(layers[i].T, deltas[i]))
-            replayed.append(LayerTrace(self.ops.dot(layers[i], w), own, error, delta, change))
-        return tuple(replayed)
-
-    @silent
-    def exp(self, x: np.ndarray) -> np.ndarray | None:
-        return np.exp(x) if self.arithmetic == "native" else None
+    replay, exp = numpy_operations.replay, numpy_operations.exp
 
     def synchronize(self, value: Any) -> Any:
         return value

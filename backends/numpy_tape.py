@@ -17,7 +17,7 @@ def repeat(
     update: Callable[..., Weights], weights: Weights, x: np.ndarray, y: np.ndarray, lr: float, n: int
 ) -> Weights:
     """n times `update`."""
-    tape = Tape(len(weights) + 2, len(weights))
+    tape = Tape(len(weights) + 2)
     *noted, x_, y_ = (Noted(tape, Value(i), v.shape, v.dtype) for i, v in enumerate((*weights, x, y)))
     try:
         tape.results = tuple(new.value for new in update(tuple(noted), x_, y_, lr))

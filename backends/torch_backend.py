@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..common.tape import worthwhile
+from . import torch_operations
 from .interface import Backend, LayerTrace, Weights
 from .torch_arithmetic import Native, Reproducible
 from .torch_tape import repeat
@@ -89,30 +90,7 @@ class TorchBackend(Backend):
             for z, a, e, d, g in zip(zs, layers[1:], grads[:n], grads[n : 2 * n], grads[2 * n :], strict=True)
         )
 
-    def replay(
-        self, weights: Weights, x: torch.Tensor, y: torch.Tensor, lr: float, given: tuple[LayerTrace, ...]
-    ) -> tuple[LayerTrace, ...]:
-        layers = [x, *(self.from_numpy(layer.activation).requires_grad_() for layer in given)]
-        leaves = tuple(w.detach().requires_grad_() for w in weights)
-        errors = [self.from_numpy(layer.error) for layer in given]
-        deltas = [self.from_numpy(layer.delta) for layer in given]
-        zs = [self.from_numpy(layer.preactivation).requires_grad_() for layer in given]
-        products = [self.ops.dot(a, w) for a, w in zip(layers, leaves, strict=False)]
-        loss = ((y - layers[-1]) ** 2).sum() / 2
-        replayed = []
-        for i, z in enumerate(zs):
-            own = self.ops.sigmoid(z)
-            last = i == len(zs) - 1
-            later = (loss, None) if last else (products[i + 1], -deltas[i + 1])
-            (e,) = torch.autograd.grad(later[0], layers[i + 1], later[1], retain_graph=True)
-            (d,) = torch.autograd.grad(own, z, -errors[i])
-            (g,) = torch.autograd.grad(products[i], leaves[i], -deltas[i], retain_graph=True)
-            layer = products[i], own, -e, -d, -self.ops.product(g, lr)
-            replayed.append(LayerTrace(*map(self.to_numpy, layer)))
-        return tuple(replayed)
-
-    def exp(self, x: torch.Tensor) -> torch.Tensor | None:
-        return torch.exp(x) if self.arithmetic == "native" else None
+    replay, exp = torch_operations.replay, torch_operations.exp
 
     def synchronize(self, value: Any) -> Any:
         if self.device == "cuda":

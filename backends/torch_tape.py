@@ -42,7 +42,7 @@ def repeat(
     update: Callable[..., Weights], weights: Weights, x: torch.Tensor, y: torch.Tensor, lr: float, n: int
 ) -> Weights:
     """n times `update`. The first is the one that is noted."""
-    tape = Tape(len(weights) + 2, len(weights))
+    tape = Tape(len(weights) + 2)
     noting = Noting(tape, (*weights, x, y))
     try:
         with noting:
@@ -111,6 +111,7 @@ class Noting(TorchDispatchMode):
     def __init__(self, tape: Tape, inputs: Sequence[torch.Tensor]) -> None:
         super().__init__()
         self.tape = tape
+        # weak, so that memory which autograd lets go is free
         self.known = WeakTensorKeyDictionary({v: Value(i) for i, v in enumerate(inputs)})
 
     @classmethod
@@ -125,19 +126,21 @@ class Noting(TorchDispatchMode):
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
         name = str(function).split(".")[1]
+        if not isinstance(result, torch.Tensor):
+            raise Untapeable(f"{function} gives {type(result).__name__}")
         like = (result.shape, result.dtype)
         values = [self._argument(a, result.dtype if name in BINARY else None) for a in args]
         if name in VIEWS and not kwargs:
             noted = self.tape.note(lambda a, *rest: function(a, *rest), values, None)
         elif name in ELEMENTWISE and not kwargs:
             noted = self.tape.note(ELEMENTWISE[name], values, like)
-        elif name == "rsub" and not kwargs:
+        elif name == "rsub" and len(args) == 2 and not kwargs:
             noted = self.tape.note(torch.sub, [values[1], values[0]], like)
         elif name in OTHERS and not kwargs:
             noted = self.tape.note(OTHERS[name], values, like, elementwise=False)
-        elif name == "sigmoid_backward":
+        elif name == "sigmoid_backward" and not kwargs:
             noted = self.tape.note(_sigmoid_backward, values, like)
-        elif name == "_to_copy" and set(kwargs) == {"dtype"}:
+        elif name == "_to_copy" and [*kwargs] == ["dtype"]:
             noted = self.tape.note(_cast, values, like, elementwise=False)
         else:
             raise Untapeable(f"{function} with {kwargs}")

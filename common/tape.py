@@ -1,9 +1,9 @@
 """An update written down once, operation by operation, and repeated into arrays that stay.
 
 The small networks spend their time in Python and in making arrays, the large ones in memory that is given
-back and fetched again. A tape spares both: the backend runs its own `update` on arrays that hold no numbers and
-notes what is called, then calls the same functions in the same order on the real arrays. So the derivative is
-still the backend's (by hand, by autograd), and every bit is the one that `update` gives.
+back and fetched again. A tape spares both: while the backend runs its own `update` once, every operation is noted,
+and then the same operations are called in the same order. So the derivative is still the backend's (by hand, by
+autograd), and every bit is the one that `update` gives.
 
 This module knows no framework: it decides which array each result goes into. How operations are noted is in
 `backends/*_tape.py`.
@@ -19,6 +19,9 @@ Array = Any
 Call = Callable[[], Any]
 
 
+LARGE = 10_000
+
+
 def worthwhile(n: int, samples: int, weights: Sequence[Array]) -> bool:
     """Whether n updates are enough for a tape.
 
@@ -26,9 +29,6 @@ def worthwhile(n: int, samples: int, weights: Sequence[Array]) -> bool:
     LARGE activations (measured on 2026-11-24 with NumPy and PyTorch on one-layer, two-layer and digits).
     """
     return n >= (5 if samples * max(w.shape[1] for w in weights) >= LARGE else 100)
-
-
-LARGE = 10_000
 
 
 class Untapeable(Exception):
@@ -63,12 +63,13 @@ class Step:
 
 @dataclass
 class Tape:
-    """The steps of one update from `weights`, the first inputs, to the new ones."""
+    """The steps of one update."""
 
     inputs: int
-    weights: int
+    """How many, the weights first."""
     steps: list[Step] = field(default_factory=list)
     results: tuple[Value, ...] = ()
+    """The new weights."""
 
     def note(
         self, call: Callable[..., Any], arguments: Sequence[Any], like: Hashable | None, elementwise: bool = True
@@ -83,13 +84,13 @@ class Tape:
         inputs: Sequence[Array],
         empty: Callable[[Any], Array],
         ready: Callable[..., Call],
-        copy: Callable[[Array, Array], Any],
+        copy: Callable[..., Any],
     ) -> list[Call]:
         """The calls of one update on `inputs`, the first of which, the weights, change in place.
 
-        `empty(like)` makes an array, `ready(call, arguments, into)` a call without arguments, `copy(of, into)` copies.
-        An array that no later step needs takes the next result of its kind, so that as few are held as the
-        update itself holds.
+        `empty(like)` makes an array, `ready(call, arguments, into)` a call without arguments, `copy` is an operation
+        that copies. An array that no later step needs takes the next result of its kind, so that as few are held
+        as the update itself holds.
         """
         root, last = self._lifetimes()
         held: dict[int, Array] = dict(enumerate(inputs))

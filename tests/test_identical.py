@@ -63,9 +63,7 @@ def trained(backend: Backend, task: Problem, updates: int) -> tuple[np.ndarray, 
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-@pytest.mark.parametrize("spec", ["numpy", "jax"])
 def test_the_hash_is_the_golden_one(ready: Ready, spec: str, dtype: str, name: str) -> None:
-    """torch takes longer; `test_all_three_give_the_golden_hash` has it for the whole run."""
     task = problem(name)
     weights = trained(ready(spec, dtype, "reproducible"), task, task.updates)
     assert sha256(weights) == GOLDEN[name][dtype]

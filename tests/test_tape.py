@@ -151,7 +151,7 @@ def listed(tape: Tape, inputs: list[list[float]]) -> tuple[list[Callable[[], Any
 
         return go
 
-    return tape.bind(inputs, empty, ready, lambda of, into: of), made
+    return tape.bind(inputs, empty, ready, list), made
 
 
 def added(a: list[float], b: list[float]) -> list[float]:
@@ -159,7 +159,7 @@ def added(a: list[float], b: list[float]) -> list[float]:
 
 
 def test_memory_is_lent_on_only_when_nothing_needs_it_any_more() -> None:
-    tape = Tape(inputs=2, weights=1)
+    tape = Tape(inputs=2)
     w, x = Value(0), Value(1)
     a = tape.note(added, [w, x], 2)
     b = tape.note(added, [a, x], 2)  # a is needed again below: b may not take its memory
@@ -180,7 +180,7 @@ def test_a_view_keeps_the_memory_that_it_looks_at() -> None:
         def __call__(self, a: list[float]) -> list[float]:
             return a
 
-    tape = Tape(inputs=2, weights=1)
+    tape = Tape(inputs=2)
     w, x = Value(0), Value(1)
     a = tape.note(added, [w, x], 1)
     view = tape.note(Whole(), [a], None)
@@ -193,7 +193,7 @@ def test_a_view_keeps_the_memory_that_it_looks_at() -> None:
 
 
 def test_a_matrix_product_never_writes_into_its_own_factor() -> None:
-    tape = Tape(inputs=2, weights=1)
+    tape = Tape(inputs=2)
     a = tape.note(added, [Value(0), Value(1)], 1)
     b = tape.note(added, [a, Value(1)], 1, elementwise=False)
     tape.results = (b,)
@@ -229,7 +229,7 @@ def test_torch_does_not_keep_what_autograd_let_go(ready: Ready) -> None:
 
     kept: list[Any] = []
     x = torch.ones(3)
-    noting = Noting(Tape(1, 1), [x])
+    noting = Noting(Tape(1), [x])
     with noting:
         between = x * 2
         kept.append(weakref.ref(between))
@@ -241,7 +241,7 @@ def test_torch_does_not_keep_what_autograd_let_go(ready: Ready) -> None:
 def test_an_array_from_elsewhere_is_refused_by_numpy(ready: Ready) -> None:
     from equigrad.backends.numpy_tape import Noted
 
-    noted = Noted(Tape(1, 1), Value(0), (2, 2), "float64")
+    noted = Noted(Tape(1), Value(0), (2, 2), "float64")
     with pytest.raises(Untapeable):
         np.asarray(noted)
     with pytest.raises(Untapeable):
