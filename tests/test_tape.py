@@ -192,6 +192,29 @@ def test_a_view_keeps_the_memory_that_it_looks_at() -> None:
     assert inputs[0] == [(1 + 10 + 10) + (1 + 10)]
 
 
+def test_a_new_weight_keeps_its_memory_though_another_is_made_of_it() -> None:
+    tape = Tape(inputs=3)
+    first = tape.note(added, [Value(0), Value(2)], 1)
+    tape.results = (first, tape.note(added, [first, Value(2)], 1))
+    inputs = [[1.0], [2.0], [10.0]]
+    calls, _ = listed(tape, inputs)
+    Tape.run(calls, 1)
+    assert inputs == [[11.0], [21.0], [10.0]]
+
+
+@pytest.mark.parametrize("spec", TAPED)
+def test_nothing_is_written_into_an_array_of_which_a_transpose_is_still_read(ready: Ready, spec: str) -> None:
+    def update(weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+        doubled = weights[0] * 2.0
+        return (doubled + doubled.T,)
+
+    backend = ready(spec)
+    w, x = backend.from_numpy(np.arange(9.0).reshape(3, 3)), backend.from_numpy(np.ones((1, 3)))
+    assert bits(backend, repeat(spec)(update, (w,), x, x, 1.0, 3)) == bits(
+        backend, update(update(update((w,), x, x, 1.0), x, x, 1.0), x, x, 1.0)
+    )
+
+
 def test_a_matrix_product_never_writes_into_its_own_factor() -> None:
     tape = Tape(inputs=2)
     a = tape.note(added, [Value(0), Value(1)], 1)
