@@ -24,6 +24,8 @@ from .worker import Refused, Worker
 
 RUN_SECONDS = 0.2
 """A run has as many of the problem's updates as fit into this."""
+LEAST = 4
+"""But never fewer than this: a backend may spend the first updates of a run on getting ready for the others."""
 SAMPLE_SECONDS = 0.02
 """A sample is one run, or the mean of as many as take this long together."""
 NOISE = 0.1
@@ -63,7 +65,13 @@ class Row:
     """max |w - r| / max |r| to NumPy's result after the same number of updates."""
     max_ulp: int | None = None
     peak_bytes: int | None = None
+    device: str = "cpu"
+    """Where it was to compute. That it did is asserted, or made so by hiding every GPU."""
+    transfer_seconds: float | None = None
+    """Moving data and weights to the device once it is up."""
     threads: dict[str, int] = field(default_factory=dict)
+    precision: dict[str, str] = field(default_factory=dict)
+    """Of the products of float32 matrices, as each library has it."""
     versions: dict[str, str] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
 
@@ -195,7 +203,7 @@ def measure(
     finally:
         for heat in heats:
             if heat.running and not table.interrupted:
-                heat.finish(threads)
+                heat.ask(threads, case.dtype)
             heat.close()
     return table
 
@@ -251,6 +259,7 @@ class Heat:
     def __init__(self, contestant: Contestant, gate: Gate) -> None:
         self.contestant, self.gate = contestant, gate
         self.row = Row(contestant.name, contestant.group, contestant.arithmetic, contestant.about)
+        self.row.device = contestant.device
         self.worker: Worker | None = None
         self.running = False
 
@@ -272,6 +281,7 @@ class Heat:
                     self._run(n)  # the first of each length may compile it
                     seconds = self._run(n)
             row.repeats = min(max(1, math.ceil(SAMPLE_SECONDS / max(seconds, 1e-9))), 1000)
+            self.ask(threads, case.dtype)
         except (Refused, Disagreement) as reason:
             self._out(reason)
 
@@ -283,8 +293,8 @@ class Heat:
             self._out(reason)
             return float("nan")
 
-    def finish(self, threads: int) -> None:
-        """Ask what it held and used; more threads than allowed are found out here."""
+    def ask(self, threads: int, dtype: str) -> None:
+        """Ask what it held and used; more threads than allowed, or products of lower precision, are found out here."""
         assert self.worker is not None
         try:
             facts = self.worker.facts()
@@ -293,6 +303,13 @@ class Heat:
             return
         self.row.peak_bytes, self.row.threads = facts["peak_bytes"], facts["threads"]
         self.row.versions, self.row.environment = facts["versions"], facts.get("environment", {})
+        self.row.transfer_seconds, self.row.precision = facts["transfer_seconds"], facts["precision"]
+        lower = {name: p for name, p in self.row.precision.items() if not p.startswith("highest")}
+        if lower and dtype == "float32" and self.row.device == "cuda":
+            settings = ", ".join(f"{name} '{p}'" for name, p in lower.items())
+            self._out(
+                Refused("failed", f"multiplies float32 matrices in another precision than the others: {settings}")
+            )
         used = max(self.row.threads.values(), default=threads)
         if used > threads:
             self._out(Refused("failed", f"uses {used} threads where {threads} were allowed"))
@@ -306,7 +323,7 @@ class Heat:
     def _run(self, n: int, repeats: int = 1) -> float:
         assert self.worker is not None
         seconds, result = self.worker.run(n, repeats)
-        if self.row.weights_sha256 is None or n == 1:
+        if self.row.weights_sha256 is None or n != self.row.updates:
             self.gate.check(self.row, self.contestant.expect, result, n)
         elif sha256(result) != self.row.weights_sha256:
             raise Disagreement("nondeterministic", "the same run gave other bits than the one before")
@@ -319,4 +336,4 @@ class Heat:
 
 def ladder(updates: int) -> list[int]:
     """The lengths a run may have: the problem's updates, a tenth of them, a hundredth ..., shortest first."""
-    return sorted({max(1, updates // 10**k) for k in range(8)})
+    return sorted({max(min(LEAST, updates), updates // 10**k) for k in range(8)})
