@@ -134,7 +134,9 @@ class Ratio:
 
 
 def short(value: float) -> str:
-    """Three digits, without an exponent."""
+    """Three digits, without an exponent where that is readable."""
+    if value == 0:
+        return "0"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.1e}"
 
 

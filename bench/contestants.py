@@ -164,7 +164,14 @@ PEERS = (
     ),
     Contestant("tinygrad, TinyJit", "peer", "peers:tinygrad", (), ("tinygrad",)),
     Contestant("numba", "peer", "peers:numba", (), ("numba",)),
-    Contestant("scikit-learn", "peer", "peers:scikit_learn", (), ("sklearn",)),
+    Contestant(
+        "scikit-learn",
+        "peer",
+        "peers:scikit_learn",
+        (),
+        ("sklearn",),
+        about="its networks minimise another loss, whose output delta lacks the sigmoid's slope",
+    ),
 )
 
 
