@@ -160,7 +160,7 @@ def anatomy(result: Result) -> RenderableType:
 
 ANATOMY = (
     "import: in a fresh interpreter. prepare: make the backend, start its device, move the data; transfer: move them\n"
-    "once more. compile: the first update less the second. pays off: from how many updates on its first call and these\n"
+    "again. compile: the first update less the second. pays off: from how many updates on its first call and these\n"
     "updates together beat NumPy's. null: no update at all, what the suite itself costs. peak: above what its process\n"
     "held after its imports; on a GPU, the GPU's memory."
 )

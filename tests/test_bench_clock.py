@@ -178,6 +178,8 @@ def test_a_cold_first_round_is_told(samples: list[float], warm: bool) -> None:
     assert Row("r", "backend", samples=samples).warm is warm
 
 
-@pytest.mark.parametrize(("updates", "lengths"), [(60_000, [1, 6, 60, 600, 6_000, 60_000]), (1, [1]), (25, [1, 2, 25])])
-def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer(updates: int, lengths: list[int]) -> None:
+@pytest.mark.parametrize(("updates", "lengths"), [(60_000, [4, 6, 60, 600, 6_000, 60_000]), (1, [1]), (25, [4, 25])])
+def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_but_never_fewer_than_four(
+    updates: int, lengths: list[int]
+) -> None:
     assert clock.ladder(updates) == lengths
