@@ -44,7 +44,6 @@ class Target:
     """Name or size, and dtype."""
     most: float
     find: Find
-    unit: str = ""
     why: str = ""
     """Key into WHY."""
 

@@ -18,7 +18,7 @@ KNOWN = (
         "check with nvidia-smi that the driver sees the GPU",
     ),
     (
-        ("devices unavailable", "device_unavailable", "devices are busy", "device is busy"),
+        ("busy or unavailable", "devices unavailable", "device_unavailable"),
         "another process holds the GPU: nvidia-smi shows which",
     ),
     (("no kernel image is available",), "this build is not made for this GPU: install one that is"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import pytest
 
@@ -24,6 +25,14 @@ def _ready(spec: str, dtype: str = "float64", arithmetic: str = "native") -> Bac
         if spec in REQUIRED:
             pytest.fail(f"{spec} is required by EQUIGRAD_REQUIRE, but: {error}")
         pytest.skip(str(error))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`needs("flint")` skips where that module is not installed, as on a machine without a package registry."""
+    for mark in item.iter_markers("needs"):
+        for module in mark.args:
+            if find_spec(module) is None:
+                pytest.skip(f"{module} is not installed")
 
 
 def pytest_configure() -> None:
