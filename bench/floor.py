@@ -144,6 +144,7 @@ def jax_products(case: Case, device: str) -> Run:
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_default_matmul_precision", "highest")
     where = jax.devices(device)[0]
     pairs = [
         (

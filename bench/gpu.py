@@ -87,7 +87,7 @@ def steps(out: Path) -> tuple[list[Step], list[Step]]:
     tests = [*python, "pytest", "-q", "-k", "cuda", "-m", "not slow", "-p", "no:cacheprovider"]
     checks = [Step("tests of cuda", tests, 150)]
     checks += [compare(problem, dtype) for problem in GOLDEN for dtype in GOLDEN[problem]]
-    patience, native, floors = ("--patience", "45"), ("--arithmetic", "native"), ("--who", "floors")
+    patience, native, floors = ("--patience", "60"), ("--arithmetic", "native"), ("--who", "floors")
     timed = [
         bench("large", 110, LARGE, *gpu, *native, *floors, "--dtype", "both", "--updates", "40", "--rounds", "5"),
         bench("small", 150, "one-layer", "two-layer", *everyone, *patience, "--rounds", "5", "--anatomy"),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from equigrad.backends import load
+from equigrad.backends.interface import Backend
 from equigrad.bench import clock
 from equigrad.bench.case import Case, Contestant
 from equigrad.bench.clock import Row, Table, measure, ratio, verdict
@@ -111,14 +113,17 @@ def test_first_update_and_preparation_are_kept_apart(table: Table) -> None:
 
 
 @pytest.mark.parametrize("waits", [True, False], ids=["seen when waited for", "missed when not"])
-def test_work_that_is_still_under_way(case: Case, waits: bool) -> None:
-    """JAX returns before it has computed; a known delay on its queue is in the time if the result is waited for.
+@pytest.mark.parametrize("queue", ["jax", "torch:cuda"], ids=["jax", "torch-cuda"])
+def test_work_that_is_still_under_way(ready: Callable[..., Backend], case: Case, queue: str, waits: bool) -> None:
+    """JAX and CUDA return before they have computed; a known delay on the queue is in the time if it is waited for.
 
     That it is missed otherwise proves that there was something to miss.
     """
-    pytest.importorskip("jax", exc_type=ModuleNotFoundError)
+    ready(queue)
     delay = 0.2
-    contestant = Contestant("delayed", "peer", "jax_idioms:delayed", (delay, waits), ("jax",))
+    framework, _, device = queue.partition(":")
+    maker = f"{framework}_idioms:delayed"
+    contestant = Contestant("delayed", "peer", maker, (delay, waits), (framework,), device=device or "cpu")
     worker = Worker(contestant, threads=1, patience=60)
     try:
         worker.prepare(case)
@@ -183,3 +188,11 @@ def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_but_never_fewer_t
     updates: int, lengths: list[int]
 ) -> None:
     assert clock.ladder(updates) == lengths
+
+
+def test_other_bits_are_refused_where_a_run_is_one_update_too() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent)
+        once = Case.of(problem("one-layer").with_(updates=1), "float64")
+        (row,) = measure(once, backends(["bench_backends:Random"], ["native"]), rounds=5).rows
+    assert (row.outcome, row.samples) == ("nondeterministic", [])
