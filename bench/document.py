@@ -242,7 +242,7 @@ def _summary(path: Path, result: Result) -> Iterator[str]:
     names = list(dict.fromkeys(row.name for table in tables for row in table.rows if row.group == "backend"))
     if not names:
         return
-    heads = [f"{t.problem} {t.dtype}, us per update | times {t.base} | SHA-256" for t in tables]
+    heads = [f"{t.problem} {t.dtype}, us per update | times {t.base} | SHA-256 (after updates)" for t in tables]
     yield f"| backend | {' | '.join(heads)} |"
     yield "|---|" + "--:|--:|---|" * len(tables)
     for name in names:
@@ -263,7 +263,7 @@ def _brief(table: Table, row: Row | None) -> str:
         return f"{row.outcome if row else ''} | | "
     base = table.row(table.base)
     quotient = str(ratio(row.samples, base.samples)) if base and base.timed else ""
-    return f"{short(1e6 * statistics.median(row.samples))} | {quotient} | `{(row.weights_sha256 or '')[:12]}`"
+    return f"{short(1e6 * statistics.median(row.samples))} | {quotient} | {_hash(row)}"
 
 
 def _machine(result: Result) -> str:
@@ -275,7 +275,7 @@ def _machine(result: Result) -> str:
 def _table(table: Table) -> list[str]:
     lines = [
         "| | outcome | distance to NumPy | us per update | middle half | "
-        f"times {table.base} | first update, ms | MiB | SHA-256 |",
+        f"times {table.base} | first update, ms | MiB | SHA-256 (after updates) |",
         "|---|---|--:|--:|--:|--:|--:|--:|---|",
     ]
     base = table.row(table.base)
@@ -297,7 +297,12 @@ def _numbers(row: Row) -> str:
 
 def _first(row: Row) -> str:
     memory = "" if row.peak_bytes is None else short(row.peak_bytes / 2**20)
-    return f"{short(1e3 * (row.first_call_seconds or 0))} | {memory} | `{(row.weights_sha256 or '')[:12]}`"
+    return f"{short(1e3 * (row.first_call_seconds or 0))} | {memory} | {_hash(row)}"
+
+
+def _hash(row: Row) -> str:
+    """The beginning of the hash, and after how many updates: rows of other lengths have other hashes."""
+    return f"`{(row.weights_sha256 or '')[:12]}` ({row.updates:,})"
 
 
 def _sweep(tables: Sequence[Table]) -> list[str]:

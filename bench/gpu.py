@@ -85,7 +85,8 @@ def steps(out: Path) -> tuple[list[Step], list[Step]]:
         )
 
     tests = [*python, "pytest", "-q", "-k", "cuda", "-m", "not slow", "-p", "no:cacheprovider"]
-    checks = [Step("tests of cuda", tests, 150)]
+    slow = [*python, "pytest", "-q", "-k", "cuda and not two-layer", "-m", "slow", "-p", "no:cacheprovider"]
+    checks = [Step("tests of cuda", tests, 150), Step("tests of cuda, after every update", slow, 150)]
     checks += [compare(problem, dtype) for problem in GOLDEN for dtype in GOLDEN[problem]]
     patience, native, floors = ("--patience", "60"), ("--arithmetic", "native"), ("--who", "floors")
     timed = [

@@ -142,7 +142,7 @@ def test_a_long_reason_leaves_the_numbers_alone(result: Result) -> None:
     with console.capture() as capture:
         console.print(present.tables(result))
     assert "4 [3.91, 4.05]" in capture.get()
-    assert "…" not in capture.get().replace("abababab…", "").replace("…", "", 1)
+    assert "log scale" in capture.get()
 
 
 def test_why_a_peer_disagrees_is_said_beside_the_distance(result: Result) -> None:
@@ -354,12 +354,14 @@ def test_readmes_table_is_made_of_the_results_and_leaves_the_rest_alone(result: 
     assert new.startswith(f"before\n{document.BEGIN}\n")
     assert new.endswith(f"{document.END}\nafter\n")
     assert "old" not in new
-    assert "| torch | 4.1 | 4 [3.91, 4.05] | `abababababab` |" in new
+    assert "| torch | 4.1 | 4 [3.91, 4.05] | `abababababab` (10) |" in new
     assert "equigrad bench" in new
     assert document.readme([written(result, tmp_path)], new) == new
 
 
-@pytest.mark.parametrize("text", ["", document.BEGIN, f"{document.END}\n{document.BEGIN}", document.BEGIN * 2])
+@pytest.mark.parametrize(
+    "text", ["", document.BEGIN, f"{document.END}\n{document.BEGIN}", document.BEGIN * 2 + document.END]
+)
 def test_a_readme_without_a_place_for_the_table_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="needs one line"):
         document.readme([], text)
