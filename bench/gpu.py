@@ -241,6 +241,7 @@ def main() -> int:
     if not found:
         print("equigrad: no GPU that PyTorch or JAX can use here; `equigrad passport` shows what is", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job passes on that it is ignored
     out = given.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     print(f"found {found}", flush=True)

@@ -33,6 +33,10 @@ ON_DEVICE = {
 """Some libraries take a GPU whenever they see one. The last two are Keras's and tinygrad's."""
 
 
+PACKAGES = {"sklearn": "scikit-learn"}
+"""Where a package is not called what it is imported as."""
+
+
 class Refused(Exception):
     """No number from this contestant: `outcome` is missing, unsuitable or failed, the text says why."""
 
@@ -153,8 +157,9 @@ def _guarded(task: Any, state: dict[str, Any], argument: Any) -> tuple[str, Any]
     except Disagreement as error:
         return error.outcome, str(error)
     except ModuleNotFoundError as error:
-        if error.name in state["contestant"].needs:
-            return "missing", f"{error.name} is not installed: pip install {error.name}"
+        absent = error.name or ""
+        if absent in {name for need in state["contestant"].needs for name in (need, need.partition(".")[0])}:
+            return "missing", f"{absent} is not installed: pip install {PACKAGES.get(absent, absent)}"
         return "failed", f"ModuleNotFoundError: {error}"
     except EquigradError as error:
         return "failed", str(error)

@@ -44,8 +44,9 @@ def table(case: Case) -> Table:
             "Greedy",
         )
         absent = Contestant("Absent", "peer", "peers:trask", (), ("not_installed_here",))
+        submodule = Contestant("Submodule", "peer", "peers:trask", (), ("not_installed_here.part",))
         sizes = Contestant("Unfit", "floor", "floor:c", (True,))
-        field = [*backends([f"bench_backends:{name}" for name in names], ["native"]), absent, NULL]
+        field = [*backends([f"bench_backends:{name}" for name in names], ["native"]), absent, submodule, NULL]
         found = measure(case, field, rounds=ROUNDS, patience=5)
         wide = Case.of(problem("digits").with_(updates=1), "float64")
         found.rows += measure(wide, [sizes], rounds=1).rows
@@ -69,6 +70,7 @@ def row_of(table: Table, name: str) -> Row:
         pytest.param("Hanging", "failed", "no answer within 5 s", id="a hang is a row"),
         pytest.param("Raising", "failed", "ZeroDivisionError: no luck", id="an exception is a row of one line"),
         pytest.param("Absent", "missing", "pip install not_installed_here", id="a missing peer is a row"),
+        pytest.param("Submodule", "missing", "pip install not_installed_here", id="a missing peer's module is a row"),
         pytest.param("Unfit", "unsuitable", "small layers", id="an unsuitable problem is a row"),
     ],
 )
