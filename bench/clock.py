@@ -116,6 +116,14 @@ class Table:
     def timed(self) -> list[Row]:
         return [row for row in self.rows if row.timed]
 
+    @property
+    def noisy(self) -> bool:
+        """Whether the control, against itself, shows that the machine was busy with something else."""
+        if len(self.control) < 2:
+            return False
+        control = spread(self.control)
+        return control.high - control.low > NOISE or abs(control.median - 1) > NOISE
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -160,7 +168,7 @@ def verdict(table: Table) -> str:
     if len(table.control) < 2:
         return "no control was timed, so nothing is ranked"
     control = spread(table.control)
-    if control.high - control.low > NOISE or abs(control.median - 1) > NOISE:
+    if table.noisy:
         return f"too noisy to rank: the control ran at {control} of itself"
     rows = sorted((row for row in table.timed if row.group == "backend"), key=lambda r: statistics.median(r.samples))
     if len(rows) < 2:

@@ -232,6 +232,9 @@ def break_even(name: str, tables: Sequence[Table], values: Sequence[int]) -> lis
     """One line for each pair of backends: who wins from where on."""
     names = list(dict.fromkeys(row.name for table in tables for row in table.rows))
     lines = []
+    noisy = [f"{value:,}" for value, table in zip(values, tables, strict=True) if table.noisy]
+    if noisy:
+        lines.append(f"too noisy to rank at {name} {', '.join(noisy)}: the control was not the same twice")
     for one, other in combinations(names, 2):
         both = [
             (v, statistics.median(a.samples), statistics.median(b.samples))

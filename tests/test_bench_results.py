@@ -286,6 +286,8 @@ def test_break_even_names_the_winner_on_each_side() -> None:
         tables.append(table)
     (line,) = present.break_even("samples", tables, [4, 40, 400])
     assert line.startswith("lean and heavy: lean is faster first, break-even at samples")
+    tables[1].control = [1.0, 2.0, 1.0]
+    assert "too noisy to rank at samples 40:" in present.break_even("samples", tables, [4, 40, 400])[0]
 
 
 @pytest.mark.parametrize(
