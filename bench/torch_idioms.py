@@ -140,34 +140,38 @@ def compiled_loop(case: Case, device: str) -> Run:
 
 
 def cuda_graph(case: Case, device: str, updates_per_graph: int) -> Run:
-    """Some updates captured once as a CUDA graph and replayed."""
+    """Some updates captured once as a CUDA graph and replayed; those that are left over, by a graph of one."""
     if device != "cuda":
         raise Unsuitable("CUDA graphs need a CUDA device")
     x, y, first = tensors(case, device)
     weights = [w.clone() for w in first]
 
-    def several() -> None:
-        for _ in range(updates_per_graph):
-            leaves = tuple(w.detach().requires_grad_() for w in weights)
-            a = predict(leaves, x)
-            for w, g in zip(weights, torch.autograd.grad(a, leaves, a.detach() - y), strict=True):
-                w.sub_(case.rate * g)
+    def update() -> None:
+        leaves = tuple(w.detach().requires_grad_() for w in weights)
+        a = predict(leaves, x)
+        for w, g in zip(weights, torch.autograd.grad(a, leaves, a.detach() - y), strict=True):
+            w.sub_(case.rate * g)
+
+    def captured(updates: int) -> Any:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            for _ in range(updates):
+                update()
+        return graph
 
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):  # warm-up, as the documentation of torch.cuda.graph asks
-        several()
+        update()
     torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        several()
+    several, one = captured(updates_per_graph), captured(1)
 
     def run(n: int) -> Arrays:
-        if n % updates_per_graph:
-            raise Unsuitable(f"{n} updates are no multiple of {updates_per_graph}")
         for w, f in zip(weights, first, strict=True):
             w.copy_(f)
-        for _ in range(n // updates_per_graph):
-            graph.replay()
+        for graph, times in (several, n // updates_per_graph), (one, n % updates_per_graph):
+            for _ in range(times):
+                graph.replay()
         return arrays(tuple(weights), device)
 
     return run
