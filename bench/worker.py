@@ -32,7 +32,6 @@ ON_DEVICE = {
 }
 """Some libraries take a GPU whenever they see one. The last two are Keras's and tinygrad's."""
 
-
 PACKAGES = {"sklearn": "scikit-learn"}
 """Where a package is not called what it is imported as."""
 

@@ -177,6 +177,13 @@ def test_a_whole_process_has_the_hashes_of_its_loops_alone() -> None:
     assert found.weights_sha256["numpy reproducible"].startswith("ea759685aa71")
 
 
+def test_both_whole_processes_have_numpy_which_compare_never_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for function in "_compare", "_alone":
+        monkeypatch.setattr(process, function, lambda name, specs: (1.0, dict.fromkeys(specs, "ab")))
+    assert process.measure("one-layer", ["jax"], rounds=1).backends == ["numpy", "jax"]
+    assert process.measure("one-layer", ["torch", "numpy"], rounds=1).backends == ["numpy", "torch"]
+
+
 @pytest.mark.parametrize(
     ("hashes", "outcome"),
     [({"numpy native": "other"}, "disagree"), (ValueError("ended with status 1"), "failed")],
