@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from inspect import isabstract
 
 from ..common.errors import DeviceError, MissingError, UsageError
@@ -72,24 +74,48 @@ def load(spec: str, dtype: str = "float64", arithmetic: str = "native") -> Backe
         if value not in known:
             raise UsageError(f"unknown {what} '{value}'{nearest(value, known)}")
     cls, device = backend_class(spec)
+    name = spec.partition(":")[0]
     if isabstract(cls):
         cls()  # raises the TypeError that names the missing methods
-    if device not in cls.devices():
-        raise DeviceError(f"'{spec}': no such device here, only {', '.join(cls.devices())}")
+    devices, said = _devices(cls)
+    if device not in devices:
+        why = said or _how_to_get(name, device)
+        raise DeviceError(f"'{spec}': no such device here, only {', '.join(devices)}{why and ': '}{why}")
     if arithmetic not in cls.arithmetics:
         raise MissingError(f"'{spec}' has no {arithmetic} arithmetic, only {', '.join(cls.arithmetics)}")
     return cls(device=device, dtype=dtype, arithmetic=arithmetic)
 
 
+def _devices(cls: type[Backend]) -> tuple[tuple[str, ...], str]:
+    """The devices, and what the framework had to say of a GPU that it found and cannot use, or ''."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        devices = cls.devices()
+    said = [" ".join(str(warning.message).split()) for warning in caught if "CUDA" in str(warning.message)]
+    return devices, said[0].partition(" (Triggered internally")[0] if said else ""
+
+
+def _how_to_get(name: str, device: str) -> str:
+    if device != "cuda" or name not in ("torch", "jax"):
+        return ""
+    if name == "jax" and not any(find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)):
+        return "JAX's CUDA plug-in is not installed: pip install 'equigrad[cuda]'"
+    if name == "torch" and sys.modules["torch"].version.cuda is None:
+        return "this PyTorch is built without CUDA: https://pytorch.org/get-started/locally has the command for another"
+    return "check with nvidia-smi that the driver sees a GPU"
+
+
 def everything() -> list[str]:
     """Every framework, and every device it can use in this process, NumPy first; imports what is installed.
 
-    A framework that is missing or broken is in the list, so that nobody overlooks its absence.
+    A framework that is missing or broken is in the list, and so is a GPU that was found and cannot be used, so
+    that nobody overlooks its absence.
     """
     specs = []
     for name in FRAMEWORKS:
         try:
-            devices: tuple[str, ...] = backend_class(name)[0].devices()
+            devices, said = _devices(backend_class(name)[0])
+            devices += ("cuda",) if said and "cuda" not in devices else ()
         except Exception:
             devices = ("cpu",)
         specs += [name if device == "cpu" else f"{name}:{device}" for device in devices]
@@ -98,12 +124,12 @@ def everything() -> list[str]:
 
 def usable() -> list[str]:
     """`everything`, less what is missing or broken."""
-    return [spec for spec in everything() if _imports(spec)]
+    return [spec for spec in everything() if _usable(spec)]
 
 
-def _imports(spec: str) -> bool:
+def _usable(spec: str) -> bool:
     try:
-        backend_class(spec)
+        cls, device = backend_class(spec)
+        return device in _devices(cls)[0]
     except Exception:
         return False
-    return True

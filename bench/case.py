@@ -68,6 +68,14 @@ Run = Callable[[int], Arrays]
 
 
 @dataclass(frozen=True)
+class Moved:
+    """A run, and how long its data took to the device once the device was up."""
+
+    run: Run
+    transfer_seconds: float
+
+
+@dataclass(frozen=True)
 class Contestant:
     """One way to run the updates. It lives in a process of its own."""
 
@@ -75,12 +83,14 @@ class Contestant:
     group: str
     """floor, backend, numpy, torch, jax (the idioms of each) or peer."""
     maker: str
-    """'module:function' below equigrad.bench; function(case, *arguments) returns a Run."""
+    """'module:function' below equigrad.bench; function(case, *arguments) returns a Run, or Moved."""
     arguments: tuple[Any, ...] = ()
     needs: tuple[str, ...] = ()
     """The modules it is made of. They are imported first, apart from everything else."""
     environment: tuple[tuple[str, str], ...] = ()
     """Environment variables of its process."""
+    device: str = "cpu"
+    """Where it computes. From the process of one on the cpu, GPUs are hidden."""
     expect: str = "weights"
     """What must come back: 'weights' after the updates, the 'first weights', or the matrix 'products'."""
     arithmetic: str = "native"

@@ -24,6 +24,9 @@ from .worker import Refused, Worker
 
 RUN_SECONDS = 0.2
 """A run has as many of the problem's updates as fit into this."""
+LEAST = 4
+"""But never fewer than this: a backend may spend the first updates of a run on getting ready for the others. Products
+alone have nothing to get ready for."""
 SAMPLE_SECONDS = 0.02
 """A sample is one run, or the mean of as many as take this long together."""
 NOISE = 0.1
@@ -63,7 +66,13 @@ class Row:
     """max |w - r| / max |r| to NumPy's result after the same number of updates."""
     max_ulp: int | None = None
     peak_bytes: int | None = None
+    device: str = "cpu"
+    """Where it was to compute. That it did is asserted, or made so by hiding every GPU."""
+    transfer_seconds: float | None = None
+    """Moving data and weights to the device once it is up."""
     threads: dict[str, int] = field(default_factory=dict)
+    precision: dict[str, str] = field(default_factory=dict)
+    """Of the products of float32 matrices, as each library has it."""
     versions: dict[str, str] = field(default_factory=dict)
     environment: dict[str, Any] = field(default_factory=dict)
 
@@ -107,6 +116,14 @@ class Table:
     def timed(self) -> list[Row]:
         return [row for row in self.rows if row.timed]
 
+    @property
+    def noisy(self) -> bool:
+        """Whether the control, against itself, shows that the machine was busy with something else."""
+        if len(self.control) < 2:
+            return False
+        control = spread(self.control)
+        return control.high - control.low > NOISE or abs(control.median - 1) > NOISE
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -126,7 +143,9 @@ class Ratio:
 
 
 def short(value: float) -> str:
-    """Three digits, without an exponent."""
+    """Three digits, without an exponent where that is readable."""
+    if value == 0:
+        return "0"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.1e}"
 
 
@@ -149,7 +168,7 @@ def verdict(table: Table) -> str:
     if len(table.control) < 2:
         return "no control was timed, so nothing is ranked"
     control = spread(table.control)
-    if control.high - control.low > NOISE or abs(control.median - 1) > NOISE:
+    if table.noisy:
         return f"too noisy to rank: the control ran at {control} of itself"
     rows = sorted((row for row in table.timed if row.group == "backend"), key=lambda r: statistics.median(r.samples))
     if len(rows) < 2:
@@ -195,7 +214,7 @@ def measure(
     finally:
         for heat in heats:
             if heat.running and not table.interrupted:
-                heat.finish(threads)
+                heat.ask(threads, case.dtype)
             heat.close()
     return table
 
@@ -251,6 +270,7 @@ class Heat:
     def __init__(self, contestant: Contestant, gate: Gate) -> None:
         self.contestant, self.gate = contestant, gate
         self.row = Row(contestant.name, contestant.group, contestant.arithmetic, contestant.about)
+        self.row.device = contestant.device
         self.worker: Worker | None = None
         self.running = False
 
@@ -265,13 +285,15 @@ class Heat:
             row.first_call_seconds = self._run(1)
             row.second_call_seconds = self._run(1)
             seconds = row.second_call_seconds
-            for n in ladder(case.updates):
+            for n in ladder(case.updates, 1 if self.contestant.expect == "products" else LEAST):
                 if seconds * n / max(row.updates, 1) <= RUN_SECONDS or not row.updates:
                     row.weights_sha256 = None
                     row.updates = n
-                    self._run(n)  # the first of each length may compile it
                     seconds = self._run(n)
+                    if row.second_call_seconds * LEAST <= RUN_SECONDS:  # the first of each length may compile it
+                        seconds = self._run(n)
             row.repeats = min(max(1, math.ceil(SAMPLE_SECONDS / max(seconds, 1e-9))), 1000)
+            self.ask(threads, case.dtype)
         except (Refused, Disagreement) as reason:
             self._out(reason)
 
@@ -283,8 +305,8 @@ class Heat:
             self._out(reason)
             return float("nan")
 
-    def finish(self, threads: int) -> None:
-        """Ask what it held and used; more threads than allowed are found out here."""
+    def ask(self, threads: int, dtype: str) -> None:
+        """Ask what it held and used; more threads than allowed, or products of lower precision, are found out here."""
         assert self.worker is not None
         try:
             facts = self.worker.facts()
@@ -293,6 +315,13 @@ class Heat:
             return
         self.row.peak_bytes, self.row.threads = facts["peak_bytes"], facts["threads"]
         self.row.versions, self.row.environment = facts["versions"], facts.get("environment", {})
+        self.row.transfer_seconds, self.row.precision = facts["transfer_seconds"], facts["precision"]
+        lower = {name: p for name, p in self.row.precision.items() if not p.startswith("highest")}
+        if lower and dtype == "float32" and self.row.device == "cuda":
+            settings = ", ".join(f"{name} '{p}'" for name, p in lower.items())
+            self._out(
+                Refused("failed", f"multiplies float32 matrices in another precision than the others: {settings}")
+            )
         used = max(self.row.threads.values(), default=threads)
         if used > threads:
             self._out(Refused("failed", f"uses {used} threads where {threads} were allowed"))
@@ -306,7 +335,7 @@ class Heat:
     def _run(self, n: int, repeats: int = 1) -> float:
         assert self.worker is not None
         seconds, result = self.worker.run(n, repeats)
-        if self.row.weights_sha256 is None or n == 1:
+        if self.row.weights_sha256 is None or n != self.row.updates:
             self.gate.check(self.row, self.contestant.expect, result, n)
         elif sha256(result) != self.row.weights_sha256:
             raise Disagreement("nondeterministic", "the same run gave other bits than the one before")
@@ -317,6 +346,6 @@ class Heat:
         self.close()
 
 
-def ladder(updates: int) -> list[int]:
+def ladder(updates: int, least: int = LEAST) -> list[int]:
     """The lengths a run may have: the problem's updates, a tenth of them, a hundredth ..., shortest first."""
-    return sorted({max(1, updates // 10**k) for k in range(8)})
+    return sorted({max(min(least, updates), updates // 10**k) for k in range(8)})

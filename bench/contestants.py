@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from ..backends import load
-from .case import Arrays, Case, Contestant, Run
+from ..common.agreement import Disagreement
+from .case import Arrays, Case, Contestant, Moved
 from .floor import LARGEST
 
 ONE_THREAD = 10**6
 """Up to this many multiplications per update everyone gets one thread: more would only wait for each other."""
 
 
-def backend(case: Case, spec: str, arithmetic: str) -> Run:
+def backend(case: Case, spec: str, arithmetic: str) -> Moved:
     """`train` of a backend, as every command of the suite uses it."""
     chosen = load(spec, case.dtype, arithmetic)
-    x, y = chosen.from_numpy(case.x), chosen.from_numpy(case.y)
-    weights = tuple(chosen.from_numpy(w) for w in case.weights)
-    rate = case.rate
+    device, rate = device_of(spec), case.rate
+
+    def moved() -> Any:
+        return chosen.synchronize(tuple(chosen.from_numpy(a) for a in (case.x, case.y, *case.weights)))
+
+    moved()  # the first to arrive pay for starting the device
+    start = time.perf_counter()
+    x, y, *first = moved()
+    seconds = time.perf_counter() - start
+    weights = tuple(first)
 
     def run(n: int) -> Arrays:
         trained = chosen.synchronize(chosen.train(weights, x, y, rate, n))
+        for w in trained:
+            if device and chosen.device_of(w) != device:
+                raise Disagreement("wrong-device", f"computed on {chosen.device_of(w)} instead of {device}")
         return tuple(chosen.to_numpy(w) for w in trained)
 
-    return run
+    return Moved(run, seconds)
+
+
+def device_of(spec: str) -> str:
+    """Where the backend of that name has to compute; '' where the name does not say."""
+    name, _, rest = spec.partition(":")
+    return (rest or "cpu") if name in KNOWN else ""
 
 
 def backends(specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestant]:
@@ -34,6 +54,7 @@ def backends(specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestan
             "contestants:backend",
             (spec, arithmetic),
             (framework,) if (framework := spec.partition(":")[0]) in KNOWN else (),
+            device=device_of(spec),
             arithmetic=arithmetic,
             about=f"the {spec} backend's train, {arithmetic} arithmetic",
         )
@@ -65,6 +86,7 @@ def products(specs: Sequence[str]) -> list[Contestant]:
                     f"floor:{framework}_products",
                     arguments,
                     (framework,),
+                    device=device or "cpu",
                     expect="products",
                     about="the matrix products of an update and nothing else",
                 )
@@ -77,7 +99,8 @@ def idioms(specs: Sequence[str]) -> list[Contestant]:
     found: list[Contestant] = []
     for spec in specs:
         framework, _, device = spec.partition(":")
-        found += {"numpy": _numpy, "torch": _torch, "jax": _jax}.get(framework, lambda _: [])(device or "cpu")
+        ways = {"numpy": _numpy, "torch": _torch, "jax": _jax}.get(framework, lambda _: [])(device or "cpu")
+        found += [replace(one, device=device or "cpu") for one in ways]
     return found
 
 
@@ -141,7 +164,14 @@ PEERS = (
     ),
     Contestant("tinygrad, TinyJit", "peer", "peers:tinygrad", (), ("tinygrad",)),
     Contestant("numba", "peer", "peers:numba", (), ("numba",)),
-    Contestant("scikit-learn", "peer", "peers:scikit_learn", (), ("sklearn",)),
+    Contestant(
+        "scikit-learn",
+        "peer",
+        "peers:scikit_learn",
+        (),
+        ("sklearn",),
+        about="its networks minimise another loss, whose output delta lacks the sigmoid's slope",
+    ),
 )
 
 

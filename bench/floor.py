@@ -26,6 +26,17 @@ def compiler() -> str | None:
     )
 
 
+def version() -> str | None:
+    """What that compiler calls itself, for the passport."""
+    if (cc := compiler()) is None:
+        return None
+    done = subprocess.run([cc, "--version"], capture_output=True, text=True)
+    return next(iter(done.stdout.splitlines()), None)
+
+
+FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-shared", "-fPIC"]
+
+
 def c(case: Case, polynomial: bool) -> Run:
     """`floor.c`, compiled for this case with -O3 -march=native.
 
@@ -49,9 +60,8 @@ def c(case: Case, polynomial: bool) -> Run:
     }
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "floor.so"
-        flags = ["-O3", "-march=native", "-fno-math-errno", "-shared", "-fPIC"]
         source = (files(__package__) / "floor.c").read_text()
-        command = [cc, *flags, *(f"-D{k}={v}" for k, v in macros.items()), "-xc", "-", "-o", str(library), "-lm"]
+        command = [cc, *FLAGS, *(f"-D{k}={v}" for k, v in macros.items()), "-xc", "-", "-o", str(library), "-lm"]
         done = subprocess.run(command, input=source, capture_output=True, text=True)
         if done.returncode:
             raise Unsuitable(f"{cc} could not compile floor.c: {done.stderr.strip().splitlines()[0]}")
@@ -134,6 +144,7 @@ def jax_products(case: Case, device: str) -> Run:
     import jax
 
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_default_matmul_precision", "highest")
     where = jax.devices(device)[0]
     pairs = [
         (

@@ -9,9 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..common.agreement import Disagreement
 from .case import Arrays, Case, Run
 
 jax.config.update("jax_enable_x64", True)  # each contestant has a process of its own
+jax.config.update("jax_default_matmul_precision", "highest")  # float32 means float32, on a GPU too
 
 Weights = tuple[jax.Array, ...]
 
@@ -29,8 +31,11 @@ def on_device(case: Case, device: str) -> tuple[jax.Array, jax.Array, Weights]:
     return jax.device_put((case.x, case.y, case.weights), jax.devices(device)[0])
 
 
-def arrays(weights: Weights) -> Arrays:
+def arrays(weights: Weights, device: str) -> Arrays:
     """As NumPy, which waits for them."""
+    for w in weights:
+        if w.devices() != {jax.devices(device)[0]}:
+            raise Disagreement("wrong-device", f"computed on {w.devices()} instead of {device}")
     return tuple(np.asarray(w) for w in weights)
 
 
@@ -57,7 +62,7 @@ def from_python(case: Case, device: str, compiled: bool) -> Run:
         weights = first
         for _ in range(n):
             weights = step(weights, x, y)
-        return arrays(weights)
+        return arrays(weights, device)
 
     return run
 
@@ -81,7 +86,7 @@ def in_one_program(case: Case, device: str, loop: str, dot: str, unroll: int = 1
         return jax.lax.scan(lambda w, _: (step(w, x, y), None), weights, None, length=n, unroll=unroll)[0]
 
     train = {"fori_loop": fori, "scan": jax.jit(scan, static_argnums=3)}[loop]
-    return lambda n: arrays(train(first, x, y, n))
+    return lambda n: arrays(train(first, x, y, n), device)
 
 
 def delayed(case: Case, seconds: float, waits: bool) -> Run:

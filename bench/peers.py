@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from typing import Any
 
 import numpy as np
 
+from ..common.errors import MissingError
 from .case import Arrays, Case, Run, Unsuitable
 
 
@@ -98,6 +101,10 @@ def keras(case: Case) -> Run:
     from keras import layers
 
     keras.config.set_floatx(case.dtype)
+    product = keras.backend.standardize_dtype(keras.ops.matmul(case.x, case.weights[0]).dtype)
+    if product != case.dtype:
+        on = keras.backend.backend()
+        raise Unsuitable(f"Keras {keras.__version__} on {on} multiplies {case.dtype} matrices in {product}")
     stack = [layers.Dense(w.shape[1], activation="sigmoid", use_bias=False) for w in case.weights]
     model = keras.Sequential([layers.Input((case.layers[0],)), *stack])
     model.compile(
@@ -115,8 +122,12 @@ def keras(case: Case) -> Run:
 
 def tinygrad(case: Case) -> Run:
     """tinygrad, one update under TinyJit."""
-    from tinygrad import Tensor, TinyJit
+    from tinygrad import Device, Tensor, TinyJit
 
+    if Device.DEFAULT != "CPU":
+        raise Unsuitable(f"tinygrad would compute on {Device.DEFAULT}")
+    if shutil.which(os.environ.get("CC", "clang")) is None:
+        raise MissingError("tinygrad compiles with clang, which is not installed")
     x, y = Tensor(case.x).realize(), Tensor(case.y).realize()
     weights = [Tensor(w).realize() for w in case.weights]
 

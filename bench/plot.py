@@ -59,31 +59,60 @@ def _bars(result: Result) -> Any:
         axes = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)
         for axis, table in zip(axes[:, 0], shown, strict=True):
             _bar(axis, table)
+        _legend(axes[0, 0])
     return figure
+
+
+COLOURS = {"floor": "0.5", "backend": "tab:blue", "idiom": "tab:green", "peer": "tab:orange"}
+
+
+def _colour(group: str) -> str:
+    return COLOURS.get(group, COLOURS["idiom"])
+
+
+def _legend(axis: Any) -> None:
+    from matplotlib.patches import Patch
+
+    axis.legend(handles=[Patch(color=colour, label=group) for group, colour in COLOURS.items()], loc="upper right")
 
 
 def _bar(axis: Any, table: Table) -> None:
     rows = sorted((r for r in table.timed if r.name != "null"), key=lambda row: -statistics.median(row.samples))
-    colours = {"floor": "0.5", "backend": "tab:blue", "peer": "tab:orange"}
     medians = [1e6 * statistics.median(row.samples) for row in rows]
-    axis.barh([row.name for row in rows], medians, color=[colours.get(row.group, "tab:green") for row in rows])
+    axis.barh([row.name for row in rows], medians, color=[_colour(row.group) for row in rows])
     for i, row in enumerate(rows):  # every sample, so that nobody has to believe in the bar
         axis.plot([1e6 * s for s in row.samples], [i] * len(row.samples), "k|", markersize=5)
     axis.set_xscale("log")
+    axis.set_xlim(left=min(min(row.samples) for row in rows) * 1e6 / 2)  # or the fastest has no bar at all
+    axis.margins(y=0.01)
     axis.set_xlabel("microseconds per update")
     axis.set_title(title(table), loc="left", fontsize="medium")
 
 
 def _sweep(result: Result) -> Any:
-    figure = _matplotlib()(figsize=(14, 5), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(sizes.SWEEP)), sizes.SWEEP, strict=True):
-        tables = [(at[1], table) for table in result.tables if (at := sizes.axis(table)) and at[0] == name]
-        for backend in dict.fromkeys(row.name for _, table in tables for row in table.timed):
-            rows = [(v, row) for v, table in tables if (row := table.row(backend)) and row.timed]
-            axes.loglog(
-                [v for v, _ in rows], [1e6 * statistics.median(r.samples) for _, r in rows], "o-", label=backend
-            )
-        axes.set_xlabel(name)
-        axes.set_ylabel("microseconds per update")
-        axes.legend()
+    """Time and memory along each axis of the sweep, and over all of it by the work of an update."""
+    figure = _matplotlib()(figsize=(5 * (len(sizes.SWEEP) + 1), 9), layout="constrained")
+    axes = figure.subplots(2, len(sizes.SWEEP) + 1, sharey="row")
+    names = list(dict.fromkeys(row.name for table in result.tables for row in table.timed))
+    for column, name in enumerate([*sizes.SWEEP, WORK]):
+        for i, backend in enumerate(names):
+            found = [(at, row) for at, table in _along(result, name) if (row := table.row(backend)) and row.timed]
+            style = {"color": f"C{i}", "label": backend, "linestyle": "" if name == WORK else "-", "marker": "o"}
+            at = [value for value, _ in found]
+            axes[0, column].loglog(at, [1e6 * statistics.median(row.samples) for _, row in found], **style)
+            axes[1, column].loglog(at, [(row.peak_bytes or 0) / 2**20 or None for _, row in found], **style)
+        axes[1, column].set_xlabel(name)
+    axes[0, 0].set_ylabel("microseconds per update")
+    axes[1, 0].set_ylabel("peak memory, MiB")
+    axes[0, 0].legend()
     return figure
+
+
+WORK = "multiplications in an update"
+
+
+def _along(result: Result, name: str) -> list[tuple[int, Table]]:
+    """Where on that axis a table is, for those on it."""
+    if name == WORK:
+        return [(table.work, table) for table in result.tables]
+    return [(at[1], table) for table in result.tables if (at := sizes.axis(table)) and at[0] == name]

@@ -5,17 +5,20 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table as Grid
 from rich.text import Text
 
+from ..tables import Fitting
 from . import sizes
 from .clock import Row, Table, ratio, short, spread, verdict
+from .process import Process
 from .results import Change, Result, changes, differences
 
-BAR = 24
+BAR = 16
 
 
 def everything(
@@ -25,6 +28,8 @@ def everything(
     parts = [sweep(result) if any(sizes.axis(table) for table in result.tables) else tables(result)]
     if with_anatomy:
         parts.append(anatomy(result))
+    if result.process is not None:
+        parts.append(process(result.process))
     if before is not None:
         parts.append(against(result, before, name))
     return Group(*parts)
@@ -32,7 +37,22 @@ def everything(
 
 def tables(result: Result) -> RenderableType:
     """One table per problem and dtype, each with its verdict."""
-    return Group(*(part for table in result.tables for part in (_table(table), Text(verdict(table), style="bold"))))
+    parts: list[RenderableType] = []
+    for table in result.tables:
+        parts.append(Fitting(_table(table), _table(table, without=1), _table(table, without=2)))
+        parts += [Text(line) for line in refusals(table)]
+        parts.append(Text(verdict(table), style="bold"))
+    return Group(*parts)
+
+
+def refusals(table: Table) -> list[str]:
+    """Why a row has no number, one line each."""
+    lines = []
+    for row in table.rows:
+        if not row.timed:
+            about = f" ({row.about})" if row.about and row.outcome == "disagree" else ""
+            lines.append(f"{row.name}: {row.message or 'interrupted'}{about}")
+    return lines
 
 
 def title(table: Table) -> str:
@@ -42,21 +62,29 @@ def title(table: Table) -> str:
     return f"{name}{network}, {table.dtype}, {threads}, {table.rounds} interleaved rounds"
 
 
-def _table(table: Table) -> Grid:
+def _table(table: Table, without: int = 0) -> Grid:
+    """The rows; for a narrow terminal `without` the last column or two."""
+    columns: list[dict[str, Any]] = [
+        {"header": ""},
+        {"header": "outcome"},
+        {"header": "distance\nto NumPy", "justify": "right"},
+        {"header": "us per update\nmedian", "justify": "right"},
+        {"header": "middle half", "justify": "right"},
+        {"header": f"times\n{table.base}", "justify": "right"},
+        {"header": "updates\nper run", "justify": "right"},
+        {"header": "SHA-256"},
+        {"header": "log scale"},
+    ]
+    shown = len(columns) - without
     grid = Grid(title=title(table), title_justify="left", title_style="bold")
-    grid.add_column("", no_wrap=True)
-    grid.add_column("outcome", no_wrap=True)
-    for name in ("distance\nto NumPy", "us per update\nmedian", "middle half", f"times\n{table.base}"):
-        grid.add_column(name, justify="right")
-    grid.add_column("updates\nper run", justify="right")
-    grid.add_column("SHA-256", no_wrap=True)
-    grid.add_column("log scale", no_wrap=True)
+    for column in columns[:shown]:
+        grid.add_column(**column, no_wrap=True)
     group = table.rows[0].group if table.rows else ""
     for row in table.rows:
         if row.group != group:
             grid.add_section()
             group = row.group
-        grid.add_row(*_cells(table, row))
+        grid.add_row(*_cells(table, row)[:shown])
     return grid
 
 
@@ -66,7 +94,7 @@ def _cells(table: Table, row: Row) -> list[RenderableType]:
         row.outcome, style="green" if good else "yellow" if row.outcome in ("missing", "unsuitable") else "red"
     )
     if not row.timed:
-        return [row.name, outcome, "", "", "", "", "", "", Text(row.message or "interrupted", overflow="fold")]
+        return [row.name, outcome]
     base = table.row(table.base)
     low, median, high = quartiles(row.samples)
     times = "" if base is None or not base.timed else str(ratio(row.samples, base.samples))
@@ -104,7 +132,7 @@ def anatomy(result: Result) -> RenderableType:
     grid = Grid(title="anatomy", title_justify="left", title_style="bold", caption=ANATOMY, caption_justify="left")
     for name in ("", "problem"):
         grid.add_column(name, no_wrap=True)
-    for name in ("import\nms", "prepare and\ntransfer ms", "first\nupdate ms", "of it compile,\ncapture ms",
+    for name in ("import\nms", "prepare\nms", "of it\ntransfer ms", "first\nupdate ms", "of it compile,\ncapture ms",
                  "steady\nus per update", "pays off after\nupdates", "peak\nMiB"):  # fmt: skip
         grid.add_column(name, justify="right")
     for table in result.tables:
@@ -120,18 +148,21 @@ def anatomy(result: Result) -> RenderableType:
                 f"{table.problem} {table.dtype}",
                 short(1e3 * statistics.median(seconds)) if seconds else "",
                 short(1e3 * (row.prepare_seconds or 0.0)),
+                "" if row.transfer_seconds is None else short(1e3 * row.transfer_seconds),
                 short(1e3 * first),
                 short(1e3 * compiled),
                 short(1e6 * steady),
-                _pays_off(table, steady, compiled),
+                "" if row.name == "null" else _pays_off(table, steady, compiled),
                 "" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:,.0f}",
             )
     return grid
 
 
 ANATOMY = (
-    "import: in a fresh interpreter. compile: the first update less the second. pays off: from how many updates on\n"
-    "its first call and these updates together beat NumPy's. null: no update at all, what the suite itself costs."
+    "import: in a fresh interpreter. prepare: make the backend, start its device, move the data; transfer: move them\n"
+    "again. compile: the first update less the second. pays off: from how many updates on its first call and these\n"
+    "updates together beat NumPy's. null: no update at all, what the suite itself costs. peak: above what its process\n"
+    "held after its imports; on a GPU, the GPU's memory."
 )
 
 
@@ -140,6 +171,29 @@ def _pays_off(table: Table, steady: float, compiled: float) -> str:
     if numpy is None or not numpy.timed or not (gain := statistics.median(numpy.samples) - steady) > 0:
         return ""
     return f"{compiled / gain:,.0f}"
+
+
+def process(found: Process) -> RenderableType:
+    """`equigrad compare` beside its loops alone, as whole processes."""
+    title = f"equigrad compare {found.problem}, whole processes"
+    if not found.compare_seconds:
+        return Text(f"{title}: {found.outcome}: {found.message}", style="red")
+    times = ratio(found.compare_seconds, found.alone_seconds)
+    grid = Grid(title=title, title_justify="left", title_style="bold", caption=PROCESS, caption_justify="left")
+    grid.add_column("", no_wrap=True)
+    for name in ("seconds\nmedian", "middle half", "times\nthe loops alone"):
+        grid.add_column(name, justify="right")
+    for name, samples in (
+        ("imports and loops alone", found.alone_seconds),
+        ("equigrad compare", found.compare_seconds),
+    ):
+        low, median, high = quartiles(samples)
+        shown = escape(str(times)) if samples is found.compare_seconds else ""
+        grid.add_row(name, short(median), f"{short(low)} to {short(high)}", shown)
+    return grid
+
+
+PROCESS = "Interleaved rounds; every loop ended with the same hash."
 
 
 def sweep(result: Result) -> RenderableType:
@@ -178,6 +232,9 @@ def break_even(name: str, tables: Sequence[Table], values: Sequence[int]) -> lis
     """One line for each pair of backends: who wins from where on."""
     names = list(dict.fromkeys(row.name for table in tables for row in table.rows))
     lines = []
+    noisy = [f"{value:,}" for value, table in zip(values, tables, strict=True) if table.noisy]
+    if noisy:
+        lines.append(f"too noisy to rank at {name} {', '.join(noisy)}: the control was not the same twice")
     for one, other in combinations(names, 2):
         both = [
             (v, statistics.median(a.samples), statistics.median(b.samples))

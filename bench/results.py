@@ -18,6 +18,7 @@ from typing import Any
 
 from ..common.errors import MissingError, UsageError
 from .clock import Ratio, Row, Table, ratio, spread
+from .process import Process
 
 SCHEMA = 1
 STORE = ".benchmarks"
@@ -33,6 +34,10 @@ class Result:
     made: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     imports: dict[str, list[float]] = field(default_factory=dict)
     """Seconds to import each framework in a fresh interpreter; for --anatomy."""
+    process: Process | None = None
+    """For --process."""
+    interrupted: bool = False
+    """By Ctrl-C: what was complete until then is here."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -43,7 +48,9 @@ class Result:
             "version": f"equigrad {self.passport.get('equigrad')}",
             "machine_info": self.passport,
             "commit_info": {},
+            "interrupted": self.interrupted,
             "imports": self.imports,
+            "process": None if self.process is None else asdict(self.process),
             "tables": [_table(table) for table in self.tables],
             "benchmarks": [_benchmark(table, row) for table in self.tables for row in table.timed],
         }
@@ -56,7 +63,16 @@ class Result:
             rows = [_row(row, data["benchmarks"], _group(entry)) for row in entry["rows"]]
             known = {f.name: entry[f.name] for f in fields(Table) if f.name != "rows"}
             tables.append(Table(**known, rows=rows))
-        return cls(tables, data["machine_info"], data["command"], data["datetime"], data["imports"])
+        process = Process(**data["process"]) if data.get("process") else None
+        return cls(
+            tables,
+            data["machine_info"],
+            data["command"],
+            data["datetime"],
+            data["imports"],
+            process,
+            bool(data.get("interrupted")),
+        )
 
 
 def _group(table: dict[str, Any]) -> str:
@@ -160,16 +176,26 @@ def _storage() -> Any:
     return FileStorage(STORE, Logger(Logger.QUIET), default_machine_id=get_machine_id())
 
 
-MACHINE = ("processor", "cores", "simd", "system", "python", "versions")
+MACHINE = ("processor", "cores", "simd", "system", "python", "versions", "compiler")
 
 
 def differences(now: Result, before: Result) -> list[str]:
     """What differs between the two machines or their software, one line each: with it, a ratio says little."""
-    return [
-        f"{name}: {before.passport.get(name)} before, {now.passport.get(name)} now"
-        for name in MACHINE
-        if before.passport.get(name) != now.passport.get(name)
-    ]
+    facts = [(name, before.passport.get(name), now.passport.get(name)) for name in MACHINE]
+    for table in now.tables:
+        if old := _earlier(table, before):
+            facts.append((f"threads of {table.problem}", old.threads, table.threads))
+    return [f"{name}: {was} before, {is_} now" for name, was, is_ in dict.fromkeys(map(_text, facts)) if was != is_]
+
+
+def _text(fact: tuple[str, Any, Any]) -> tuple[str, str, str]:
+    return fact[0], str(fact[1]), str(fact[2])
+
+
+def _earlier(table: Table, before: Result) -> Table | None:
+    """The table of the same problem, size and dtype."""
+    same = (table.problem, table.dtype, table.samples, table.layers)
+    return next((t for t in before.tables if (t.problem, t.dtype, t.samples, t.layers) == same), None)
 
 
 @dataclass(frozen=True)
@@ -195,8 +221,8 @@ def changes(now: Result, before: Result) -> Iterator[Change]:
     both the seconds and the ratio to the base row must differ by more than either side's spread.
     """
     for table in now.tables:
-        old = next((t for t in before.tables if (t.problem, t.dtype) == (table.problem, table.dtype)), None)
-        if old is None or old.layers != table.layers or old.samples != table.samples:
+        old = _earlier(table, before)
+        if old is None:
             continue
         for row in table.timed:
             was = old.row(row.name)

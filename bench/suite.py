@@ -10,13 +10,14 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from ..backends import FRAMEWORKS, everything, load
+from ..backends import FRAMEWORKS, everything, load, usable
 from ..backends.interface import ARITHMETICS, DTYPES
 from ..common.agreement import GOOD
 from ..common.errors import MissingError, UsageError
 from ..common.machine import machine
 from ..common.nearest import nearest
-from . import contestants, sizes
+from . import contestants, floor, sizes
+from . import process as whole
 from .case import Case, Contestant
 from .clock import Progress, Table, measure
 from .results import Result
@@ -36,6 +37,7 @@ def bench(
     threads: int | None = None,
     patience: float = 120.0,
     anatomy: bool = False,
+    process: bool = False,
     sweep: bool = False,
     command: str = "",
     progress: Progress | None = None,
@@ -44,8 +46,8 @@ def bench(
 
     `names` are problems or sizes, see `sizes.chosen`; `sweep` times those of `sizes.SWEEP`, backends alone.
     `who` is backends, floors (these too) or everyone: on a small problem, the idioms and the peers too.
-    `threads` is everyone's; by default one for a small problem, all cores for others. `anatomy` times imports too.
-    Ctrl-C keeps the rounds that are complete.
+    `threads` is everyone's; by default one for a small problem, all cores for others. `anatomy` times imports too,
+    `process` the whole of `equigrad compare`. Ctrl-C keeps the rounds that are complete.
 
     Raises UsageError, before anything is timed, for an argument that cannot be used, a device that is not here
     and a size that does not fit into memory.
@@ -68,14 +70,16 @@ def bench(
     chosen = sizes.sweep() if sweep else [sizes.chosen(name) for name in names or ("one-layer",)]
     chosen = [problem.with_(updates=updates) for problem in chosen]
     specs = _checked(backends, dtype) if backends else _elsewhere(everything)
-    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], 2 * len(specs))
     modes = ARITHMETICS if arithmetic == "both" else (arithmetic,)
-    result = Result([], machine(), command)
-    if anatomy:
-        asked = {spec.partition(":")[0] for spec in specs}
-        result.imports = {name: imports(name) for name in FRAMEWORKS if name in asked}
-    for each in DTYPES if dtype == "both" else (dtype,):
-        for problem in chosen:
+    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], (1 + len(modes)) * len(specs))
+    result = Result([], machine() | {"compiler": floor.version()}, command)
+    frameworks = [name for name in FRAMEWORKS if name in specs or f"{name}:cpu" in specs]
+    try:
+        if anatomy:
+            result.imports = {name: imports(name) for name in frameworks}
+        for problem, each in [
+            (problem, each) for each in (DTYPES if dtype == "both" else (dtype,)) for problem in chosen
+        ]:
             case = Case.of(problem, each)
             field = contestants.chosen("backends" if sweep else who, case, specs, modes)
             allowed = threads or (1 if sweep or contestants.small(case) else cores())
@@ -85,7 +89,12 @@ def bench(
                 if row.environment:
                     result.passport.setdefault("backends", {})[row.name.partition(" ")[0]] = row.environment
             if table.interrupted:
-                return result
+                raise KeyboardInterrupt
+        if process:
+            here = [name for name in frameworks if name in _elsewhere(usable)]
+            result.process = whole.measure("one-layer", here, rounds, progress)
+    except KeyboardInterrupt:
+        result.interrupted = True
     return result
 
 
@@ -94,9 +103,10 @@ def status(result: Result, asked: Sequence[str] = ()) -> int:
     rows = [row for table in result.tables for row in table.rows if row.group == "backend"]
     if any(row.outcome == "missing" and row.name.partition(" ")[0] in asked for row in rows):
         return 3
-    if any(table.interrupted for table in result.tables):
+    if result.interrupted:
         return 130
-    return int(any(row.outcome not in (*GOOD, "missing") for row in rows))
+    whole_failed = result.process is not None and result.process.outcome not in GOOD
+    return int(whole_failed or any(row.outcome not in (*GOOD, "missing") for row in rows))
 
 
 def _checked(backends: Sequence[str], dtype: str) -> list[str]:

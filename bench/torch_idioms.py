@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from ..common.agreement import Disagreement
 from .case import Arrays, Case, Run, Unsuitable
 
 Weights = tuple[torch.Tensor, ...]
@@ -17,8 +18,11 @@ def tensors(case: Case, device: str) -> tuple[torch.Tensor, torch.Tensor, Weight
     return torch.tensor(case.x, device=device), torch.tensor(case.y, device=device), weights
 
 
-def arrays(weights: Weights) -> Arrays:
+def arrays(weights: Weights, device: str) -> Arrays:
     """As NumPy; the copy to the CPU waits for the device."""
+    for w in weights:
+        if w.device.type != device:
+            raise Disagreement("wrong-device", f"computed on {w.device.type} instead of {device}")
     return tuple(w.detach().cpu().numpy() for w in weights)
 
 
@@ -38,12 +42,12 @@ def predict(weights: Weights, x: torch.Tensor, dot: Callable[..., torch.Tensor] 
     return a
 
 
-def loop(step: Callable[[Weights], Weights], weights: Weights) -> Run:
+def loop(step: Callable[[Weights], Weights], weights: Weights, device: str) -> Run:
     def run(n: int) -> Arrays:
         current = weights
         for _ in range(n):
             current = step(current)
-        return arrays(current)
+        return arrays(current, device)
 
     return run
 
@@ -61,7 +65,7 @@ def autograd_loss(case: Case, device: str) -> Run:
                 for w in weights:
                     w -= case.rate * w.grad
                     w.grad = None
-        return arrays(weights)
+        return arrays(weights, device)
 
     return run
 
@@ -76,7 +80,7 @@ def autograd_seed(case: Case, device: str) -> Run:
         gradient = torch.autograd.grad(a, leaves, a.detach() - y)
         return tuple(w.detach() - case.rate * g for w, g in zip(leaves, gradient, strict=True))
 
-    return loop(step, first)
+    return loop(step, first, device)
 
 
 def traced_step(case: Case, x: torch.Tensor, y: torch.Tensor, first: Weights) -> Callable[..., Any]:
@@ -104,7 +108,7 @@ def compiled_step(case: Case, device: str) -> Run:
         with torch.no_grad():
             for _ in range(n):
                 weights = step(weights, x, y)
-        return arrays(weights)
+        return arrays(weights, device)
 
     return run
 
@@ -130,40 +134,59 @@ def compiled_loop(case: Case, device: str) -> Run:
     def run(n: int) -> Arrays:
         with torch.no_grad():
             _, *weights = compiled(torch.tensor(n), first)
-        return arrays(tuple(weights))
+        return arrays(tuple(weights), device)
 
     return run
 
 
 def cuda_graph(case: Case, device: str, updates_per_graph: int) -> Run:
-    """Some updates captured once as a CUDA graph and replayed."""
+    """Some updates captured once as a CUDA graph and replayed; those that are left over, by a graph of one."""
     if device != "cuda":
         raise Unsuitable("CUDA graphs need a CUDA device")
     x, y, first = tensors(case, device)
     weights = [w.clone() for w in first]
 
-    def several() -> None:
-        for _ in range(updates_per_graph):
-            leaves = tuple(w.detach().requires_grad_() for w in weights)
-            a = predict(leaves, x)
-            for w, g in zip(weights, torch.autograd.grad(a, leaves, a.detach() - y), strict=True):
-                w.sub_(case.rate * g)
+    def update() -> None:
+        leaves = tuple(w.detach().requires_grad_() for w in weights)
+        a = predict(leaves, x)
+        for w, g in zip(weights, torch.autograd.grad(a, leaves, a.detach() - y), strict=True):
+            w.sub_(case.rate * g)
+
+    def captured(updates: int) -> Any:
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            for _ in range(updates):
+                update()
+        return graph
 
     side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):  # warm-up, as the documentation of torch.cuda.graph asks
-        several()
+        update()
     torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        several()
+    several, one = captured(updates_per_graph), captured(1)
 
     def run(n: int) -> Arrays:
-        if n % updates_per_graph:
-            raise Unsuitable(f"{n} updates are no multiple of {updates_per_graph}")
         for w, f in zip(weights, first, strict=True):
             w.copy_(f)
-        for _ in range(n // updates_per_graph):
-            graph.replay()
-        return arrays(tuple(weights))
+        for graph, times in (several, n // updates_per_graph), (one, n % updates_per_graph):
+            for _ in range(times):
+                graph.replay()
+        return arrays(tuple(weights), device)
+
+    return run
+
+
+def delayed(case: Case, seconds: float, waits: bool) -> Run:
+    """No update, but work that is known to take at least `seconds` in CUDA's queue: a test of the clock."""
+    if not torch.cuda.is_available():
+        raise Unsuitable("needs a CUDA device")
+    first = torch.tensor(case.weights[0], device="cuda")
+    cycles = int(seconds * 3e9)  # no GPU's clock is faster
+
+    def run(n: int) -> Arrays:
+        torch.cuda._sleep(cycles)
+        result = first + 0
+        return (result.cpu().numpy(), *case.weights[1:]) if waits else case.weights
 
     return run

@@ -19,12 +19,21 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ..backends import backend_class
+from ..causes import said
+from ..common.agreement import Disagreement
 from ..common.errors import EquigradError, MissingError
-from .case import Arrays, Case, Contestant, Unsuitable
+from .case import Arrays, Case, Contestant, Moved, Unsuitable
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-SHARED_GPU = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # or the first JAX process takes the GPU from the others
+ON_DEVICE = {
+    "cpu": {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "KERAS_TORCH_DEVICE": "cpu", "DEV": "CPU"},
+    "cuda": {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},  # or the first JAX process takes the GPU from the others
+}
+"""Some libraries take a GPU whenever they see one. The last two are Keras's and tinygrad's."""
+
+PACKAGES = {"sklearn": "scikit-learn"}
+"""Where a package is not called what it is imported as."""
 
 
 class Refused(Exception):
@@ -45,7 +54,8 @@ class Worker:
         self.contestant, self.patience = contestant, patience
         context = multiprocessing.get_context("spawn")
         self._pipe, child = context.Pipe()
-        variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | SHARED_GPU | dict(contestant.environment)
+        variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | ON_DEVICE.get(contestant.device, {})
+        variables |= dict(contestant.environment)
         self._process = context.Process(target=_serve, args=(child, contestant, threads), daemon=True)
         with _environment(variables):
             self._process.start()
@@ -65,8 +75,9 @@ class Worker:
         return seconds / repeats, result
 
     def facts(self) -> dict[str, Any]:
-        """peak_bytes since it was prepared, above what it held after its imports (None where not known);
-        threads and versions; of a backend, what it says of its environment."""
+        """peak_bytes since it was prepared, on a GPU those of the GPU, else above what it held after its imports
+        (None where not known); transfer_seconds, threads, versions and precision of float32 products as the
+        libraries have them; of a backend, what it says of its environment."""
         return self._ask("facts", None)
 
     def close(self) -> None:
@@ -142,15 +153,17 @@ def _guarded(task: Any, state: dict[str, Any], argument: Any) -> tuple[str, Any]
         return "unsuitable", str(reason)
     except MissingError as error:
         return "missing", str(error)
+    except Disagreement as error:
+        return error.outcome, str(error)
     except ModuleNotFoundError as error:
-        if error.name in state["contestant"].needs:
-            return "missing", f"{error.name} is not installed: pip install {error.name}"
+        absent = error.name or ""
+        if absent in {name for need in state["contestant"].needs for name in (need, need.partition(".")[0])}:
+            return "missing", f"{absent} is not installed: pip install {PACKAGES.get(absent, absent)}"
         return "failed", f"ModuleNotFoundError: {error}"
     except EquigradError as error:
         return "failed", str(error)
     except Exception as error:
-        first_line = (str(error).strip().splitlines() or [""])[0]
-        return "failed", f"{type(error).__name__}: {first_line[:200]}"
+        return "failed", said(error)
 
 
 def _import(state: dict[str, Any], contestant: Contestant) -> float:
@@ -168,8 +181,9 @@ def _prepare(state: dict[str, Any], case: Case) -> float:
     state.pop("run", None)
     gc.collect()
     start = time.perf_counter()
-    state["run"] = state["maker"](case, *state["contestant"].arguments)
+    made = state["maker"](case, *state["contestant"].arguments)
     seconds = time.perf_counter() - start
+    state["run"], state["transfer"] = (made.run, made.transfer_seconds) if isinstance(made, Moved) else (made, None)
     del case
     _forget_peak()
     return seconds
@@ -193,13 +207,19 @@ def _run(state: dict[str, Any], asked: tuple[int, int]) -> tuple[float, Arrays]:
 def _facts(state: dict[str, Any], _: None) -> dict[str, Any]:
     peak, before = _status("VmHWM"), state["before"]
     contestant = state["contestant"]
+    if contestant.device == "cuda":
+        peak, before = gpu_peak(), 0
     facts = {
         "peak_bytes": None if peak is None or before is None else max(0, peak - before),
+        "transfer_seconds": state["transfer"],
         "threads": threads_in_use(),
+        "precision": precision(),
         "versions": {name: version(name) for name in (m.partition(".")[0] for m in contestant.needs) if _known(name)},
     }
     if contestant.group == "backend":
-        facts["environment"] = backend_class(contestant.arguments[0])[0].environment()
+        facts["environment"] = environment = backend_class(contestant.arguments[0])[0].environment()
+        pinned = environment.get("matmul_precision")  # inside its own calls
+        facts["precision"] = {contestant.arguments[0]: pinned} if pinned else {}
     return facts
 
 
@@ -213,6 +233,26 @@ def threads_in_use() -> dict[str, int]:
     if "numba" in sys.modules:
         found["numba"] = sys.modules["numba"].get_num_threads()
     return found
+
+
+def precision() -> dict[str, str]:
+    """What each library here would use for the products of float32 matrices: 'highest' is float32 itself."""
+    found = {}
+    if "torch" in sys.modules:
+        found["torch"] = sys.modules["torch"].get_float32_matmul_precision()
+    if "jax" in sys.modules:
+        found["jax"] = sys.modules["jax"].config.jax_default_matmul_precision or "default"
+    return found
+
+
+def gpu_peak() -> int | None:
+    """The most bytes that this process's arrays have held on the GPU, as its framework counts them."""
+    if "torch" in sys.modules:
+        return int(sys.modules["torch"].cuda.max_memory_allocated())
+    if "jax" in sys.modules:
+        (gpu, *_) = sys.modules["jax"].devices("cuda")
+        return (gpu.memory_stats() or {}).get("peak_bytes_in_use")
+    return None
 
 
 def _known(name: str) -> bool:
@@ -233,6 +273,8 @@ def _status(field: str) -> int | None:
 
 
 def _forget_peak() -> None:
-    """Let VmHWM start again from what is held now (Linux)."""
+    """Let VmHWM start again from what is held now (Linux), and torch's count of the GPU's."""
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
+        sys.modules["torch"].cuda.reset_peak_memory_stats()
     with suppress(OSError), open("/proc/self/clear_refs", "w") as file:
         file.write("5")

@@ -295,6 +295,9 @@ def bench(
     threads: Annotated[int | None, typer.Option(help="of every row", show_default="1 if small, else all")] = None,
     patience: Annotated[float, typer.Option(help="seconds after which a silent row counts as hung")] = 120.0,
     anatomy: Annotated[bool, typer.Option("--anatomy", help="show import, compile, first update and memory")] = False,
+    process: Annotated[
+        bool, typer.Option("--process", help="time the whole of equigrad compare beside its loops alone")
+    ] = False,
     sweep: Annotated[bool, typer.Option("--sweep", help="samples, width and depth, from tiny to large")] = False,
     save: Annotated[str | None, typer.Option(metavar="NAME", help="keep the result under this name")] = None,
     against: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="compare with an earlier result")] = None,
@@ -316,7 +319,7 @@ def bench(
     with progress_bar() as report:
         result = suite.bench(
             problem or (), backend, dtype=dtype, arithmetic=arithmetic, updates=updates, who=who, rounds=rounds,
-            threads=threads, patience=patience, anatomy=anatomy, sweep=sweep, progress=report,
+            threads=threads, patience=patience, anatomy=anatomy, process=process, sweep=sweep, progress=report,
             command=" ".join(["equigrad", *sys.argv[1:]]),
         )  # fmt: skip
     if json:
@@ -325,7 +328,7 @@ def bench(
         results.save(result, save)
     if plot:
         picture.write(result, plot)
-    tables.show(present.everything(result, anatomy, before, against or ""), width=180)
+    tables.show(present.everything(result, anatomy, before, against or ""), width=200)
     raise typer.Exit(suite.status(result, backend or ()))
 
 

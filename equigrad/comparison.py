@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from textwrap import shorten
 from typing import Any
 
 import numpy as np
 
 from .backends import FRAMEWORKS, everything, load
 from .backends.interface import ARITHMETICS, DTYPES, Backend, LayerTrace
+from .causes import said
 from .common.agreement import BOUNDS, FEW, Disagreement, assert_agreement, distance, holds_subnormal
-from .common.errors import MissingError, TrainingError, UsageError
+from .common.errors import DeviceError, EquigradError, MissingError, TrainingError, UsageError
 from .common.nearest import nearest
 from .common.problem import Problem
 from .common.problem import problem as built_in
@@ -60,7 +60,7 @@ def compare(
     _check_fits(task, predict, dtype)
     names = list(dict.fromkeys(["numpy", *(everything() if backends is None else backends)]))
     modes = ("reproducible", "native") if arithmetic == "both" else (arithmetic,)
-    loaded = [(mode, name, _load(name, dtype, mode)) for mode in modes for name in names]
+    loaded = [(mode, name, _load(name, dtype, mode, backends is not None)) for mode in modes for name in names]
     runs: list[Run] = []
     for mode in modes:
         reference: _Training | None = None
@@ -70,7 +70,7 @@ def compare(
             runs.append(run)
             if isinstance(backend, Exception):
                 run.outcome = "missing" if isinstance(backend, MissingError) else "failed"
-                run.message = str(backend) if run.outcome == "missing" else _said(backend)
+                run.message = str(backend) if isinstance(backend, EquigradError) else said(backend)
                 continue
             training = _Training(backend, task, run, watch, progress)
             try:
@@ -82,7 +82,7 @@ def compare(
             except TrainingError as error:
                 run.outcome, run.message = "failed", str(error)
             except (Exception, SystemExit) as error:
-                run.outcome, run.message = "failed", f"{training.doing} raised {_said(error)}"
+                run.outcome, run.message = "failed", f"{training.doing} raised {said(error)}"
             if reference is None:
                 reference = training
     return Comparison(task, passport(names), runs)
@@ -101,19 +101,19 @@ def _check_fits(task: Problem, predict: np.ndarray | None, dtype: str) -> None:
                 raise UsageError(f"{what} of '{task.name}' hold a number that does not fit into {dtype}")
 
 
-def _load(name: str, dtype: str, mode: str) -> Backend | Exception:
-    """The backend, or what makes it missing or failed: a broken install, a class that cannot be made."""
+def _load(name: str, dtype: str, mode: str, asked: bool) -> Backend | Exception:
+    """The backend, or what makes it missing or failed: a broken install, a class that cannot be made.
+
+    What was `asked` for by name has to be usable; what was only found here fails alone.
+    """
     try:
         return load(name, dtype, mode)
-    except UsageError:
-        raise
+    except UsageError as error:
+        if asked or not isinstance(error, DeviceError):
+            raise
+        return error
     except Exception as error:
         return error
-
-
-def _said(error: BaseException) -> str:
-    """The error in one line; frameworks write whole pages."""
-    return shorten(f"{type(error).__name__}: {error}", 300, placeholder=" ...")
 
 
 def _judge(run: Run, training: _Training, reference: _Training | None) -> None:

@@ -12,7 +12,7 @@ from . import referee, roundoff
 from .backends import FRAMEWORKS, backend_class, everything, load
 from .backends.interface import ARITHMETICS, Backend
 from .common.agreement import GOOD
-from .common.errors import MissingError, UsageError
+from .common.errors import DeviceError, MissingError, UsageError
 from .common.nearest import nearest
 from .common.problem import Problem
 from .common.problem import problem as built_in
@@ -167,7 +167,7 @@ def check(
     modes = ("reproducible", "native") if arithmetic == "both" else (arithmetic,)
     case = Case.of(task, dtype, _usable(weights, task))
     chosen = list(dict.fromkeys(everything() if backends is None else backends))
-    loaded = [(mode, spec, _loaded(spec, dtype, mode)) for mode in modes for spec in chosen]
+    loaded = [(mode, spec, _loaded(spec, dtype, mode, backends is not None)) for mode in modes for spec in chosen]
     checks = []
     for step, (mode, spec, backend) in enumerate(loaded):
         if progress:
@@ -202,8 +202,8 @@ def _name(spec: str | type[Backend]) -> str:
     return spec if isinstance(spec, str) else spec.__name__
 
 
-def _loaded(spec: str | type[Backend], dtype: str, mode: str) -> Backend | BackendCheck:
-    """The backend, or what to report in its place."""
+def _loaded(spec: str | type[Backend], dtype: str, mode: str, asked: bool) -> Backend | BackendCheck:
+    """The backend, or what to report in its place; a device that nobody asked for by name fails alone."""
     framework, _, rest = _name(spec).partition(":")
     device = rest if rest and framework in FRAMEWORKS else "cpu"
     try:
@@ -215,8 +215,10 @@ def _loaded(spec: str | type[Backend], dtype: str, mode: str) -> Backend | Backe
         return load(spec, dtype, mode) if isinstance(spec, str) else cls(device, dtype, mode)
     except MissingError as error:
         return BackendCheck(_name(spec), device, mode, "missing", str(error))
-    except UsageError:
-        raise
+    except UsageError as error:
+        if asked or not isinstance(error, DeviceError):
+            raise
+        return BackendCheck(_name(spec), device, mode, "failed", str(error))
     except Exception as error:
         return BackendCheck(_name(spec), device, mode, "failed", f"loading raised {type(error).__name__}: {error}")
 

@@ -64,3 +64,12 @@ class Greedy(NumpyBackend):
         if hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, range(os.cpu_count() or 1))
         return super().train(weights, x, y, lr, n)
+
+
+class Blind(NumpyBackend):
+    """Fails where a GPU could be seen."""
+
+    def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
+        if in_sight := os.environ.get("CUDA_VISIBLE_DEVICES"):
+            raise RuntimeError(f"a GPU is in sight: {in_sight}")
+        return super().train(weights, x, y, lr, n)

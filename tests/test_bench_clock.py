@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from equigrad.backends import load
+from equigrad.backends.interface import Backend
 from equigrad.bench import clock
 from equigrad.bench.case import Case, Contestant
 from equigrad.bench.clock import Row, Table, measure, ratio, verdict
@@ -42,8 +44,9 @@ def table(case: Case) -> Table:
             "Greedy",
         )
         absent = Contestant("Absent", "peer", "peers:trask", (), ("not_installed_here",))
+        submodule = Contestant("Submodule", "peer", "peers:trask", (), ("not_installed_here.part",))
         sizes = Contestant("Unfit", "floor", "floor:c", (True,))
-        field = [*backends([f"bench_backends:{name}" for name in names], ["native"]), absent, NULL]
+        field = [*backends([f"bench_backends:{name}" for name in names], ["native"]), absent, submodule, NULL]
         found = measure(case, field, rounds=ROUNDS, patience=5)
         wide = Case.of(problem("digits").with_(updates=1), "float64")
         found.rows += measure(wide, [sizes], rounds=1).rows
@@ -67,6 +70,7 @@ def row_of(table: Table, name: str) -> Row:
         pytest.param("Hanging", "failed", "no answer within 5 s", id="a hang is a row"),
         pytest.param("Raising", "failed", "ZeroDivisionError: no luck", id="an exception is a row of one line"),
         pytest.param("Absent", "missing", "pip install not_installed_here", id="a missing peer is a row"),
+        pytest.param("Submodule", "missing", "pip install not_installed_here", id="a missing peer's module is a row"),
         pytest.param("Unfit", "unsuitable", "small layers", id="an unsuitable problem is a row"),
     ],
 )
@@ -111,14 +115,17 @@ def test_first_update_and_preparation_are_kept_apart(table: Table) -> None:
 
 
 @pytest.mark.parametrize("waits", [True, False], ids=["seen when waited for", "missed when not"])
-def test_work_that_is_still_under_way(case: Case, waits: bool) -> None:
-    """JAX returns before it has computed; a known delay on its queue is in the time if the result is waited for.
+@pytest.mark.parametrize("queue", ["jax", "torch:cuda"], ids=["jax", "torch-cuda"])
+def test_work_that_is_still_under_way(ready: Callable[..., Backend], case: Case, queue: str, waits: bool) -> None:
+    """JAX and CUDA return before they have computed; a known delay on the queue is in the time if it is waited for.
 
     That it is missed otherwise proves that there was something to miss.
     """
-    pytest.importorskip("jax", exc_type=ModuleNotFoundError)
+    ready(queue)
     delay = 0.2
-    contestant = Contestant("delayed", "peer", "jax_idioms:delayed", (delay, waits), ("jax",))
+    framework, _, device = queue.partition(":")
+    maker = f"{framework}_idioms:delayed"
+    contestant = Contestant("delayed", "peer", maker, (delay, waits), (framework,), device=device or "cpu")
     worker = Worker(contestant, threads=1, patience=60)
     try:
         worker.prepare(case)
@@ -178,6 +185,16 @@ def test_a_cold_first_round_is_told(samples: list[float], warm: bool) -> None:
     assert Row("r", "backend", samples=samples).warm is warm
 
 
-@pytest.mark.parametrize(("updates", "lengths"), [(60_000, [1, 6, 60, 600, 6_000, 60_000]), (1, [1]), (25, [1, 2, 25])])
-def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer(updates: int, lengths: list[int]) -> None:
+@pytest.mark.parametrize(("updates", "lengths"), [(60_000, [4, 6, 60, 600, 6_000, 60_000]), (1, [1]), (25, [4, 25])])
+def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_but_never_fewer_than_four(
+    updates: int, lengths: list[int]
+) -> None:
     assert clock.ladder(updates) == lengths
+
+
+def test_other_bits_are_refused_where_a_run_is_one_update_too() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent)
+        once = Case.of(problem("one-layer").with_(updates=1), "float64")
+        (row,) = measure(once, backends(["bench_backends:Random"], ["native"]), rounds=5).rows
+    assert (row.outcome, row.samples) == ("nondeterministic", [])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from equigrad.backends import load
+from equigrad.backends.interface import Backend
 from equigrad.bench import contestants, floor
 from equigrad.bench.case import Case, Contestant, Unsuitable
 from equigrad.bench.clock import Table, measure
@@ -42,6 +44,23 @@ def test_contestant_agrees_with_numpy(table: Table, name: str) -> None:
         pytest.skip(row.message)
     assert row.outcome in ("identical", "agree"), row.message
     assert len(row.samples) == 1
+
+
+GPU = [*contestants.idioms(["torch:cuda", "jax:cuda"]), *contestants.products(["torch:cuda", "jax:cuda"])]
+
+
+@pytest.mark.parametrize("one", [one for one in GPU if "compile" not in one.name], ids=lambda one: one.name)
+def test_contestant_on_the_gpu_agrees_with_numpy(one: Contestant, ready: Callable[..., Backend]) -> None:
+    ready(f"{one.needs[0]}:cuda")
+    (row,) = measure(case("two-layer", updates=250), [one], rounds=1).rows
+    assert row.outcome in ("identical", "agree"), row.message
+    assert (row.device, len(row.samples)) == ("cuda", 1)
+
+
+def test_a_contestant_on_a_device_says_so() -> None:
+    assert {one.device for one in GPU} == {"cuda"}
+    specs = ["numpy", "torch", "torch:cuda", "jax:cuda", "mine:Class"]
+    assert [one.device for one in contestants.backends(specs, ["native"])] == ["cpu", "cpu", "cuda", "cuda", ""]
 
 
 @pytest.mark.slow

@@ -13,6 +13,8 @@ import pytest
 from equigrad.conformance import Conformance, read_expected
 from equigrad.laws import LAWS
 
+pytestmark = pytest.mark.needs("flint", "autograd")
+
 ENGINES = Path(__file__).parent / "engines"
 AUTOGRAD = "autograd_engine:AutogradBackend"
 
@@ -55,6 +57,7 @@ def test_hips_autograd_passes_all_of_it() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.needs("tinygrad")
 def test_tinygrad_passes_on_trasks_two_networks() -> None:
     """And on all the others, but its interpreter needs a minute or two for those."""
     done = kit_on("tinygrad_engine:TinygradBackend", "-k", "one-layer or two-layer")

@@ -15,6 +15,8 @@ import pytest
 from equigrad.laws import LAWS
 from equigrad.mutants import MUTANTS
 
+pytestmark = pytest.mark.needs("flint")
+
 TEXT = (Path(__file__).parents[1] / "docs" / "check.md").read_text()
 ENGINE, SUITE, FUNCTION = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 COMMANDS = re.findall(r"^\$ (.*)$", TEXT, re.MULTILINE)

@@ -20,6 +20,8 @@ from equigrad.common.agreement import OUTCOMES
 from equigrad.common.errors import UsageError
 from equigrad.gradcheck import Check, check
 
+pytestmark = pytest.mark.needs("flint")
+
 ENGINES = Path(__file__).parent / "engines"
 
 

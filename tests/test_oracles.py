@@ -78,6 +78,7 @@ def test_torchs_gradcheck_catches_a_wrong_rule(ready: Ready) -> None:
         torch.autograd.gradcheck(Wrong.apply, torch.linspace(-2, 2, 5, dtype=torch.float64, requires_grad=True))
 
 
+@pytest.mark.needs("autograd")
 @pytest.mark.parametrize("spec", ["numpy", "torch", "jax"])
 def test_hips_autograd_finds_the_same_gradient(case: Case, spec: str, ready: Ready) -> None:
     import autograd.numpy as anp
@@ -97,6 +98,7 @@ def test_hips_autograd_finds_the_same_gradient(case: Case, spec: str, ready: Rea
         np.testing.assert_allclose(backend.to_numpy(ours), theirs, rtol=1e-9, atol=1e-14)
 
 
+@pytest.mark.needs("sklearn")
 @pytest.mark.parametrize("spec", ["numpy", "torch", "jax"])
 def test_scikit_learn_takes_the_same_step(case: Case, spec: str, ready: Ready) -> None:
     """MLPRegressor has our hidden layers, but a linear output z and 1/2 (z - t)^2, so that its output delta is z - t.

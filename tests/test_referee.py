@@ -14,6 +14,8 @@ from equigrad.common.problem import problem
 from equigrad.laws import Case
 from equigrad.roundoff import bounds
 
+pytestmark = pytest.mark.needs("flint")
+
 CASES = {case.name: case for case in chosen("float64")}
 
 
