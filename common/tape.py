@@ -19,16 +19,16 @@ Array = Any
 Call = Callable[[], Any]
 
 
-LARGE = 10_000
+LEAST = ((1_000_000, 1), (10_000, 5), (0, 100))
+"""(activations in the widest layer, updates from which on a tape pays), the largest networks first. Making a tape
+took as long as it spared in 50 to 120 updates of one-layer and two-layer and in fewer than 5 of digits; with a
+million activations it takes less than their memory (NumPy and PyTorch, both arithmetics, 2026-11-24)."""
 
 
 def worthwhile(n: int, samples: int, weights: Sequence[Array]) -> bool:
-    """Whether n updates are enough for a tape.
-
-    Making one takes as long as it spares in 50 to 120 updates of a small network, and in less than 5 where a layer has
-    LARGE activations (measured on 2026-11-24 with NumPy and PyTorch on one-layer, two-layer and digits).
-    """
-    return n >= (5 if samples * max(w.shape[1] for w in weights) >= LARGE else 100)
+    """Whether n updates are enough for a tape, see LEAST."""
+    widest = samples * max(w.shape[1] for w in weights)
+    return n >= next(updates for activations, updates in LEAST if widest >= activations)
 
 
 class Untapeable(Exception):
