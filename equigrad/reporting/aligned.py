@@ -60,6 +60,8 @@ class Line:
 
     number: int
     """In its file, from 1."""
+    indent: int
+    """Spaces in front, which are not in `html`, so that a wrapped line can keep its indent."""
     html: str
     """Coloured by Pygments, escaped."""
     steps: tuple[str, ...]
@@ -99,10 +101,10 @@ def _code(name: str) -> Code:
 
 def _method(backend: str, method: str, lines: Sequence[str], first: int) -> Method:
     source = textwrap.dedent("".join(lines)).rstrip("\n")
-    found = [
-        Line(first + i, html, tuple(step for step, places in PLACES[backend].items() if _does(method, text, places)))
-        for i, (text, html) in enumerate(zip(source.split("\n"), _coloured(source), strict=True))
-    ]
+    found = []
+    for i, (text, html) in enumerate(zip(source.split("\n"), _coloured(source), strict=True)):
+        steps = tuple(step for step, places in PLACES[backend].items() if _does(method, text, places))
+        found.append(Line(first + i, len(text) - len(text.lstrip()), html.lstrip(), steps))
     return Method(method, tuple(found))
 
 

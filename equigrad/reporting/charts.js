@@ -7,8 +7,9 @@ const symbolOf = (name) => SYMBOL[name.split(/[: ]/)[0]] ?? "diamond";
 
 function layout(x, y, more = {}) {
   const axis = (options) => ({ gridcolor: css("line"), zerolinecolor: css("line"), linecolor: css("line"), tickfont: { color: css("soft") }, exponentformat: "power", automargin: true, ...options, title: { text: options.title, font: { color: css("soft"), size: 12 } } });
-  return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "system-ui, sans-serif", color: css("ink"), size: 12 }, margin: { l: 50, r: 12, t: 8, b: 44 }, hovermode: "closest", hoverlabel: { bgcolor: css("panel"), bordercolor: css("line"), font: { color: css("ink") } }, legend: { orientation: "h", y: -0.22, x: 0, font: { size: 11 } }, dragmode: false, ...more, xaxis: axis(x), yaxis: axis(y) };
+  return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "system-ui, sans-serif", color: css("ink"), size: 12 }, margin: { l: 50, r: 12, t: 22, b: 44 }, hovermode: "closest", hoverlabel: { bgcolor: css("panel"), bordercolor: css("line"), font: { color: css("ink") } }, legend: { orientation: "h", y: narrow.matches ? -0.34 : -0.2, yanchor: "top", x: 0, font: { size: 11 } }, dragmode: false, ...more, xaxis: axis(x), yaxis: axis(y) };
 }
+const UPDATES = { type: "log", title: "update", dtick: 1 };
 const CONFIG = { displayModeBar: false, responsive: true, scrollZoom: false };
 
 // A logarithmic axis has no zero: zeros get a place of their own below the smallest number.
@@ -20,42 +21,51 @@ function withZero(values) {
   return { zero: 10 ** (low - 1), range: [low - 1.25, Math.max(high, low + 1)], tickvals: [10 ** (low - 1), ...powers.map((p) => 10 ** p)], ticktext: ["0", ...powers.map((p) => (p >= 0 && p < 4 ? String(10 ** p) : `10<sup>${p}</sup>`))] };
 }
 
+const seriesName = (d) => `${niceName(d.sides[1])}${d.sides[0] === "numpy" ? "" : ` to ${niceName(d.sides[0])}`}, ${d.arithmetic} ${d.dtype}`;
 function distance(id, index, title) {
   const scale = withZero(DATA.distances.flatMap((d) => d.points.map((p) => p[index])));
-  // Lines that lie on each other are told apart by symbol and width.
-  const traces = DATA.distances.map((d, i) => ({
-    type: "scatter", mode: "lines+markers", name: `${niceName(d.sides[1])} to ${niceName(d.sides[0])}, ${d.arithmetic} ${d.dtype}`,
+  // Lines that lie on each other are told apart by symbol and size.
+  const traces = DATA.distances.map((d) => ({
+    type: "scatter", mode: "lines+markers", name: seriesName(d),
     x: d.points.map((p) => p[0]), y: d.points.map((p) => (p[index] === 0 ? scale.zero : p[index])), text: d.points.map((p) => String(p[index])), hovertemplate: "update %{x}: %{text}<extra>%{fullData.name}</extra>",
     line: { color: frameworkColor(d.sides[1]), width: 1.6, dash: d.dtype === "float32" ? "dot" : "solid" },
     marker: { symbol: symbolOf(d.sides[1]) + (d.arithmetic === "reproducible" ? "-open" : ""), size: d.arithmetic === "reproducible" ? 9 : 5 },
   }));
-  Plotly.react(id, traces, layout({ type: "log", title: "update" }, { type: "log", title, tickvals: scale.tickvals, ticktext: scale.ticktext, range: scale.range }), CONFIG);
+  Plotly.react(id, traces, layout(UPDATES, { type: "log", title, tickvals: scale.tickvals, ticktext: scale.ticktext, range: scale.range }, { showlegend: false }), CONFIG);
+}
+// One legend for both charts, in the page's own colours.
+function distanceLegend() {
+  const shape = { square: (f) => svg("rect", { x: 14, y: 4, width: 8, height: 8, ...f }), circle: (f) => svg("circle", { cx: 18, cy: 8, r: 4, ...f }), "triangle-up": (f) => svg("path", { d: "M18 3l5 9h-10z", ...f }), diamond: (f) => svg("path", { d: "M18 3l5 5-5 5-5-5z", ...f }) };
+  $("#divergence-legend").append(...DATA.distances.map((d) => {
+    const framework = d.sides[1].split(/[: ]/)[0], stroke = `var(--${framework in DATA.names ? framework : "other"})`;
+    return html("li", {}, svg("svg", { width: 36, height: 16, "aria-hidden": "true" }, svg("line", { x1: 0, x2: 36, y1: 8, y2: 8, stroke, "stroke-width": 1.6, "stroke-dasharray": d.dtype === "float32" ? "2 3" : null }), shape[symbolOf(d.sides[1])]({ stroke, fill: d.arithmetic === "reproducible" ? "var(--panel)" : stroke })), seriesName(d));
+  }));
 }
 
 function curves(id) {
   const finite = (v) => (typeof v === "number" && v > 0 ? v : null), traces = [];
-  const colors = { float64: css("numpy"), float32: css("torch") };
+  const colors = { float64: css("positive"), float32: css("negative") };
   for (const c of DATA.curves) {
     const x = c.points.map((p) => p.step), color = colors[c.dtype] ?? css("other");
     traces.push({ type: "scatter", mode: "lines+markers", name: `central, ${c.dtype}`, x, y: c.points.map((p) => finite(p.central)), line: { color, width: 2.5 }, marker: { size: 5, symbol: c.dtype === "float32" ? "square" : "circle" } });
     traces.push({ type: "scatter", mode: "lines", name: `forward, ${c.dtype}`, x, y: c.points.map((p) => finite(p.forward)), line: { color, width: 1.5, dash: "dash" } });
   }
   const steps = DATA.curves.flatMap((c) => c.points.map((p) => p.step)), exact = DATA.curves.find((c) => c.dtype === "float64") ?? DATA.curves[0], complex = Math.max(Number(exact.complex_step), 1e-17);
-  traces.push({ type: "scatter", mode: "lines", name: "complex step", x: [Math.min(...steps), Math.max(...steps)], y: [complex, complex], line: { color: css("jax"), width: 2.5, dash: "dashdot" } });
-  Plotly.react(id, traces, layout({ type: "log", title: "step h" }, { type: "log", title: "largest relative error" }), CONFIG);
+  traces.push({ type: "scatter", mode: "lines", name: "complex step", x: [Math.min(...steps), Math.max(...steps)], y: [complex, complex], line: { color: css("ink"), width: 2.5, dash: "dashdot" } });
+  Plotly.react(id, traces, layout({ type: "log", title: "step h", dtick: narrow.matches ? 4 : 2, tickangle: 0 }, { type: "log", title: "largest relative error" }), CONFIG);
 }
 
 function outputs(id) {
   const d = DATA.iterations, units = d.units.length, palette = ["numpy", "torch", "jax", "negative", "positive", "other"], traces = [];
   const lines = d.shown.flatMap((k, i) => d.units.map((u, j) => [k, i, u, j])).filter(([, i, , j]) => units === 1 || d.targets[i][j] === 1);
   for (const [k, i, u, j] of lines) traces.push({ type: "scatter", mode: "lines+markers", name: `sample ${k + 1}${units > 1 ? `, output ${u + 1}` : ""} → ${d.targets[i][j]}`, x: d.updates, y: d.outputs.map((o) => o[i][j]), line: { color: css(palette[i % palette.length]), width: 2 }, marker: { size: 4, symbol: ["circle", "square", "triangle-up", "diamond", "cross", "x"][i % 6] } });
-  Plotly.react(id, traces, layout({ type: "log", title: "update" }, { title: "output", range: [-0.04, 1.04] }, { shapes: [own(d)], annotations: [label(d)] }), CONFIG);
+  Plotly.react(id, traces, layout(UPDATES, { title: "output", range: [-0.04, 1.04] }, { shapes: [own(d)], annotations: [label(d)] }), CONFIG);
 }
 const own = (d) => ({ type: "line", xref: "x", yref: "paper", x0: d.own, x1: d.own, y0: 0, y1: 1, line: { color: css("soft"), dash: "dot", width: 1.5 } });
 const label = (d) => ({ xref: "x", yref: "paper", x: Math.log10(d.own), y: 1, text: `${d.own.toLocaleString("en")} updates `, showarrow: false, xanchor: "right", yanchor: "bottom", font: { color: css("soft"), size: 11 } });
 function errors(id) {
   const d = DATA.iterations;
-  Plotly.react(id, [{ type: "scatter", mode: "lines+markers", name: "error", x: d.updates, y: d.errors, line: { color: css("ink"), width: 2 }, marker: { size: 4 } }], layout({ type: "log", title: "update" }, { type: "log", title: "mean |y − a|" }, { shapes: [own(d)], annotations: [label(d)], showlegend: false }), CONFIG);
+  Plotly.react(id, [{ type: "scatter", mode: "lines+markers", name: "error", x: d.updates, y: d.errors, line: { color: css("ink"), width: 2 }, marker: { size: 4 } }], layout(UPDATES, { type: "log", title: "mean |y − a|", dtick: 1 }, { shapes: [own(d)], annotations: [label(d)], showlegend: false }), CONFIG);
 }
 
 function timings(id) {
@@ -74,11 +84,11 @@ function timings(id) {
 function sweep(id, s) {
   const traces = s.curves.map((c) => ({ type: "scatter", mode: "lines+markers", name: c.name, x: c.points.map((p) => p[0]), y: c.points.map((p) => p[1]), line: { color: frameworkColor(c.framework), width: c.group === "backend" ? 2.5 : 1.3, dash: c.group === "backend" ? "solid" : "dot" }, marker: { symbol: symbolOf(c.framework), size: 7 } }));
   if (s.even.length) traces.push({ type: "scatter", mode: "markers", name: "break-even", x: s.even.map((e) => e.size), y: s.even.map((e) => e.seconds), text: s.even.map((e) => e.rows.join(" and ")), marker: { symbol: "star", size: 13, color: css("positive"), line: { color: css("ink"), width: 1 } }, hovertemplate: "%{text} cost the same at %{x:.3s}<extra></extra>" });
-  Plotly.react(id, traces, layout({ type: "log", title: s.axis }, { type: "log", title: "seconds per update", exponentformat: "SI", ticksuffix: "s" }), CONFIG);
+  Plotly.react(id, traces, layout({ type: "log", title: s.axis, dtick: 1 }, { type: "log", title: "seconds per update", dtick: 1, exponentformat: "SI", ticksuffix: "s" }), CONFIG);
 }
 
 const charts = new Map();
-if (DATA.distances.length) { charts.set("chart-ulp", (id) => distance(id, 1, "ULP")); charts.set("chart-abs", (id) => distance(id, 2, "|difference|")); }
+if (DATA.distances.length) { distanceLegend(); charts.set("chart-ulp", (id) => distance(id, 1, "ULP")); charts.set("chart-abs", (id) => distance(id, 2, "|difference|")); }
 if (DATA.curves.length) charts.set("chart-curve", curves);
 if (DATA.iterations) { charts.set("chart-outputs", outputs); charts.set("chart-errors", errors); }
 if (DATA.timings.length) {
@@ -91,8 +101,19 @@ if (DATA.timings.length) {
     charts.set(id, (where) => sweep(where, s));
   });
 }
+// Plotly is unpacked when the first chart comes near, so that the page opens at once.
+let plotly = null;
+async function unpack() {
+  const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent.trim()), (c) => c.charCodeAt(0));
+  const text = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  document.head.append(html("script", {}, text));
+}
 const drawn = new Set();
-const watcher = new IntersectionObserver((entries) => entries.forEach((entry) => { if (entry.isIntersecting && !drawn.has(entry.target.id)) { drawn.add(entry.target.id); charts.get(entry.target.id)(entry.target.id); } }), { rootMargin: "400px" });
+async function draw(id) {
+  drawn.add(id);
+  try { await (plotly ??= unpack()); charts.get(id)(id); } catch (error) { document.getElementById(id).textContent = `This chart needs a newer browser: ${error.message}`; }
+}
+const watcher = new IntersectionObserver((entries) => entries.forEach((entry) => { if (entry.isIntersecting && !drawn.has(entry.target.id)) draw(entry.target.id); }), { rootMargin: "600px" });
 for (const id of charts.keys()) watcher.observe(document.getElementById(id));
-document.addEventListener("theme", () => drawn.forEach((id) => charts.get(id)(id)));
+document.addEventListener("theme", () => drawn.forEach(draw));
 for (const id of ["chart-ulp", "chart-abs"]) if (!charts.has(id)) document.getElementById(id).closest("figure").replaceChildren(html("p", { class: "note" }, "Nothing to compare with NumPy was given."));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import statistics
 from collections.abc import Iterator, Sequence
@@ -25,8 +26,13 @@ class Verdict:
 
     name: str
     text: str
-    good: bool
+    good: bool | None
+    """None for what is neither right nor wrong."""
     sha256: str = ""
+
+    @property
+    def kind(self) -> str:
+        return "info" if self.good is None else "good" if self.good else "bad"
 
 
 def nice(name: str) -> str:
@@ -68,7 +74,7 @@ def headline(given: Documents, replay: Recording | None) -> str:
     names = list(dict.fromkeys(nice(_run_name(run)) for run in runs))
     if not found:
         return "Timings"
-    if not all(v.good for v in found):
+    if any(v.good is False for v in found):
         return "Not everything agrees."
     if len(names) < 2:
         return "Checked, and in order."
@@ -113,21 +119,26 @@ def _of_comparisons(given: Documents) -> Iterator[Verdict]:
 
 
 def _of_checks(given: Documents) -> Iterator[Verdict]:
+    texts: dict[str, list[dict[str, Any]]] = {}
     for document in given.check:
-        good = all(b["outcome"] in (*GOOD, "missing") for b in document["backends"])
-        yield Verdict(f"gradient, {document['dtype']}", document["verdict"].rstrip("."), good)
+        texts.setdefault(document["verdict"].rstrip("."), []).append(document)
+    for text, documents in texts.items():
+        good = all(b["outcome"] in (*GOOD, "missing") for d in documents for b in d["backends"])
+        yield Verdict(f"gradient, {_and([d['dtype'] for d in documents])}", text, good)
 
 
 def _of_partings(given: Documents) -> Iterator[Verdict]:
-    """A divergence is no failure; it gets a card only where no comparison has one."""
-    if given.compare:
-        return
+    """One card for all: where they part is neither right nor wrong."""
+    kinds: dict[str, list[str]] = {}
     for d in given.diverge:
-        first = d["first"]
-        text = "never part" if first is None else f"part in update {first['update']:,}, in {first['quantity']}"
-        yield Verdict(
-            f"{_same(d['arithmetics'])}, {_same(d['dtypes'])}", f"{_and([*map(nice, d['backends'])])} {text}", True
-        )
+        a, b = map(nice, d["backends"])
+        pair = f"{b} and {a}" if a != "NumPy" else b
+        where = f"in update {d['first']['update']:,}" if d["first"] else "never"
+        kinds.setdefault(f"{_same(d['arithmetics'])} {_same(d['dtypes'])}", []).append(f"{pair} {where}")
+    if kinds:
+        others = any(d["backends"][0] != "numpy" for d in given.diverge)
+        name = "where bits part" if others else "where bits part from NumPy's"
+        yield Verdict(name, "; ".join(f"{k}: {', '.join(v)}" for k, v in kinds.items()), None)
 
 
 def _of_troubles(given: Documents, replay: Recording | None) -> Iterator[Verdict]:
@@ -247,11 +258,9 @@ def data(given: Documents, replay: Recording | None) -> dict[str, Any]:
     }
 
 
-def _numbers(array: np.ndarray) -> Any:
-    """Nested lists; a float32 number as its own shortest text, from which float32 has the same bits again."""
-    if array.dtype == np.float32:
-        return [[float(str(v)) for v in row] for row in array]
-    return array.tolist()
+def _bytes(array: np.ndarray) -> str:
+    """The bits, row by row, little-endian, as base64: half as long as decimal text, and nothing to be rounded."""
+    return base64.b64encode(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()).decode()
 
 
 def _replay(replay: Recording) -> dict[str, Any]:
@@ -266,7 +275,7 @@ def _replay(replay: Recording) -> dict[str, Any]:
             for j, layer in enumerate(moment):
                 other = base.moments[i][j] if base is not track and i < len(base.moments) else None
                 layers.append(
-                    [None if other is not None and _equal(v, other[k]) else _numbers(v) for k, v in enumerate(layer)]
+                    [None if other is not None and _equal(v, other[k]) else _bytes(v) for k, v in enumerate(layer)]
                 )
             moments.append(layers)
         tracks.append(
@@ -320,7 +329,7 @@ def _iterations(replay: Recording) -> dict[str, Any]:
         "backend": found.backend,
         "own": replay.problem.updates,
         "updates": found.updates,
-        "outputs": [_numbers(v) for v in found.outputs],
+        "outputs": [v.tolist() for v in found.outputs],
         "errors": found.errors,
         "targets": replay.problem.targets[np.ix_(replay.samples, replay.units[-1])].tolist(),
         "shown": replay.samples,
@@ -358,7 +367,7 @@ def _timings(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def sweeps(tables: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Tables of which only samples, width or depth differ, as curves, with the sizes at which two backends break even."""
+    """Tables of which only samples, width or depth differ, as curves, and where two backends break even."""
     found = []
     for dtype in dict.fromkeys(t["dtype"] for t in tables):
         for axis in ("samples", "width", "depth"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,17 @@ SINGLY = 10
 """So many first updates are recorded one by one."""
 LAST = 5
 """And so many last ones."""
-PER_DECADE = 12
-"""Between them, so many in each power of ten."""
-MOST_SAMPLES = 8
-"""So many samples are written down; the training always has all of them."""
-MOST_UNITS = 10
-"""So many units of each layer, the inputs among them, are written down."""
+CUTS = ((8, 10, 12), (6, 8, 12), (4, 6, 8), (4, 4, 6), (2, 2, 4), (1, 1, 2))
+"""How many samples, units of each layer and stops in each power of ten are written down: the first that fits.
+The training always has all of them."""
+MOST_BYTES = 2_500_000
+"""So much of a page may the recording be."""
 LONGER = 10
 """The training goes on to so many times its updates, where that takes no longer than LONGER_SECONDS."""
 LONGER_SECONDS = 5.0
 
-QUANTITIES = ("weight", *LayerTrace._fields)
-"""What is written down of each layer; the weight is the one before the update."""
+QUANTITIES = ("weight", *LayerTrace._fields, "after")
+"""What is written down of each layer; the weight is the one before the update, after is the one after it."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, the updates done and the updates to do."""
@@ -97,10 +97,10 @@ class Recording:
     iterations: Iterations
 
 
-def stops(updates: int, more: Sequence[int] = ()) -> list[int]:
+def stops(updates: int, per_decade: int, more: Sequence[int] = ()) -> list[int]:
     """The updates to look at, from 1: the first and the last ones singly, `more`, between them on a log scale."""
-    decades = range(int(PER_DECADE * np.log10(max(updates, 1))) + 1)
-    spread = {round(10 ** (k / PER_DECADE)) for k in decades}
+    decades = range(int(per_decade * np.log10(max(updates, 1))) + 1)
+    spread = {round(10 ** (k / per_decade)) for k in decades}
     ends = {*range(1, SINGLY + 1), *range(updates - LAST + 1, updates + 1)}
     return sorted(i for i in spread | ends | set(more) if 1 <= i <= updates)
 
@@ -108,6 +108,20 @@ def stops(updates: int, more: Sequence[int] = ()) -> list[int]:
 def shown(count: int, most: int) -> list[int]:
     """All of `count`, or `most` of them, spread evenly."""
     return sorted({int(i) for i in np.linspace(0, count - 1, min(count, most))})
+
+
+def cut(problem: Problem, backends: int, dtypes: Sequence[str]) -> tuple[list[int], list[list[int]], int]:
+    """Which samples and units to write down, and how many stops in each power of ten, so that they fit into a page."""
+    for most_samples, most_units, per_decade in CUTS:
+        samples = shown(problem.samples, most_samples)
+        units = [shown(size, most_units) for size in problem.layers]
+        weights = sum(len(a) * len(b) for a, b in pairwise(units))
+        numbers = 3 * weights + 4 * len(samples) * sum(map(len, units[1:]))
+        size = sum(np.dtype(dtype).itemsize for dtype in dtypes) * 4 / 3  # as base64
+        tracks = backends + 1  # reproducible ones are one and the same
+        if numbers * size * tracks * len(stops(problem.updates, per_decade)) <= MOST_BYTES:
+            break
+    return samples, units, per_decade
 
 
 def record(
@@ -123,9 +137,8 @@ def record(
     `more` are further updates to look at. What goes wrong inside one backend ends its track, with the reason.
     Raises UsageError if NumPy, which the others are compared with, fails at the first update.
     """
-    at = stops(problem.updates, more)
-    samples = shown(problem.samples, MOST_SAMPLES)
-    units = [shown(size, MOST_UNITS) for size in problem.layers]
+    samples, units, per_decade = cut(problem, len(backends), dtypes)
+    at = stops(problem.updates, per_decade, more)
     tracks: list[Track] = []
     for dtype in dtypes:
         for arithmetic in arithmetics:
@@ -179,7 +192,7 @@ def _together(
             if not all(np.isfinite(a).all() for a in (*before, *after, *(v for layer in traced for v in layer))):
                 track.trouble = f"the weights leave the finite numbers by update {update:,}"
                 continue
-            track.moments.append(_cut(before, traced, *part))
+            track.moments.append(_part(before, traced, after, *part))
             track.errors.append(_error(problem, traced[-1].activation))
             if reference is None:
                 reference = after
@@ -193,12 +206,12 @@ def _together(
     return tracks
 
 
-def _cut(weights: Matrices, traces: Traces, samples: list[int], units: list[list[int]]) -> Moment:
+def _part(before: Matrices, traces: Traces, after: Matrices, samples: list[int], units: list[list[int]]) -> Moment:
     """The elements that are shown; copies, so that the rest can be freed."""
     moment = []
-    for i, (w, layer) in enumerate(zip(weights, traces, strict=True)):
+    for i, (w, layer) in enumerate(zip(before, traces, strict=True)):
         by_weight, by_sample = np.ix_(units[i], units[i + 1]), np.ix_(samples, units[i + 1])
-        moment.append((w[by_weight], *(v[by_sample] for v in layer[:-1]), layer.change[by_weight]))
+        moment.append((w[by_weight], *(v[by_sample] for v in layer[:-1]), layer.change[by_weight], after[i][by_weight]))
     return moment
 
 
@@ -229,7 +242,7 @@ def _iterations(
 def _longer(problem: Problem, side: Side) -> Iterator[tuple[int, np.ndarray, float]]:
     weights: Any = side.train(side.start(), problem.updates)
     done = problem.updates
-    for update in (i for i in stops(problem.updates * LONGER) if i > problem.updates):
+    for update in (i for i in stops(problem.updates * LONGER, CUTS[0][2]) if i > problem.updates):
         weights, done = side.train(weights, update - 1 - done), update - 1
         outputs = side.backend.to_numpy(side.backend.predict(weights, side.x))
         if not np.isfinite(outputs).all():

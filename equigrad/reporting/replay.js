@@ -29,10 +29,12 @@ function ordered(value, dtype) {
 }
 function ulp(a, b, dtype) { const d = ordered(a, dtype) - ordered(b, dtype); return d < 0n ? -d : d; }
 const hexadecimal = (value, dtype) => bits(value, dtype).toString(16).padStart(dtype === "float32" ? 8 : 16, "0");
+// On a phone fewer digits; the exact number is one touch away.
+const narrow = window.matchMedia("(max-width: 640px)");
 function short(value) {
   const size = Math.abs(value);
   if (value === 0) return "0";
-  const text = size >= 1e-4 && size < 1e5 ? value.toFixed(8) : value.toExponential(4);
+  const text = size >= 1e-4 && size < 1e5 ? value.toFixed(narrow.matches ? 5 : 8) : value.toExponential(narrow.matches ? 2 : 4);
   return text.replace("-", "−");
 }
 
@@ -44,7 +46,18 @@ dark.addEventListener("change", () => theme(dark.matches ? "dark" : "light"));
 $("#theme").addEventListener("click", () => theme(root.dataset.theme === "dark" ? "light" : "dark"));
 
 const REPLAY = DATA.replay;
-const QUANTITIES = ["weight", "preactivation", "activation", "error", "delta", "change"];
+const QUANTITIES = ["weight", "preactivation", "activation", "error", "delta", "change", "after"];
+// Arrays come as the bits they have, in base64.
+function matrix(text, columns, dtype) {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), numbers = dtype === "float32" ? new Float32Array(bytes.buffer) : new Float64Array(bytes.buffer);
+  return Array.from({ length: numbers.length / columns }, (_, i) => [...numbers.subarray(i * columns, (i + 1) * columns)]);
+}
+// The shortest decimal text that gives these bits again.
+function exact(value, dtype) {
+  let text = String(value);
+  if (dtype === "float32") for (let p = 9; p >= 1 && Math.fround(Number(value.toPrecision(p))) === value; p--) text = String(Number(value.toPrecision(p)));
+  return text.replace("-", "−");
+}
 if (REPLAY) startReplay();
 
 function startReplay() {
@@ -59,21 +72,15 @@ function startReplay() {
   function value(t, stop, layer, quantity) {
     const moment = t?.moments[stop];
     if (!moment) return null;
-    const k = QUANTITIES.indexOf(quantity);
-    return moment[layer - 1][k] ?? beside()[0].moments[stop][layer - 1][k];
+    const k = QUANTITIES.indexOf(quantity), own = moment[layer - 1][k] === null ? beside()[0].moments[stop][layer - 1] : moment[layer - 1];
+    if (typeof own[k] === "string") own[k] = matrix(own[k], REPLAY.units[layer].length, t.dtype);
+    return own[k];
   }
-  const activationsBefore = (t, stop, layer) => (layer === 1 ? REPLAY.inputs : value(t, stop, layer - 1, "activation"));
-  const after = (t, stop, layer) => {
-    const w = value(t, stop, layer, "weight"), c = value(t, stop, layer, "change");
-    return w && w.map((row, i) => row.map((v, j) => (state.dtype === "float32" ? Math.fround(Math.fround(v) + Math.fround(c[i][j])) : v + c[i][j])));
-  };
   function apart(quantity, layer, i, j) {
     const values = beside().map((t) => value(t, state.stop, layer, quantity)).filter((v) => v).map((v) => v[i][j]);
     return values.some((v) => v !== values[0]);
   }
-  function anyApart(stop) {
-    return beside().some((t) => t.moments[stop]?.some((layer, l) => layer.some((v, k) => v !== null && beside()[0] !== t && beside()[0].moments[stop] && JSON.stringify(v) !== JSON.stringify(beside()[0].moments[stop][l][k]))));
-  }
+  const anyApart = (stop) => beside().slice(1).some((t) => t.moments[stop]?.some((layer, l) => QUANTITIES.some((q, k) => layer[k] !== null && value(t, stop, l + 1, q).some((row, i) => row.some((v, j) => v !== value(beside()[0], stop, l + 1, q)?.[i][j])))));
   const unitName = () => (REPLAY.layers[state.layer] === 1 && state.layer === last ? "the output" : state.layer === last ? `output ${REPLAY.units[state.layer][state.unit] + 1}` : `hidden unit ${REPLAY.units[state.layer][state.unit] + 1}` + (last > 2 ? ` of layer ${state.layer}` : ""));
   const nodeName = (layer, j) => (layer === 0 ? `input ${REPLAY.units[0][j] + 1}` : layer === last ? (REPLAY.layers[last] === 1 ? "output" : `output ${REPLAY.units[layer][j] + 1}`) : `hidden ${REPLAY.units[layer][j] + 1}`);
   const sampleName = (k) => `${REPLAY.shown[k] + 1}`;
@@ -110,7 +117,7 @@ function startReplay() {
   }
   function pause() { clearInterval(state.timer); state.timer = null; showPlay(); }
   function showPlay() {
-    $("#play").textContent = state.timer ? "⏸ pause" : "▶ play";
+    $("#play").textContent = state.timer ? "pause" : "play";
     $("#play").setAttribute("aria-pressed", String(Boolean(state.timer)));
     $("#play").setAttribute("aria-label", state.timer ? "Pause" : "Play");
   }
@@ -133,13 +140,19 @@ function startReplay() {
   }
 
   // the network
-  const W = 520, H = 340;
-  let place = [];
+  // As wide as there is room, so that text keeps its size; redrawn when the window changes.
+  let W = 520, H = 340, place = [];
+  function room(box) {
+    W = Math.max(300, Math.min(560, Math.round(box.parentElement.clientWidth - 30)));
+    H = Math.round(W < 400 ? W * 0.78 : W * 0.64);
+    box.setAttribute("viewBox", `0 0 ${W} ${H}`);
+  }
+  window.addEventListener("resize", () => { drawNetwork(); drawSigmoid(); });
   function drawNetwork() {
     const box = $("#network"), t = track();
-    box.setAttribute("viewBox", `0 0 ${W} ${H}`);
+    room(box);
     const columns = REPLAY.units.map((units) => units.length);
-    const crowded = Math.max(...columns) > 5, radius = crowded ? 11 : 24, edge = crowded ? 60 : 74;
+    const crowded = Math.max(...columns) > 5, radius = crowded ? 11 : 24, edge = Math.min(crowded ? 60 : 74, W / 7);
     place = columns.map((n, layer) => Array.from({ length: n }, (_, j) => [edge + (layer * (W - 2 * edge - 24)) / last, (H * (j + 0.5)) / n]));
     if (!value(t, state.stop, 1, "weight")) { box.replaceChildren(svg("text", { x: 20, y: 40 }, t?.trouble || "not recorded")); return; }
     const largest = Math.max(1e-9, ...t.moments.flatMap((m, s) => m.map((_, l) => Math.max(...value(t, s, l + 1, "weight").flat().map(Math.abs)))));
@@ -172,7 +185,7 @@ function startReplay() {
   // the sigmoid
   function drawSigmoid() {
     const box = $("#sigmoid"), t = track();
-    box.setAttribute("viewBox", `0 0 ${W} ${H}`);
+    room(box);
     const z = value(t, state.stop, state.layer, "preactivation"), a = value(t, state.stop, state.layer, "activation");
     if (!z) { box.replaceChildren(); return; }
     const far = Math.max(...t.moments.map((_, s) => Math.max(...value(t, s, state.layer, "preactivation").map((row) => Math.abs(row[state.unit])))));
@@ -196,10 +209,10 @@ function startReplay() {
     // numbers of samples at nearly the same place share a label
     const groups = [];
     for (const k of z.map((_, i) => i).sort((k, l) => z[k][state.unit] - z[l][state.unit])) {
-      const x = X(z[k][state.unit]), near = groups.find((g) => Math.abs(g.x - x) < 14);
+      const x = X(z[k][state.unit]), near = groups.find((g) => Math.abs(g.x - x) < 22);
       if (near) near.names.push(sampleName(k)); else groups.push({ x, y: Y(a[k][state.unit]), names: [sampleName(k)] });
     }
-    for (const g of groups) parts.push(svg("text", { class: "halo", x: g.x, y: g.y < H / 2 ? g.y + 24 : g.y - 14, "text-anchor": "middle" }, g.names.join(",")));
+    for (const g of groups) parts.push(svg("text", { class: "halo", x: g.x - 13, y: g.y - 10, "text-anchor": "end" }, g.names.join(", ")));
     const y = a[state.sample][state.unit];
     parts.push(svg("text", { x: left + 10, y: top + 16, "font-weight": 700 }, `sample ${sampleName(state.sample)}`), svg("text", { x: left + 10, y: top + 34 }, `z = ${short(z[state.sample][state.unit])}`), svg("text", { x: left + 10, y: top + 52 }, `σ(z) = ${short(y)}`), svg("text", { id: "slope", x: left + 10, y: top + 70 }, `slope = ${short(y * (1 - y))}`));
     if (state.layer === last) parts.push(svg("text", { class: "soft", x: W - right - 6, y: Y(0.12), "text-anchor": "end", style: "font-size:11px" }, "● target 1   ○ target 0"));
@@ -224,7 +237,7 @@ function startReplay() {
       const slope = html("td", { class: "n", "data-slope": k });
       return html("tr", { "data-sample": k }, html("th", { scope: "row" }, html("button", { type: "button", class: "pick-sample", "aria-label": `Show sample ${sampleName(k)}`, onclick: () => { state.sample = k; update(); } }, sampleName(k))), html("td", {}, wide ? `${row.slice(0, 3).map((v) => Number(v.toPrecision(3))).join(" ")} …` : row.join(" ")), output ? html("td", { class: "n" }, String(REPLAY.targets[k][j])) : null, ...SHOWN.flatMap(([q]) => [number(q, k, `${q} of sample ${sampleName(k)}`), ...(q === "activation" ? [slope] : [])]));
     }));
-    weights.tHead.replaceChildren(html("tr", {}, html("th", {}, "weight from"), html("th", { class: "n" }, "before", html("br"), "w"), html("th", { class: "n" }, "change", html("br"), "η·a_prevᵀ·δ"), html("th", { class: "n" }, "after", html("br"), "w + change")));
+    weights.tHead.replaceChildren(html("tr", {}, html("th", {}, "weight from"), html("th", { class: "n" }, "before", html("br"), "w"), html("th", { class: "n" }, "change", html("br"), "η·a_prevᵀ·δ"), html("th", { class: "n" }, "after", html("br"), "w")));
     weights.tBodies[0].replaceChildren(...REPLAY.units[layer - 1].map((_, i) => html("tr", {}, html("th", { scope: "row" }, nodeName(layer - 1, i)), number("weight", i, `weight from ${nodeName(layer - 1, i)}`), number("change", i, `change of the weight from ${nodeName(layer - 1, i)}`), number("after", i, `weight from ${nodeName(layer - 1, i)}, after the update`))));
     state.cell = { quantity: "activation", i: Math.min(state.sample, REPLAY.inputs.length - 1), what: null };
     state.cell.what = `activation of sample ${sampleName(state.cell.i)}`;
@@ -233,19 +246,19 @@ function startReplay() {
     $$(".unit-name").forEach((node) => { node.textContent = unitName(); });
   }
   function choose(quantity, i, what) { state.cell = { quantity, i, what }; cells.forEach((c) => c.button.classList.toggle("on", c.quantity === quantity && c.i === i)); showBits(); }
-  const read = (t, quantity, i) => (quantity === "after" ? after(t, state.stop, state.layer) : value(t, state.stop, state.layer, quantity))?.[i][state.unit];
+  const read = (t, quantity, i) => value(t, state.stop, state.layer, quantity)?.[i][state.unit];
 
   // One number in every framework, to the last bit.
   function showBits() {
     const { quantity, i, what } = state.cell, tracks = beside().filter((t) => read(t, quantity, i) !== undefined), dtype = state.dtype;
     if (!tracks.length) { $("#bits").replaceChildren(); return; }
-    const number = (t) => (dtype === "float32" ? Math.fround(read(t, quantity, i)) : read(t, quantity, i));
+    const number = (t) => read(t, quantity, i);
     const first = number(tracks[0]), reference = hexadecimal(first, dtype), same = tracks.every((t) => number(t) === first);
     $("#bits").replaceChildren(
       html("p", {}, html("b", {}, what), ` in update ${REPLAY.stops[state.stop].toLocaleString("en")}, ${state.arithmetic} ${dtype}: `, same ? (tracks.length > 1 ? "the same bits in all." : "one framework only.") : "the bits part."),
       html("table", {}, html("tbody", {}, ...tracks.map((t) => {
         const v = number(t), digits = [...hexadecimal(v, dtype)].map((digit, k) => (digit === reference[k] ? digit : html("mark", {}, digit))), far = ulp(v, first, dtype);
-        return html("tr", { "data-backend": t.backend }, html("th", { scope: "row" }, html("i", { class: `dot ${t.backend.split(":")[0]}` }), niceName(t.backend)), html("td", { class: "n exact" }, String(read(t, quantity, i)).replace("-", "−")), html("td", {}, html("code", {}, ...digits)), html("td", { class: "n" }, t === tracks[0] ? "" : `${far.toLocaleString("en")} ULP`));
+        return html("tr", { "data-backend": t.backend }, html("th", { scope: "row" }, html("i", { class: `dot ${t.backend.split(":")[0]}` }), niceName(t.backend)), html("td", { class: "n exact" }, exact(v, dtype)), html("td", {}, html("code", {}, ...digits)), html("td", { class: "n" }, t === tracks[0] ? "" : `${far.toLocaleString("en")} ULP`));
       }))));
   }
 
@@ -264,8 +277,8 @@ function startReplay() {
       const t = beside().find((b) => b.backend.split(":")[0] === article.dataset.backend), box = article.querySelector(".live"), reference = beside()[0];
       if (!t || !value(t, state.stop, 1, "weight")) { box.replaceChildren(html("p", {}, t?.trouble || "no values in this arithmetic")); return; }
       box.replaceChildren(html("p", {}, html("b", {}, state.step), ` in update ${REPLAY.stops[state.stop].toLocaleString("en")}, ${unitName()}`), ...OF_STEP[state.step].flatMap((q) => {
-        const get = (x) => (q === "after" ? after(x, state.stop, state.layer) : value(x, state.stop, state.layer, q)), values = get(t), base = get(reference);
-        return [html("p", {}, LABEL[q]), html("ol", { "data-quantity": q }, ...values.map((row, i) => { const v = row[state.unit], other = base && v !== base[i][state.unit]; return html("li", { class: other ? "apart" : null, title: String(v) }, (other ? "≠ " : "") + short(v)); }))];
+        const values = value(t, state.stop, state.layer, q), base = value(reference, state.stop, state.layer, q);
+        return [html("p", {}, LABEL[q]), html("ol", { "data-quantity": q }, ...values.map((row, i) => { const v = row[state.unit], other = base && v !== base[i][state.unit]; return html("li", { class: other ? "apart" : null, title: exact(v, state.dtype) }, (other ? "≠ " : "") + short(v)); }))];
       }));
     });
   }
@@ -278,7 +291,7 @@ function startReplay() {
     $$(".now").forEach((node) => { node.textContent = number.toLocaleString("en"); });
     slider.setAttribute("aria-valuetext", `update ${number} of ${REPLAY.updates}`);
     for (const { button, quantity, i } of cells) {
-      const v = read(t, quantity, i), other = quantity === "after" ? beside().some((b) => read(b, quantity, i) !== undefined && read(b, quantity, i) !== v) : apart(quantity, state.layer, i, state.unit);
+      const v = read(t, quantity, i), other = apart(quantity, state.layer, i, state.unit);
       button.textContent = v === undefined ? "–" : short(v);
       button.classList.toggle("apart", v !== undefined && other);
       button.classList.toggle("on", state.cell.quantity === quantity && state.cell.i === i);
