@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,8 @@ from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend
 from equigrad.common.errors import DeviceError, MissingError
 
 SPECS = ("numpy", "torch", "torch:cuda", "jax", "jax:cuda")
+OTHERS = ("chromium",)
+"""What else a test may need that not every machine has."""
 REQUIRED = [name for name in os.environ.get("EQUIGRAD_REQUIRE", "").split(",") if name]
 """What must be here: a backend named in this variable fails where it is missing, others are skipped."""
 
@@ -27,15 +30,27 @@ def _ready(spec: str, dtype: str = "float64", arithmetic: str = "native") -> Bac
 
 
 def pytest_configure() -> None:
-    unknown = set(REQUIRED) - set(SPECS)
+    known = (*SPECS, *OTHERS)
+    unknown = set(REQUIRED) - set(known)
     if unknown:
-        raise pytest.UsageError(f"EQUIGRAD_REQUIRE names {', '.join(sorted(unknown))}; known are {', '.join(SPECS)}")
+        raise pytest.UsageError(f"EQUIGRAD_REQUIRE names {', '.join(sorted(unknown))}; known are {', '.join(known)}")
 
 
 @pytest.fixture
 def ready() -> Callable[..., Backend]:
     """`ready(spec, dtype, arithmetic)` is the backend, or skips, or fails."""
     return _ready
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """The Chromium of the system, or a skip that says why, or a failure if it is required."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None and "chromium" in REQUIRED:
+        pytest.fail("chromium is required by EQUIGRAD_REQUIRE, but it is not installed")
+    if path is None:
+        pytest.skip("Chromium is not installed")
+    return path
 
 
 @pytest.fixture(params=SPECS, ids=lambda spec: spec.replace(":", "-"))

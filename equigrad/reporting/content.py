@@ -142,10 +142,15 @@ def _of_partings(given: Documents) -> Iterator[Verdict]:
 
 
 def _of_troubles(given: Documents, replay: Recording | None) -> Iterator[Verdict]:
-    if replay is None or given.compare:
-        return
-    for track in replay.tracks:
-        if track.trouble:
+    """What broke down in the replay, unless a comparison accuses it already."""
+    accused = {
+        (_run_name(run), run["arithmetic"], run["dtype"])
+        for document in given.compare
+        for run in document["runs"]
+        if run["outcome"] not in GOOD
+    }
+    for track in replay.tracks if replay else ():
+        if track.trouble and (track.backend, track.arithmetic, track.dtype) not in accused:
             yield Verdict(f"{track.arithmetic}, {track.dtype}", f"{nice(track.backend)}: {track.trouble}", False)
 
 
