@@ -9,7 +9,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -304,6 +305,7 @@ BAD = {
     "of another schema": (lambda text: text.replace('"schema": 1', '"schema": 2'), "has schema 2, this version reads"),
     "without a key": (lambda text: text.replace('"outcome"', '"outcom"'), "it lacks 'runs[0].outcome'"),
     "of another type": (lambda text: text.replace('"updates": 40', '"updates": "many"'), "'problem.updates' is 'many'"),
+    "with a NaN": (lambda text: text.replace('"seed": 1', '"seed": NaN'), "is not JSON"),
     "of check --power": (lambda text: '{"schema": 1, "mutants": []}', "is of check --power"),
 }  # fmt: skip
 
@@ -321,6 +323,38 @@ def test_one_clear_line_and_nothing_written_for_a_file(
     assert done.stderr.count("\n") == 1
     assert message in done.stderr
     assert os.listdir(tmp_path) == ["bad.json"]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path to everything in a document, of long lists to the first two."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value[:2]) if isinstance(value, list) else ()
+    for key, inner in inside:
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+@pytest.mark.parametrize("kind", ["compare", "diverge", "check", "bench"])
+def test_no_value_in_a_file_is_met_with_a_traceback(kind: str, results: dict[str, Path], tmp_path: Path) -> None:
+    """Each in turn is another one: then there is a page, or one clear line."""
+    document = json.loads(results[kind].read_text())
+    for subject in [document] if kind != "bench" else document["tables"]:
+        subject["problem"] = "mine" if kind == "bench" else {**subject["problem"], "name": "mine"}
+    outcomes = set()
+    for path in places(document):
+        for other in (None, -1, [None]):
+            changed = json.loads(json.dumps(document))
+            *outer, key = path
+            reduce(lambda inside, k: inside[k], outer, changed)[key] = other
+            (tmp_path / "odd.json").write_text(json.dumps(changed))
+            try:
+                data = content.data(read := documents.read([tmp_path / "odd.json"]), None)
+                json.dumps([data, content.captions(data), content.partings(read), content.runs(read)], allow_nan=False)
+                content.verdicts(read, None), content.headline(read, None), content.title(read, None)
+                content.facts(read.passport or {}, None), content.rows(read.passport or {})
+                outcomes.add("page")
+            except UsageError:
+                outcomes.add("line")
+    assert outcomes == {"page", "line"}
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ class Line:
     indent: int
     """Spaces in front, which are not in `html`, so that a wrapped line can keep its indent."""
     html: str
-    """Coloured by Pygments, escaped."""
+    """Coloured by Pygments, escaped; a long line may break behind a parenthesis."""
     steps: tuple[str, ...]
 
 
@@ -104,7 +104,7 @@ def _method(backend: str, method: str, lines: Sequence[str], first: int) -> Meth
     found = []
     for i, (text, html) in enumerate(zip(source.split("\n"), _coloured(source), strict=True)):
         steps = tuple(step for step, places in PLACES[backend].items() if _does(method, text, places))
-        found.append(Line(first + i, len(text) - len(text.lstrip()), html.lstrip(), steps))
+        found.append(Line(first + i, len(text) - len(text.lstrip()), html.lstrip().replace("(", "(<wbr>"), steps))
     return Method(method, tuple(found))
 
 

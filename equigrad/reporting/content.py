@@ -73,7 +73,7 @@ def headline(given: Documents, replay: Recording | None) -> str:
     runs = [run for d in given.compare for run in d["runs"] if run["outcome"] != "missing"]
     names = list(dict.fromkeys(nice(_run_name(run)) for run in runs))
     if not found:
-        return "Timings"
+        return "Timings" if given.bench else "Nothing to judge."
     if any(v.good is False for v in found):
         return "Not everything agrees."
     if len(names) < 2:
@@ -160,16 +160,16 @@ def _same(values: Sequence[str]) -> str:
 
 def facts(passport: dict[str, Any], replay: Recording | None) -> list[tuple[str, str]]:
     """The passport at a glance: a name and a short value each."""
-    versions = passport.get("versions") or {}
-    backends = passport.get("backends") or {}
-    devices = [d for b in backends.values() if isinstance(b, dict) for d in b.get("devices", ())]
+    versions, backends = (v if isinstance(v := passport.get(key), dict) else {} for key in ("versions", "backends"))
+    lists = [b.get("devices") for b in backends.values() if isinstance(b, dict)]
+    devices = [str(d) for found in lists if isinstance(found, list) for d in found]
     found = [
         ("machine", f"{passport.get('processor', 'unknown')}, {passport.get('cores', '?')} cores"),
         ("system", str(passport.get("system", "unknown"))),
         ("Python", str(passport.get("python", "unknown"))),
         *((nice(name), str(versions.get(name) or "not installed")) for name in FRAMEWORKS),
         ("devices", ", ".join(dict.fromkeys(["cpu", *devices]))),
-        ("vector units", " ".join(passport.get("simd") or []) or "none found"),
+        ("vector units", _plain(passport.get("simd") or "none found")),
     ]
     if replay:
         found.append(("precision", " and ".join(dict.fromkeys(t.dtype for t in replay.tracks))))
@@ -218,7 +218,7 @@ def runs(given: Documents) -> list[dict[str, str]]:
 
 
 def _first_weights(weights: Sequence[Any]) -> list[float]:
-    return [float(v) for v in np.concatenate([np.ravel(w) for w in weights])[:3]] if weights else []
+    return [float(v) for matrix in weights for row in matrix for v in row][:3]
 
 
 def _short(value: Any) -> str:
@@ -386,6 +386,8 @@ def sweeps(tables: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _on(axis: str, samples: int, layers: list[int]) -> tuple[int, tuple[int, ...]] | None:
     """Where a network is on an axis, and what stays the same along it; None if it is not on it."""
+    if len(layers) < 2:
+        return None
     if axis == "samples":
         return samples, tuple(layers)
     if axis == "width":
@@ -422,6 +424,8 @@ def crossings(a: dict[int, float], b: dict[int, float]) -> list[tuple[float, flo
     """(size, cost) where two curves cross, straight lines between the sizes that both have, on a log-log scale."""
     found = []
     for left, right in pairwise(sorted(a.keys() & b.keys())):
+        if min(a[left], b[left], a[right], b[right], left) <= 0:
+            continue  # no logarithm
         before, after = math.log(a[left] / b[left]), math.log(a[right] / b[right])
         if (before < 0) != (after < 0):
             t = before / (before - after)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ SHAPES: dict[str, Any] = {
             {
                 "backend": str, "device": str, "dtype": str, "arithmetic": str, "outcome": str, "message": str,
                 "weights_sha256": (str, None), "max_ulp": (int, None), "max_abs_difference": (*DISTANCE, None),
-                "weights": [list], "figures": [bool], "microseconds_per_update": (*NUMBER, None),
+                "weights": [[[NUMBER]]], "figures": [bool], "microseconds_per_update": (*NUMBER, None),
             }
         ],
     },
@@ -121,7 +122,7 @@ def read(paths: Sequence[str | os.PathLike[str]]) -> Documents:
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
     except OSError as error:
         raise UsageError(f"cannot read '{path}': {error.strerror or error}") from None
     except json.JSONDecodeError as error:
@@ -136,13 +137,31 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
     if data.get("schema") != SCHEMA:
         raise UsageError(f"'{path}' has schema {data.get('schema')!r}, this version reads schema {SCHEMA}")
     wrong = _misfit(data, SHAPES[kind], "")
-    if wrong is None and kind == "diverge" and data["first"] is not None:
-        wrong = _misfit(data["first"], FIRST, "first")
+    if wrong is None and kind == "diverge":
+        wrong = None if data["first"] is None else _misfit(data["first"], FIRST, "first")
+        wrong = wrong or _not_two(data) or _misfit([*data["how"].values()], [[str]], "how")
     if wrong is None and kind == "check" and data["curve"] is not None:
         wrong = _misfit(data["curve"], CURVE, "curve")
     if wrong is not None:
         raise UsageError(f"'{path}' is no whole result of equigrad {kind}: {wrong}")
     return kind, data
+
+
+def _not_two(data: dict[str, Any]) -> str | None:
+    """What a divergence has not for exactly two backends."""
+    elements = data["first"]["elements"] if data["first"] else []
+    pairs = [
+        ("backends", data["backends"]),
+        *((f"first.elements.{k}", e[k]) for e in elements for k in ("values", "hex")),
+    ]
+    return next((f"'{where}' is not of two backends" for where, pair in pairs if len(pair) != 2), None)
+
+
+def _finite(text: str) -> float:
+    """JSON has neither NaN nor infinity, and no number that is too large for float64."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(text)
+    return value
 
 
 def _kind(data: Any) -> str | None:

@@ -7,13 +7,14 @@ import gzip
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from .. import comparison, divergence, gradcheck
-from ..backends import usable
+from ..backends import backend_class, usable
 from ..backends.interface import ARITHMETICS, DTYPES
 from ..common.errors import MissingError, UsageError
 from ..common.nearest import nearest
@@ -35,7 +36,7 @@ Progress = Callable[[str, int, int], None]
 class Page:
     """The page, ready to be written."""
 
-    html: str
+    html: str = field(repr=False)
     agreed: bool
     """Whether every result in it agrees; missing frameworks do not count."""
     verdict: str
@@ -76,6 +77,8 @@ def report(
     asked = built_in(problem) if isinstance(problem, str) else problem
     task = documents.of_one_problem(given, asked)
     names = list(dict.fromkeys(["numpy", *(usable() if backends is None else backends)]))
+    for name in names if backends is not None else ():
+        backend_class(name)  # whoever asks for a backend by name is told at once that it is not here
     replay = None
     if task is not None:
         dtypes, notes = _dtypes(task, dtype)
@@ -115,6 +118,7 @@ def _libraries() -> tuple[Any, str]:
     return environment.from_string(_file("page.html")), get_plotlyjs()
 
 
+@cache
 def _packed(script: str) -> str:
     """As gzip in base64, 2 MB in place of 5, which the page unpacks when the first chart comes into view."""
     return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
@@ -147,7 +151,7 @@ def _run(task: Problem, names: list[str], dtypes: list[str], given: Documents, p
                 try:
                     found = divergence.diverge(task, ["numpy", name], dtype=dtype, budget=0.0, progress=progress)
                     given.diverge.append(found.to_json())
-                except UsageError as error:
+                except (UsageError, MissingError) as error:
                     notes.append(f"{name} could not be followed in {dtype}: {error}")
     if not given.check:
         try:

@@ -168,8 +168,8 @@ def _together(
             tracks.append(track)
         except MissingError:
             continue  # an arithmetic that this backend does not have
-        except UsageError as error:
-            track.trouble = str(error)
+        except Exception as error:  # a broken install, a class that cannot be made
+            track.trouble = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
             tracks.append(track)
     done = 0
     for update in at:

@@ -162,7 +162,7 @@ function startReplay() {
       w.forEach((row, i) => row.forEach((v, j) => {
         const [[x1, y1], [x2, y2]] = [place[layer - 1][i], place[layer][j]], size = Math.sqrt(Math.abs(v) / largest), into = layer === state.layer && j === state.unit;
         edges.push(svg("line", { x1, y1, x2, y2, stroke: v < 0 ? "var(--negative)" : "var(--positive)", "stroke-width": (crowded ? 0.3 : 0.8) + (crowded ? 4 : 9) * size, "stroke-dasharray": v < 0 ? "9 5" : null, opacity: into ? 1 : crowded ? 0.35 : 0.5 }));
-        if (into && !crowded) { const at = 0.4; labels.push(svg("text", { class: "halo", x: x1 + at * (x2 - x1), y: y1 + at * (y2 - y1) + 4, "text-anchor": "middle", "data-weight": i }, (apart("weight", layer, i, j) ? "≠ " : "") + v.toFixed(4).replace("-", "−"))); }
+        if (into && !crowded) { const at = 0.4; const x = x1 + at * (x2 - x1), y = y1 + at * (y2 - y1), text = (apart("weight", layer, i, j) ? "≠ " : "") + v.toFixed(4).replace("-", "−"); labels.push(svg("rect", { x: x - 3.7 * text.length - 4, y: y - 9, width: 7.4 * text.length + 8, height: 18, rx: 5, fill: "var(--panel)" }), svg("text", { x, y: y + 4, "text-anchor": "middle", "data-weight": i }, text)); }
       }));
     }
     place.forEach((column, layer) => column.forEach(([x, y], j) => {
