@@ -65,7 +65,7 @@ const own = (d) => ({ type: "line", xref: "x", yref: "paper", x0: d.own, x1: d.o
 const label = (d) => ({ xref: "x", yref: "paper", x: Math.log10(d.own), y: 1, text: `${d.own.toLocaleString("en")} updates `, showarrow: false, xanchor: "right", yanchor: "bottom", font: { color: css("soft"), size: 11 } });
 function errors(id) {
   const d = DATA.iterations;
-  Plotly.react(id, [{ type: "scatter", mode: "lines+markers", name: "error", x: d.updates, y: d.errors, line: { color: css("ink"), width: 2 }, marker: { size: 4 } }], layout(UPDATES, { type: "log", title: "mean |y − a|", dtick: 1 }, { shapes: [own(d)], annotations: [label(d)], showlegend: false }), CONFIG);
+  Plotly.react(id, [{ type: "scatter", mode: "lines+markers", name: "error", x: d.updates, y: d.errors, line: { color: css("ink"), width: 2 }, marker: { size: 4 } }], layout(UPDATES, { type: "log", title: "mean |y − a|", dtick: Math.max(...d.errors) > 30 * Math.min(...d.errors) ? 1 : null }, { shapes: [own(d)], annotations: [label(d)], showlegend: false }), CONFIG);
 }
 
 function timings(id) {

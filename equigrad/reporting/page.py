@@ -25,7 +25,7 @@ from ..environment import passport
 from . import aligned, content, documents, recording
 from .documents import Documents
 
-LARGE = 10**8
+LARGE = 2 * 10**7
 """From so many multiplications of the forward pass on, over all updates, one dtype is recorded and not both."""
 
 Progress = Callable[[str, int, int], None]

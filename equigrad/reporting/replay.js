@@ -212,7 +212,7 @@ function startReplay() {
       const x = X(z[k][state.unit]), near = groups.find((g) => Math.abs(g.x - x) < 22);
       if (near) near.names.push(sampleName(k)); else groups.push({ x, y: Y(a[k][state.unit]), names: [sampleName(k)] });
     }
-    for (const g of groups) parts.push(svg("text", { class: "halo", x: g.x - 13, y: g.y - 10, "text-anchor": "end" }, g.names.join(", ")));
+    for (const g of groups) parts.push(svg("text", { class: "halo", x: g.x - 13, y: g.y - 10, "text-anchor": "end" }, g.names.length > 4 ? `${g.names.slice(0, 3).join(", ")} …` : g.names.join(", ")));
     const y = a[state.sample][state.unit];
     parts.push(svg("text", { x: left + 10, y: top + 16, "font-weight": 700 }, `sample ${sampleName(state.sample)}`), svg("text", { x: left + 10, y: top + 34 }, `z = ${short(z[state.sample][state.unit])}`), svg("text", { x: left + 10, y: top + 52 }, `σ(z) = ${short(y)}`), svg("text", { id: "slope", x: left + 10, y: top + 70 }, `slope = ${short(y * (1 - y))}`));
     if (state.layer === last) parts.push(svg("text", { class: "soft", x: W - right - 6, y: Y(0.12), "text-anchor": "end", style: "font-size:11px" }, "● target 1   ○ target 0"));
