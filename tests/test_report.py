@@ -25,7 +25,8 @@ from equigrad.common.results import write_json
 from equigrad.reporting import aligned, content, documents, recording
 from equigrad.sides import farthest
 
-SMALL = Path(__file__).parents[1] / "docs" / "results" / "small.json"
+DOCS = Path(__file__).parents[1] / "docs"
+SMALL = DOCS / "results" / "small.json"
 TASK = built_in("one-layer").with_(updates=40)
 
 
@@ -136,13 +137,14 @@ def test_the_axis_of_a_sweep_is_what_grows(layers: list[list[int]], axis: str) -
     assert [s["axis"] for s in content.sweeps(tables)] == [axis]
 
 
-def test_the_recorded_bits_are_those_of_a_trace(ready: Callable[..., Backend]) -> None:
+@pytest.mark.parametrize(("width", "dtype"), [("<f8", "float64"), ("<f4", "float32")])
+def test_the_recorded_bits_are_those_of_a_trace(ready: Callable[..., Backend], dtype: str, width: str) -> None:
     """Base64 of a page, decoded, against `equigrad.trace`, which goes another way through the backends."""
     names = ["numpy", "torch", "jax"]
     for name in names:
         ready(name)
-    traced = equigrad.trace(TASK, names, updates=4, dtype="float32")
-    recorded = recording.record(TASK, names, ["float32"], ["native"])
+    traced = equigrad.trace(TASK, names, updates=4, dtype=dtype)
+    recorded = recording.record(TASK, names, [dtype], ["native"])
     replay = content.data(documents.Documents(), recorded)["replay"]
     for side, name in enumerate(names):
         track = next(t for t in replay["tracks"] if t["backend"] == name)
@@ -152,7 +154,7 @@ def test_the_recorded_bits_are_those_of_a_trace(ready: Callable[..., Backend]) -
             if text is None:  # the same bits as NumPy's
                 text = replay["tracks"][0]["moments"][line.update - 1][line.layer - 1][k]
                 assert line.values[side].tobytes() == line.values[0].tobytes()
-            assert base64.b64decode(text) == line.values[side].astype("<f4").tobytes()
+            assert base64.b64decode(text) == line.values[side].astype(width).tobytes()
 
 
 def test_distances_and_hash_are_those_of_a_comparison(ready: Callable[..., Backend]) -> None:
@@ -251,6 +253,23 @@ def test_the_code_shown_is_the_installed_source() -> None:
     for line in (line for method in code.methods for line in method.lines):
         plain = re.sub(r"<[^>]+>", "", line.html).replace("&#39;", "'").replace("&gt;", ">").replace("&lt;", "<")
         assert " " * line.indent + plain == source[line.number - 1].removeprefix("    ")
+
+
+def test_the_documentation_runs_and_its_pictures_are_light(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (DOCS / "report.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
+    monkeypatch.chdir(tmp_path)
+    exec(block, {})
+    assert capsys.readouterr().out.startswith("True reproducible, float64: ")
+    assert (tmp_path / "report.html").is_file()
+    help_text = command("--help", cwd=tmp_path).stdout
+    options = set(re.findall(r"`(--[a-z-]+)", page)) - {"--json"}  # of the commands that make the files
+    assert {"--data", "--dtype"} <= options
+    assert all(option in help_text for option in options)
+    for picture in re.findall(r"!\[.*?\]\((.*?)\)", page):
+        assert (DOCS / picture).stat().st_size < 300_000
 
 
 BROKEN = """

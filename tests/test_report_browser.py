@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from playwright.sync_api import expect, sync_playwright
 import equigrad
 from equigrad.backends.interface import Backend
 from equigrad.common.problem import problem as built_in
+from equigrad.common.results import write_json
 from equigrad.common.ulp import ulp_distance
 
 FLAGS = [
@@ -282,6 +284,22 @@ def test_timings_and_what_names_hold_are_shown_as_text(chromium: Any, tmp_path: 
     tab.page.wait_for_selector("#chart-timings .main-svg")
     assert evil in str(tab.page.get_attribute("#chart-timings", "aria-label"))
     assert tab.page.query_selector("img") is None
+    assert tab.errors == []
+    tab.context.close()
+
+
+def test_results_of_data_that_is_not_here_are_shown_without_a_replay(chromium: Any, tmp_path: Path) -> None:
+    mine = replace(built_in("one-layer").with_(updates=30), name="mine.csv")
+    write_json(tmp_path / "diverge.json", equigrad.diverge(mine, ["numpy"], dtype=["float64", "float32"]).to_json())
+    write_json(tmp_path / "check.json", equigrad.check(mine, ["numpy"], curve=True).to_json())
+    out = tmp_path / "report.html"
+    equigrad.report(results=[tmp_path / "diverge.json", tmp_path / "check.json"], out=out)
+    tab = Tab(chromium, out)
+    assert tab.page.query_selector("#replay") is None
+    for chart in ("chart-ulp", "chart-curve"):
+        tab.page.locator(f"#{chart}").scroll_into_view_if_needed()
+        tab.page.wait_for_selector(f"#{chart} .main-svg")
+    assert "float64 / float32" in tab.page.inner_text("#divergence-legend")
     assert tab.errors == []
     tab.context.close()
 
