@@ -287,6 +287,14 @@ class Late(NumpyBackend):
         return super().trace(weights, x, y, lr)
 
 @dataclass(frozen=True)
+class Flat(NumpyBackend):
+    name = "flat"
+    arithmetics = ("native",)
+
+    def trace(self, weights, x, y, lr):
+        return tuple(type(t)(*(v.ravel() for v in t)) for t in super().trace(weights, x, y, lr))
+
+@dataclass(frozen=True)
 class Huge(NumpyBackend):
     name = "huge"
     arithmetics = ("native",)
@@ -297,7 +305,12 @@ class Huge(NumpyBackend):
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("Late", "trace raised RuntimeError"), ("Huge", "leave the finite numbers")]
+    ("name", "reason"),
+    [
+        ("Late", "trace raised RuntimeError"),
+        ("Huge", "leave the finite numbers"),
+        ("Flat", "must return one LayerTrace"),
+    ],
 )
 def test_a_backend_that_breaks_down_ends_its_track_with_the_reason(
     name: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -307,12 +320,20 @@ def test_a_backend_that_breaks_down_ends_its_track_with_the_reason(
     both = recording.record(TASK, ["numpy", f"brokens:{name}"], ["float64"], ["native", "reproducible"])
     numpy, other, _ = both.tracks  # reproducible is NumPy's alone
     assert not numpy.trouble
-    assert len(numpy.moments) == len(both.stops) > len(other.moments) > 0
+    assert len(numpy.moments) == len(both.stops) > len(other.moments)
     assert reason in other.trouble
     with np.errstate(all="ignore"):
         page = equigrad.report(TASK, backends=["numpy", f"brokens:{name}"], dtype="float64")
     assert not page.agreed
     assert "Not everything agrees." in page.html
+
+
+def test_a_training_that_overflows_is_shown_as_far_as_it_got() -> None:
+    """Its learning rate does not even fit into float32."""
+    page = equigrad.report(TASK.with_(learning_rate=1e200), backends=["numpy"])
+    assert not page.agreed
+    assert "do not fit into float32" in page.html
+    assert "NumPy failed, the weights of layer 1 overflow at update" in page.verdict
 
 
 BAD = {

@@ -103,7 +103,7 @@ def _of_comparisons(given: Documents) -> Iterator[Verdict]:
             hashes = {run["weights_sha256"] for run in ran}
             names = [nice(_run_name(run)) for run in ran]
             if bad:
-                text = "not in agreement: " + ", ".join(f"{nice(_run_name(run))} {run['outcome']}" for run in bad)
+                text = "not in agreement: " + "; ".join(_accused(run) for run in bad)
             elif len(ran) < 2:
                 text = f"{_and(names) if names else 'no framework'} ran alone, so there was nothing to compare"
             elif len(hashes) == 1:
@@ -116,6 +116,10 @@ def _of_comparisons(given: Documents) -> Iterator[Verdict]:
             one = hashes.pop() if len(hashes) == 1 and not bad else ""
             dtype = runs[0]["dtype"]
             yield Verdict(f"{arithmetic}, {dtype}", text, not bad and bool(ran), one or "")
+
+
+def _accused(run: dict[str, Any]) -> str:
+    return f"{nice(_run_name(run))} {run['outcome']}" + (f", {run['message']}" if run["message"] else "")
 
 
 def _of_checks(given: Documents) -> Iterator[Verdict]:

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
+
+import numpy as np
 
 from .. import comparison, divergence, gradcheck
 from ..backends import backend_class, usable
@@ -23,6 +26,7 @@ from ..common.problem import problem as built_in
 from ..common.results import check_writable, write_text
 from ..environment import passport
 from . import aligned, content, documents, recording
+from .content import nice
 from .documents import Documents
 
 LARGE = 2 * 10**7
@@ -132,12 +136,14 @@ def _dtypes(task: Problem, dtype: str) -> tuple[list[str], list[str]]:
     """Which to record, and what to say of it."""
     if dtype != "both":
         return [dtype], []
-    work = task.samples * sum(a * b for a, b in task.shapes) * task.updates
-    if work < LARGE:
-        return list(DTYPES), []
-    return [DTYPES[0]], [
-        f"'{task.name}' is large, so it was trained in {DTYPES[0]} alone; --dtype float32 shows the other."
-    ]
+    wide, narrow = DTYPES
+    with np.errstate(over="ignore", under="ignore"):
+        small = [np.array(task.rate(narrow)), task.inputs.astype(narrow), task.targets.astype(narrow)]
+    if not (small[0] > 0 and all(np.isfinite(v).all() for v in small)):
+        return [wide], [f"Some numbers of '{task.name}' do not fit into {narrow}, so it was trained in {wide} alone."]
+    if task.samples * sum(a * b for a, b in task.shapes) * task.updates < LARGE:
+        return [wide, narrow], []
+    return [wide], [f"'{task.name}' is large, so it was trained in {wide} alone; --dtype {narrow} shows the other."]
 
 
 def _run(task: Problem, names: list[str], dtypes: list[str], given: Documents, progress: Progress | None) -> list[str]:
@@ -151,16 +157,20 @@ def _run(task: Problem, names: list[str], dtypes: list[str], given: Documents, p
                 try:
                     found = divergence.diverge(task, ["numpy", name], dtype=dtype, budget=0.0, progress=progress)
                     given.diverge.append(found.to_json())
-                except (UsageError, MissingError) as error:
-                    notes.append(f"{name} could not be followed in {dtype}: {error}")
+                except Exception as error:  # of a backend at odds with the interface; the replay says how
+                    notes.append(f"{nice(name)} could not be followed in {dtype}: {_said(error)}")
     if not given.check:
         try:
             for dtype in dtypes:
                 checked = gradcheck.check(task, names, dtype=dtype, curve=True, progress=progress)
                 given.check.append(checked.to_json())
-        except MissingError as error:
-            notes.append(f"The gradients were not checked: {error}")
+        except (MissingError, ArithmeticError) as error:  # no referee, or numbers beyond its digits
+            notes.append(f"The gradients were not checked: {_said(error)}")
     return notes
+
+
+def _said(error: Exception) -> str:
+    return shorten(str(error) or type(error).__name__, 300, placeholder=" ...")
 
 
 def _page(

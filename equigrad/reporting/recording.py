@@ -186,13 +186,17 @@ def _together(
                 before, traced = side.numpy(weights), side.trace(weights)
                 entry[2] = side.train(weights, 1)
                 after = side.numpy(entry[2])
+                moment = _part(before, traced, after, *part)
             except UsageError as error:
                 track.trouble = str(error)
+                continue
+            except (AttributeError, IndexError, TypeError, ValueError) as error:
+                track.trouble = f"{side.label}: trace must return one LayerTrace of matrices per layer: {error}"
                 continue
             if not all(np.isfinite(a).all() for a in (*before, *after, *(v for layer in traced for v in layer))):
                 track.trouble = f"the weights leave the finite numbers by update {update:,}"
                 continue
-            track.moments.append(_part(before, traced, after, *part))
+            track.moments.append(moment)
             track.errors.append(_error(problem, traced[-1].activation))
             if reference is None:
                 reference = after
