@@ -227,12 +227,16 @@ def test_nothing_in_the_page_loads_anything(results: dict[str, Path]) -> None:
 
 
 def test_names_from_files_are_text_and_no_markup(results: dict[str, Path], tmp_path: Path) -> None:
+    """Of a problem, which goes into the page, and of a row, which goes into the data of its scripts."""
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
     path = edited(results["compare"], tmp_path / "evil.json", lambda d: d["problem"].update(name=evil))
-    html = equigrad.report(results=[path], backends=["numpy"]).html
+    timed = tmp_path / "bench.json"
+    timed.write_text(SMALL.read_text().replace('"jax reproducible"', json.dumps(evil)).replace("one-layer", "mine"))
+    html = equigrad.report(results=[path, timed], backends=["numpy"]).html
     assert "<script>alert" not in html
     assert "<img" not in html
     assert "There is no replay" in html
+    assert evil in [row["name"] for table in data_of(html)["timings"] for row in table["rows"]]
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
