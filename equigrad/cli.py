@@ -334,7 +334,7 @@ def report(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[PROBLEM | RESULT.json]...",
+            metavar="PROBLEM | RESULT.json",
             help="one-layer (default), two-layer or digits, and JSON files of compare, diverge, check and bench",
             show_default=False,
         ),
@@ -351,8 +351,9 @@ def report(
 ) -> None:
     """Write one HTML page to look at: verdict, replay, the three codes, where they part, gradient check, timings.
 
-    With a problem it runs what it needs; timings come from a JSON file of bench. With files alone it shows what they
-    hold, and replays their problem.
+    With a problem it runs what it needs, but for timings, which come from a file of bench.
+
+    With files alone it shows what they hold, and replays their problem.
     """
     from . import reporting
 
