@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +52,17 @@ def chromium_path() -> str:
         pytest.fail("chromium is required by EQUIGRAD_REQUIRE, but it is not installed")
     if path is None:
         pytest.skip("Chromium is not installed")
+    return path
+
+
+@pytest.fixture(scope="session")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The timings of one-layer among docs/results, as a file of their own."""
+    document = json.loads((Path(__file__).parents[1] / "docs" / "results" / "small.json").read_text())
+    document["tables"] = [t for t in document["tables"] if (t["problem"], t["dtype"]) == ("one-layer", "float64")]
+    document["benchmarks"] = [b for b in document["benchmarks"] if b["group"] == "one-layer float64"]
+    path = tmp_path_factory.mktemp("timed") / "bench.json"
+    path.write_text(json.dumps(document))
     return path
 
 

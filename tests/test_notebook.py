@@ -9,9 +9,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 import equigrad
 from equigrad.backends.interface import Backend
@@ -69,10 +67,11 @@ def test_a_divergence_shows_its_verdict_and_operations(ready: Callable[..., Back
 def test_the_walkthrough_runs_and_gives_the_figures_stored_in_it(ready: Callable[..., Backend]) -> None:
     for name in ("numpy", "torch", "jax"):
         ready(name)
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     stored = nbformat.read(WALKTHROUGH, as_version=4)
     nbformat.validate(stored)
     fresh = nbformat.read(WALKTHROUGH, as_version=4)
-    NotebookClient(fresh, timeout=300, kernel_name="python3", coalesce_streams=True).execute()
+    nbclient.NotebookClient(fresh, timeout=300, kernel_name="python3", coalesce_streams=True).execute()
     for old, new in zip(stored.cells, fresh.cells, strict=True):
         if "same-everywhere" in old.metadata.get("tags", []):
             assert printed(old) == printed(new)

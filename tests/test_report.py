@@ -26,7 +26,8 @@ from equigrad.reporting import aligned, content, documents, recording
 from equigrad.sides import farthest
 
 DOCS = Path(__file__).parents[1] / "docs"
-SMALL = DOCS / "results" / "small.json"
+BENCH = "a file of bench"
+"""Stands for the path of a fixture in a list of arguments."""
 TASK = built_in("one-layer").with_(updates=40)
 
 
@@ -39,7 +40,7 @@ def data_of(html: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def results(tmp_path_factory: pytest.TempPathFactory, timed: Path) -> dict[str, Path]:
     """One file of each command, by NumPy alone."""
     folder = tmp_path_factory.mktemp("results")
     paths = {kind: folder / f"{kind}.json" for kind in ("compare", "diverge", "check")}
@@ -47,7 +48,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     pair = equigrad.diverge(TASK, ["numpy"], arithmetic=["native", "reproducible"])
     write_json(paths["diverge"], pair.to_json())
     write_json(paths["check"], equigrad.check(TASK, ["numpy"], curve=True).to_json())
-    return {**paths, "bench": SMALL}
+    return {**paths, "bench": timed}
 
 
 def command(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -102,8 +103,8 @@ def test_files_alone_run_nothing_but_the_replay(results: dict[str, Path], monkey
 
 
 def test_timings_come_with_every_sample_and_the_floor(results: dict[str, Path]) -> None:
-    (table,) = data_of(equigrad.report(TASK, [SMALL, *list(results.values())[:3]], backends=["numpy"]).html)["timings"]
-    document = json.loads(SMALL.read_text())
+    (table,) = data_of(equigrad.report(TASK, list(results.values()), backends=["numpy"]).html)["timings"]
+    document = json.loads(results["bench"].read_text())
     expected = {b["name"]: b["stats"]["data"] for b in document["benchmarks"] if b["name"] != "null"}
     assert {row["name"]: row["samples"] for row in table["rows"]} == expected
     floors = [r["name"] for r in document["tables"][0]["rows"] if r["group"] == "floor" and r["name"] != "null"]
@@ -230,9 +231,11 @@ def test_names_from_files_are_text_and_no_markup(results: dict[str, Path], tmp_p
     """Of a problem, which goes into the page, and of a row, which goes into the data of its scripts."""
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
     path = edited(results["compare"], tmp_path / "evil.json", lambda d: d["problem"].update(name=evil))
-    timed = tmp_path / "bench.json"
-    timed.write_text(SMALL.read_text().replace('"jax reproducible"', json.dumps(evil)).replace("one-layer", "mine"))
-    html = equigrad.report(results=[path, timed], backends=["numpy"]).html
+    timings = tmp_path / "bench.json"
+    timings.write_text(
+        results["bench"].read_text().replace('"jax reproducible"', json.dumps(evil)).replace("one-layer", "mine")
+    )
+    html = equigrad.report(results=[path, timings], backends=["numpy"]).html
     assert "<script>alert" not in html
     assert "<img" not in html
     assert "There is no replay" in html
@@ -411,12 +414,12 @@ def test_no_value_in_a_file_is_met_with_a_traceback(kind: str, results: dict[str
         (["--out", "."], "cannot write '.': it is a folder"),
         (["--dtype", "float16"], "unknown dtype 'float16'"),
         (["--backend", "numpi"], "unknown backend 'numpi'"),
-        (["digits", str(SMALL)], "one report is about one problem, not about 'digits' and 'one-layer'"),
-        ([str(SMALL), "--updates", "3"], "the results say how it was trained: leave out updates"),
+        (["digits", BENCH], "one report is about one problem, not about 'digits' and 'one-layer'"),
+        ([BENCH, "--updates", "3"], "the results say how it was trained: leave out updates"),
     ],
 )
-def test_one_clear_line_for(arguments: list[str], message: str, tmp_path: Path) -> None:
-    done = command(*arguments, cwd=tmp_path)
+def test_one_clear_line_for(arguments: list[str], message: str, timed: Path, tmp_path: Path) -> None:
+    done = command(*(timed if argument == BENCH else argument for argument in arguments), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"equigrad: {message}")
     assert done.stderr.count("\n") == 1

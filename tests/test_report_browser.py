@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect, sync_playwright
 
 import equigrad
 from equigrad.backends.interface import Backend
@@ -32,11 +31,13 @@ FLAGS = [
 ]
 BACKENDS = ("numpy", "torch", "jax")
 TASK = built_in("two-layer").with_(updates=300)
-SMALL = Path(__file__).parents[1] / "docs" / "results" / "small.json"
 
 
 @pytest.fixture(scope="module")
 def chromium(chromium_path: str) -> Iterator[Any]:
+    pytest.importorskip("playwright")
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
         yield browser
@@ -205,6 +206,8 @@ def test_step_buttons_arrow_keys_and_slider_move_through_the_updates(tab: Tab) -
 def test_play_runs_by_itself_and_stops_when_asked(tab: Tab) -> None:
     tab.page.click("#play")
     assert tab.page.get_attribute("#play", "aria-pressed") == "true"
+    from playwright.sync_api import expect
+
     expect(tab.page.locator("#now")).to_have_text("3")  # the page's policy allows no script of the test's own
     tab.page.click("#play")
     stopped = tab.update()
@@ -281,9 +284,9 @@ def test_every_chart_is_drawn_in_both_themes(chromium: Any, written: Path) -> No
     tab.context.close()
 
 
-def test_timings_and_what_names_hold_are_shown_as_text(chromium: Any, tmp_path: Path) -> None:
+def test_timings_and_what_names_hold_are_shown_as_text(chromium: Any, timed: Path, tmp_path: Path) -> None:
     evil = "<img src=x onerror=alert(1)>"
-    text = SMALL.read_text().replace('"jax reproducible"', f'"jax {evil}"').replace("one-layer", f"mine {evil}")
+    text = timed.read_text().replace('"jax reproducible"', f'"jax {evil}"').replace("one-layer", f"mine {evil}")
     (tmp_path / "bench.json").write_text(text)
     out = tmp_path / "report.html"
     equigrad.report(results=[tmp_path / "bench.json"], out=out)
