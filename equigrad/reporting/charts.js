@@ -73,10 +73,10 @@ function timings(id) {
   document.getElementById(id).style.height = `${120 + 30 * rows.length}px`;
   const shapes = t.floor === null ? [] : [{ type: "line", xref: "x", yref: "paper", x0: t.floor, x1: t.floor, y0: 0, y1: 1, line: { color: css("soft"), dash: "dash", width: 1.5 } }];
   const traces = [
-    { type: "scatter", mode: "markers", x: rows.flatMap((r) => r.samples), y: rows.flatMap((r) => r.samples.map(() => name(r))), marker: { size: 8, opacity: 0.55, color: rows.flatMap((r) => r.samples.map(() => frameworkColor(r.framework))), symbol: rows.flatMap((r) => r.samples.map(() => symbolOf(r.framework))) }, hovertemplate: "%{y}: %{x:.3s}s<extra></extra>" },
+    { type: "scatter", mode: "markers", x: rows.flatMap((r) => r.samples), y: rows.flatMap((r) => r.samples.map(() => name(r))), marker: { size: 8, opacity: 0.55, color: rows.flatMap((r) => r.samples.map(() => frameworkColor(r.framework))), symbol: rows.flatMap((r) => r.samples.map(() => symbolOf(r.framework) + (r.group === "backend" ? "" : "-open"))) }, hovertemplate: "%{y}: %{x:.3s}s<extra></extra>" },
     { type: "scatter", mode: "markers", x: rows.map((r) => r.median), y: rows.map(name), marker: { symbol: "line-ns", size: 18, line: { width: 3, color: rows.map((r) => frameworkColor(r.framework)) } }, hovertemplate: "%{y}: median %{x:.3s}s<extra></extra>" },
   ];
-  Plotly.react(id, traces, layout({ type: "log", title: "seconds per update", exponentformat: "SI", ticksuffix: "s" }, { type: "category", categoryorder: "array", categoryarray: rows.map(name), title: "" }, { shapes, showlegend: false }), CONFIG);
+  Plotly.react(id, traces, layout({ type: "log", title: "seconds per update", exponentformat: "SI", minexponent: 0, ticksuffix: "s" }, { type: "category", categoryorder: "array", categoryarray: rows.map(name), title: "" }, { shapes, showlegend: false }), CONFIG);
   document.getElementById(id).setAttribute("aria-label", `Median seconds per update: ${rows.map((r) => `${r.name} ${r.median.toExponential(2)}`).join("; ")}`);
   $("#refused").textContent = t.refused.length ? `Without a number: ${t.refused.join("; ")}.` : "";
 }
@@ -84,7 +84,7 @@ function timings(id) {
 function sweep(id, s) {
   const traces = s.curves.map((c) => ({ type: "scatter", mode: "lines+markers", name: c.name, x: c.points.map((p) => p[0]), y: c.points.map((p) => p[1]), line: { color: frameworkColor(c.framework), width: c.group === "backend" ? 2.5 : 1.3, dash: c.group === "backend" ? "solid" : "dot" }, marker: { symbol: symbolOf(c.framework), size: 7 } }));
   if (s.even.length) traces.push({ type: "scatter", mode: "markers", name: "break-even", x: s.even.map((e) => e.size), y: s.even.map((e) => e.seconds), text: s.even.map((e) => e.rows.join(" and ")), marker: { symbol: "star", size: 13, color: css("positive"), line: { color: css("ink"), width: 1 } }, hovertemplate: "%{text} cost the same at %{x:.3s}<extra></extra>" });
-  Plotly.react(id, traces, layout({ type: "log", title: s.axis, dtick: 1 }, { type: "log", title: "seconds per update", dtick: 1, exponentformat: "SI", ticksuffix: "s" }), CONFIG);
+  Plotly.react(id, traces, layout({ type: "log", title: s.axis, dtick: 1 }, { type: "log", title: "seconds per update", dtick: 1, exponentformat: "SI", minexponent: 0, ticksuffix: "s" }), CONFIG);
 }
 
 const charts = new Map();
@@ -93,6 +93,7 @@ if (DATA.curves.length) charts.set("chart-curve", curves);
 if (DATA.iterations) { charts.set("chart-outputs", outputs); charts.set("chart-errors", errors); }
 if (DATA.timings.length) {
   DATA.timings.forEach((t, i) => $("#timing").append(html("option", { value: i }, `${t.problem}, ${t.dtype}, ${t.threads} ${t.threads === 1 ? "thread" : "threads"}`)));
+  $("#timing").value = Math.max(0, DATA.timings.findIndex((t) => t.problem === REPLAY?.name));
   charts.set("chart-timings", timings);
   $("#timing").addEventListener("change", () => timings("chart-timings"));
   DATA.sweeps.forEach((s, i) => {

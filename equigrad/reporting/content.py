@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -356,7 +357,7 @@ def _timings(document: dict[str, Any]) -> list[dict[str, Any]]:
             {
                 "name": row["name"],
                 "group": row["group"],
-                "framework": next((f for f in FRAMEWORKS if row["name"].partition(" ")[0].partition(":")[0] == f), ""),
+                "framework": next((f for f in FRAMEWORKS if f in (row["group"], re.split(r"\W", row["name"])[0])), ""),
                 "samples": samples[group, row["name"]],
                 "median": statistics.median(samples[group, row["name"]]),
             }
