@@ -16,6 +16,7 @@ import numpy as np
 
 from .agreement import GOOD
 from .errors import UsageError
+from .markup import table
 from .problem import Problem
 
 SCHEMA = 1
@@ -130,6 +131,25 @@ class Comparison:
             sentence = f"{_and(good)} agree, {ulp:,} ULP or {difference:.1e} apart at most, not bit for bit"
         skipped = f" ({', '.join(missing)} missing)" if missing else ""
         return f"{arithmetic}: {sentence}{skipped}."
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        p = self.problem
+        rows = [
+            (
+                run.name,
+                run.arithmetic,
+                run.outcome,
+                "" if run.max_ulp is None else f"{run.max_ulp:,}",
+                " ".join(f"{v:.8f}" for v in [v for w in run.weights for v in w.ravel()[:3]][:3]),
+                (run.weights_sha256 or "")[:12],
+            )
+            for run in self.runs
+        ]
+        title = f"{p.name}: {' → '.join(map(str, p.layers))}, {p.updates:,} updates"
+        header = ("backend", "arithmetic", "outcome", "max ULP to NumPy", "first weights", "SHA-256")
+        messages = [f"{run.name} {run.arithmetic}: {run.message}" for run in self.runs if run.message]
+        return table(title, header, rows, [*messages, *self.verdicts])
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/json.md."""

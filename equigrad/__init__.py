@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .engine import Engine as Engine
     from .environment import passport as passport
     from .gradcheck import check as check
+    from .reporting import report as report
     from .tracing import trace as trace
 
 __version__ = "0.1.0"
@@ -41,6 +42,7 @@ _HOMES = {
     "passport": ".environment",
     "load_data": ".common.data",
     "problem": ".common.problem",
+    "report": ".reporting",
     "trace": ".tracing",
 }
 __all__ = [*_HOMES]

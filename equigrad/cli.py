@@ -333,6 +333,47 @@ def bench(
 
 
 @app.command()
+def report(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PROBLEM | RESULT.json",
+            help="one-layer (default), two-layer or digits, and JSON files of compare, diverge, check and bench",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="the page to write")] = Path("report.html"),
+    backend: BackendNames = None,
+    updates: Updates = None,
+    learning_rate: LearningRate = None,
+    dtype: Annotated[str, typer.Option(help="float64, float32 or both")] = "both",
+    data: Data = None,
+    target: Target = None,
+    hidden: Hidden = None,
+    seed: Seed = None,
+) -> None:
+    """Write one HTML page to look at: verdict, replay, the three codes, where they part, gradient check, timings.
+
+    With a problem it runs what it needs, but for timings, which come from a file of bench.
+
+    With files alone it shows what they hold, and replays their problem.
+    """
+    from . import reporting
+
+    name, results = reporting.told_apart(sources or ())
+    task = None
+    if name is not None or data is not None or not results:
+        task = chosen_problem(name, data, target, hidden, updates, learning_rate, seed)
+    else:
+        changed = {"updates": updates, "learning-rate": learning_rate, "seed": seed is not None}
+        leave_out("the results say how it was trained", **changed, target=target, hidden=hidden)
+    with progress_bar() as bar:
+        page = reporting.report(task, results, backends=backend, dtype=dtype, out=out, progress=bar)
+    print(f"{out}: {len(page.html) / 1e6:.1f} MB. {page.verdict}")
+    raise typer.Exit(0 if page.agreed else 1)
+
+
+@app.command()
 def passport() -> None:
     """Show what is here: machine, versions, devices, precision; and what is missing, with the command to get it."""
     from . import tables

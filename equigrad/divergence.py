@@ -11,6 +11,7 @@ import numpy as np
 
 from .backends.interface import Backend, LayerTrace
 from .common.errors import UsageError
+from .common.markup import table
 from .common.problem import Problem
 from .common.problem import problem as built_in
 from .environment import passport
@@ -95,6 +96,24 @@ class Divergence:
         """The updates of the development after the first difference at which all weights were the same again."""
         first = self.first.update if self.first else self.problem.updates
         return tuple(d.update for d in self.development if d.update > first and d.max_ulp == 0)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        from .views import verdict
+
+        first = self.first
+        title = f"{self.problem.name}: {self.sides[0]} against {self.sides[1]}"
+        rows = [
+            (
+                o.name,
+                "same" if o.same else f"{o.differing:,} of {o.elements:,} differ",
+                f"{o.max_ulp:,}",
+                "\n".join(o.how),
+            )
+            for o in (first.operations if first else ())
+        ]
+        header = ("operation on the same inputs", "", "max ULP", "how each rounds") if rows else ()
+        return table(title, header, rows, [verdict(self), *self.notes])
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/diverge.md."""

@@ -10,9 +10,15 @@ import numpy as np
 from .backends import usable
 from .backends.interface import Backend
 from .common.errors import UsageError
+from .common.markup import table
 from .common.problem import Problem
 from .common.problem import problem as built_in
 from .sides import Matrices, Traces, differs, distances, sides
+
+MOST = 8
+"""So many rows and columns of a matrix are shown in a notebook."""
+MOST_LINES = 60
+"""And so many lines."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +56,26 @@ class Trace:
     first_weights: tuple[Matrices, ...]
     """One tuple per backend."""
     lines: tuple[Line, ...]
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: each line of the loop, and what each backend holds there."""
+        rows = [(f"{v.update:,}", v.formula, v.quantity, *_cells(v)) for v in self.lines[:MOST_LINES]]
+        left_out = len(self.lines) - len(rows)
+        notes = ["≠ marks what differs from the first backend's"] if len(self.sides) > 1 else []
+        notes += [f"and {left_out:,} more lines"] if left_out else []
+        title = f"{self.problem.name}: {' → '.join(map(str, self.problem.layers))}"
+        return table(title, ("update", "line", "quantity", *self.sides), rows, notes)
+
+
+def _cells(line: Line) -> Iterator[str]:
+    for value in line.values:
+        apart = differs(line.values[0], value)
+        rows = [
+            " ".join(f"{'≠' if a else ' '}{v: .8f}" for v, a in zip(row[:MOST], marks[:MOST], strict=True))
+            + (" …" if len(row) > MOST else "")
+            for row, marks in zip(value[:MOST], apart, strict=False)
+        ]
+        yield "\n".join([*rows, *(["…"] if len(value) > MOST else [])])
 
 
 def trace(

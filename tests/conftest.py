@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Callable, Generator
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,8 @@ from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend
 from equigrad.common.errors import DeviceError, MissingError
 
 SPECS = ("numpy", "torch", "torch:cuda", "jax", "jax:cuda")
+OTHERS = ("chromium",)
+"""What else a test may need that not every machine has."""
 REQUIRED = [name for name in os.environ.get("EQUIGRAD_REQUIRE", "").split(",") if name]
 """What must be here: a backend named in this variable fails where it is missing, others are skipped."""
 
@@ -47,15 +52,38 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 
 
 def pytest_configure() -> None:
-    unknown = set(REQUIRED) - set(SPECS)
+    known = (*SPECS, *OTHERS)
+    unknown = set(REQUIRED) - set(known)
     if unknown:
-        raise pytest.UsageError(f"EQUIGRAD_REQUIRE names {', '.join(sorted(unknown))}; known are {', '.join(SPECS)}")
+        raise pytest.UsageError(f"EQUIGRAD_REQUIRE names {', '.join(sorted(unknown))}; known are {', '.join(known)}")
 
 
 @pytest.fixture
 def ready() -> Callable[..., Backend]:
     """`ready(spec, dtype, arithmetic)` is the backend, or skips, or fails."""
     return _ready
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """The Chromium of the system, or a skip that says why, or a failure if it is required."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None and "chromium" in REQUIRED:
+        pytest.fail("chromium is required by EQUIGRAD_REQUIRE, but it is not installed")
+    if path is None:
+        pytest.skip("Chromium is not installed")
+    return path
+
+
+@pytest.fixture(scope="session")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The timings of one-layer among docs/results, as a file of their own."""
+    document = json.loads((Path(__file__).parents[1] / "docs" / "results" / "small.json").read_text())
+    document["tables"] = [t for t in document["tables"] if (t["problem"], t["dtype"]) == ("one-layer", "float64")]
+    document["benchmarks"] = [b for b in document["benchmarks"] if b["group"] == "one-layer float64"]
+    path = tmp_path_factory.mktemp("timed") / "bench.json"
+    path.write_text(json.dumps(document))
+    return path
 
 
 @pytest.fixture(params=SPECS, ids=lambda spec: spec.replace(":", "-"))

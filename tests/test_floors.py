@@ -16,7 +16,8 @@ import equigrad
 ROOT = Path(__file__).parent.parent
 FLOORS = ("common", "backends", "equigrad", "bench", "command line")
 COMMAND_LINE = ("equigrad.cli", "equigrad.__main__")
-FILES = sorted(path for folder in ("common", "backends", "equigrad", "bench") for path in (ROOT / folder).glob("*.py"))
+FOLDERS = ("common", "backends", "equigrad", "equigrad/reporting", "bench")
+FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.py"))
 FOR_PYTEST = ("conformance.py", "pytest_plugin.py")
 """What only a test-suite imports may need pytest."""
 FRAMEWORKS = ("torch", "jax")

@@ -46,7 +46,7 @@ def test_every_make_target_and_command_named_exists() -> None:
         assert re.search(rf"^{target}:", makefile, flags=re.M)
     cli = (ROOT / "equigrad" / "cli.py").read_text()
     commands = set(re.findall(r"`equigrad (\w+)", README))
-    assert commands >= {"compare", "passport", "check", "diverge", "trace", "bench"}
+    assert commands >= {"compare", "passport", "check", "diverge", "trace", "bench", "report"}
     for command in commands:
         assert re.search(rf"^def {command}\(", cli, flags=re.M), command
 

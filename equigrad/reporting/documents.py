@@ -1,0 +1,251 @@
+"""Results that other commands wrote as JSON: read, told apart, checked, and held to be of one problem."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..common.errors import UsageError
+from ..common.problem import PROBLEMS, Problem
+
+SCHEMA = 1
+NUMBER = (int, float)
+DISTANCE = (int, float, str)
+"""NaN and infinity are written as strings."""
+
+TRAINED = {"name": str, "layers": [int], "samples": int, "updates": int, "learning_rate": NUMBER, "seed": int}
+SHAPES: dict[str, Any] = {
+    "compare": {
+        "problem": TRAINED,
+        "passport": dict,
+        "verdict": str,
+        "runs": [
+            {
+                "backend": str, "device": str, "dtype": str, "arithmetic": str, "outcome": str, "message": str,
+                "weights_sha256": (str, None), "max_ulp": (int, None), "max_abs_difference": (*DISTANCE, None),
+                "weights": [[[NUMBER]]], "figures": [bool], "microseconds_per_update": (*NUMBER, None),
+            }
+        ],
+    },
+    "diverge": {
+        "problem": TRAINED,
+        "passport": dict,
+        "backends": [str],
+        "dtypes": [str],
+        "arithmetics": [str],
+        "updates_compared": int,
+        "identical": bool,
+        "first": (dict, None),
+        "how": dict,
+        "development": [{"update": int, "max_ulp": int, "max_abs_difference": DISTANCE}],
+        "notes": [str],
+    },
+    "check": {
+        "problem": {"name": str, "layers": [int], "samples": int},
+        "passport": dict,
+        "dtype": str,
+        "verdict": str,
+        "complex_step": DISTANCE,
+        "backends": [
+            {
+                "backend": str, "device": str, "arithmetic": str, "outcome": str, "message": str,
+                "layers": [{"layer": int, "ulp": int, "relative_error": DISTANCE, "bound": DISTANCE}],
+            }
+        ],
+        "curve": (dict, None),
+    },
+    "bench": {
+        "command": str,
+        "datetime": str,
+        "machine_info": dict,
+        "tables": [
+            {
+                "problem": str, "dtype": str, "samples": int, "layers": [int], "threads": int, "rounds": int,
+                "rows": [{"name": str, "group": str, "outcome": str}],
+            }
+        ],
+        "benchmarks": [{"group": str, "name": str, "stats": {"data": [NUMBER]}}],
+    },
+}  # fmt: skip
+"""What the page takes from a file of each kind: a type, one of several, a list of one shape, or keys."""
+
+FIRST = {
+    "update": int, "layer": int, "quantity": str, "max_ulp": int,
+    "elements": [{"index": [int], "values": [DISTANCE], "hex": [str], "ulp": int}],
+    "operations": [{"name": str, "same": bool, "differing": int, "max_ulp": int}],
+}  # fmt: skip
+CURVE = {
+    "dtype": str,
+    "elements": int,
+    "complex_step": DISTANCE,
+    "points": [{"step": NUMBER, "forward": DISTANCE, "central": DISTANCE}],
+}
+
+
+ABSENT = object()
+"""Stands for a key that is not there."""
+
+
+@dataclass
+class Documents:
+    """The results of one report, by the command that wrote them."""
+
+    compare: list[dict[str, Any]] = field(default_factory=list)
+    diverge: list[dict[str, Any]] = field(default_factory=list)
+    check: list[dict[str, Any]] = field(default_factory=list)
+    bench: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def passport(self) -> dict[str, Any] | None:
+        for document in (*self.compare, *self.check, *self.diverge, *self.bench):
+            return document["machine_info" if document in self.bench else "passport"]
+        return None
+
+
+def read(paths: Sequence[str | os.PathLike[str]]) -> Documents:
+    """The results in these files.
+
+    Raises UsageError, one line that names the file, for what cannot be read, is cut off, is no result of
+    compare, diverge, check or bench, or has another schema.
+    """
+    documents = Documents()
+    for path in paths:
+        kind, data = _read(Path(path))
+        getattr(documents, kind).append(data)
+    return documents
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
+    except OSError as error:
+        raise UsageError(f"cannot read '{path}': {error.strerror or error}") from None
+    except json.JSONDecodeError as error:
+        raise UsageError(f"'{path}' is not whole JSON, it breaks off or goes wrong in line {error.lineno}") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"'{path}' is not JSON") from None
+    kind = _kind(data)
+    if kind is None:
+        raise UsageError(f"'{path}' is no result of equigrad compare, diverge, check or bench")
+    if kind == "power":
+        raise UsageError(f"'{path}' is of check --power, which is about no one problem: give a result of check itself")
+    if data.get("schema") != SCHEMA:
+        raise UsageError(f"'{path}' has schema {data.get('schema')!r}, this version reads schema {SCHEMA}")
+    wrong = _misfit(data, SHAPES[kind], "")
+    if wrong is None and kind == "diverge":
+        wrong = None if data["first"] is None else _misfit(data["first"], FIRST, "first")
+        wrong = wrong or _not_two(data) or _misfit([*data["how"].values()], [[str]], "how")
+    if wrong is None and kind == "check" and data["curve"] is not None:
+        wrong = _misfit(data["curve"], CURVE, "curve")
+    if wrong is not None:
+        raise UsageError(f"'{path}' is no whole result of equigrad {kind}: {wrong}")
+    return kind, data
+
+
+def _not_two(data: dict[str, Any]) -> str | None:
+    """What a divergence has not for exactly two backends."""
+    elements = data["first"]["elements"] if data["first"] else []
+    pairs = [
+        ("backends", data["backends"]),
+        *((f"first.elements.{k}", e[k]) for e in elements for k in ("values", "hex")),
+    ]
+    return next((f"'{where}' is not of two backends" for where, pair in pairs if len(pair) != 2), None)
+
+
+def _finite(text: str) -> float:
+    """JSON has neither NaN nor infinity, and no number that is too large for float64."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(text)
+    return value
+
+
+def _kind(data: Any) -> str | None:
+    """Which command wrote it, by the keys that only its result has."""
+    if not isinstance(data, dict):
+        return None
+    if data.get("kind") == "bench":
+        return "bench"
+    for key, kind in (("runs", "compare"), ("development", "diverge"), ("mutants", "power"), ("complex_step", "check")):
+        if key in data:
+            return kind
+    return None
+
+
+def _misfit(value: Any, shape: Any, where: str) -> str | None:
+    """The first place where `value` is not of `shape`, or None."""
+    if value is ABSENT:
+        return f"it lacks '{where}'"
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return f"'{where}' is no object"
+        inside = ((key, value.get(key, ABSENT), s) for key, s in shape.items())
+        return next((w for key, v, s in inside if (w := _misfit(v, s, f"{where}.{key}".lstrip(".")))), None)
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return f"'{where}' is no list"
+        return next((w for i, v in enumerate(value) if (w := _misfit(v, shape[0], f"{where}[{i}]"))), None)
+    types = shape if isinstance(shape, tuple) else (shape,)
+    right = any(value is None if t is None else isinstance(value, t) for t in types)
+    return None if right and not (isinstance(value, bool) and bool not in types) else f"'{where}' is {value!r:.40}"
+
+
+def of_one_problem(documents: Documents, problem: Problem | None) -> Problem | None:
+    """The built-in problem, as it was trained, that the documents and `problem` are about; None if it is not built in.
+
+    A bench result says nothing about sizes that are no built-in problem's, such as those of a sweep.
+    Raises UsageError where two problems are mixed.
+    """
+    described = [] if problem is None else [(describe(problem), "the problem asked for")]
+    for kind in ("compare", "diverge", "check"):
+        described += [(document["problem"], f"a result of {kind}") for document in getattr(documents, kind)]
+    merged: dict[str, Any] = {}
+    for facts, what in described:
+        for key, value in facts.items():
+            if key in merged and merged[key] != value:
+                named = merged["name"], facts["name"]
+                both = (
+                    f"'{named[0]}' and '{named[1]}'"
+                    if named[0] != named[1]
+                    else f"'{named[0]}' with {key} {merged[key]} and {value}"
+                )
+                raise UsageError(f"one report is about one problem, not about {both} ({what})")
+        merged |= {key: value for key, value in facts.items() if key in TRAINED}
+    timed = list(dict.fromkeys(t["problem"] for d in documents.bench for t in d["tables"] if t["problem"] in PROBLEMS))
+    if timed and merged and merged["name"] not in timed:
+        raise UsageError(
+            f"one report is about one problem, not about '{merged['name']}' and '{timed[0]}' (a result of bench)"
+        )
+    if problem is not None:
+        return problem
+    if not merged:
+        return PROBLEMS[timed[0]]() if len(timed) == 1 else None
+    return _rebuilt(merged)
+
+
+def describe(problem: Problem) -> dict[str, Any]:
+    """As `to_json` of a result describes it."""
+    p = problem
+    return {
+        "name": p.name,
+        "layers": list(p.layers),
+        "samples": p.samples,
+        "updates": p.updates,
+        "learning_rate": p.learning_rate,
+        "seed": p.seed,
+    }
+
+
+def _rebuilt(facts: dict[str, Any]) -> Problem | None:
+    if facts["name"] not in PROBLEMS:
+        return None
+    built_in = PROBLEMS[facts["name"]]()
+    if (list(built_in.layers), built_in.samples) != (facts["layers"], facts["samples"]):
+        return None
+    return built_in.with_(
+        updates=facts.get("updates"), learning_rate=facts.get("learning_rate"), seed=facts.get("seed")
+    )
