@@ -5,6 +5,7 @@ Both are pytrees, so that they travel into compiled programs as arguments.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, reduce, wraps
@@ -92,8 +93,8 @@ class Space:
     def ldexp(self, x: jax.Array, k: jax.Array) -> jax.Array:
         return x * reproducible.power(self, k.astype(jnp.int64))
 
-    def blocked(self, x: jax.Array, most: int) -> bool:
-        return False  # XLA fuses, and needs no help to stay in the cache
+    def block(self, x: jax.Array) -> int:
+        return sys.maxsize  # XLA fuses, and needs no help to stay in the cache
 
     def cast(self, x: jax.Array, dtype: Any) -> jax.Array:
         return x.astype(dtype)

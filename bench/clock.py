@@ -23,10 +23,12 @@ from .floor import numpy_products
 from .worker import Refused, Worker
 
 RUN_SECONDS = 0.2
-"""A run has as many of the problem's updates as fit into this."""
+"""A run has as many of the problem's updates as fit into this; twice that where these are at most MANY."""
+MANY = 1000
+"""From so many updates on, what a backend does once for all of them does not show any more."""
 LEAST = 4
-"""But never fewer than this: a backend may spend the first updates of a run on getting ready for the others. Products
-alone have nothing to get ready for."""
+"""But never fewer than this: a backend may spend the first updates of a run on getting ready for the others, and
+threads that slept are slow to wake."""
 SAMPLE_SECONDS = 0.02
 """A sample is one run, or the mean of as many as take this long together."""
 NOISE = 0.1
@@ -285,8 +287,9 @@ class Heat:
             row.first_call_seconds = self._run(1)
             row.second_call_seconds = self._run(1)
             seconds = row.second_call_seconds
-            for n in ladder(case.updates, 1 if self.contestant.expect == "products" else LEAST):
-                if seconds * n / max(row.updates, 1) <= RUN_SECONDS or not row.updates:
+            for n in ladder(case.updates):
+                most = RUN_SECONDS if n > MANY else 2 * RUN_SECONDS
+                if seconds * n / max(row.updates, 1) <= most or not row.updates:
                     row.weights_sha256 = None
                     row.updates = n
                     seconds = self._run(n)
@@ -346,6 +349,6 @@ class Heat:
         self.close()
 
 
-def ladder(updates: int, least: int = LEAST) -> list[int]:
+def ladder(updates: int) -> list[int]:
     """The lengths a run may have: the problem's updates, a tenth of them, a hundredth ..., shortest first."""
-    return sorted({max(min(least, updates), updates // 10**k) for k in range(8)})
+    return sorted({max(min(LEAST, updates), updates // 10**k) for k in range(8)})

@@ -21,11 +21,13 @@ these forms occurs below. It flushes subnormals to zero: `sigmoid` never returns
 data or weights hold one are refused (`common.agreement`).
 
 `xp` is the framework's namespace with a few names made equal, see `backends/*_arithmetic.py`:
-product, rint, clip, ldexp, reach (the largest |x| along an axis), cast, concatenate, matmul, blocked, int64, float64.
+product, rint, clip, ldexp, reach (the largest |x| along an axis), cast, concatenate, matmul, int64, float64, and
+block, how many numbers are best worked on at a time.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 Array = Any
@@ -38,9 +40,8 @@ FRACTION = (6.0000000000000115, 10.000000000309804, 14.000002528168245, 0.055521
 """Lambert's 6, 10, 14, 1/18, fitted at the four Chebyshev nodes of (ln 2 / 2)**2; a test fits them again."""
 INDEX_ORDER_TERMS, INDEX_ORDER_SUMS = 16, 4096
 """At most so many sums of at most so many terms are taken in index order; larger products through exact slices."""
-BLOCK = 2**15
-"""Elements that are worked on at a time where `xp.blocked` says so: they stay in the cache, and below this
-PyTorch does not wake its threads for each of the small operations."""
+ROWS = 128
+"""At least so many rows of a matrix product are made at a time: fewer would starve the library's own."""
 
 
 def sigmoid(xp: Any, x: Array) -> Array:
@@ -53,8 +54,10 @@ def sigmoid(xp: Any, x: Array) -> Array:
     Largest error 2.5 ulp in float64. float32 is computed in float64 and rounded once, so it is
     correctly rounded in all but rare cases. The result is never subnormal: arguments are clipped to LIMITS.
     """
-    if xp.blocked(x, BLOCK):
-        return xp.concatenate([sigmoid(xp, rows) for rows in _blocks(x)], 0)
+    return _joined(xp, [_sigmoid(xp, rows) for rows in _blocks(xp, x, 1)])
+
+
+def _sigmoid(xp: Any, x: Array) -> Array:
     low, high = LIMITS["float32" if x.itemsize == 4 else "float64"]
     z = xp.clip(xp.cast(x, xp.float64), low, high)
     k = xp.rint(z * 1.4426950408889634)
@@ -106,7 +109,7 @@ def sliced_dot(xp: Any, a: Array, b: Array) -> Array:
             total = part if total is None else total * 2.0**-b_bits + part
         return xp.cast(total * power(xp, a_exponent - a_bits) * b_scale, a.dtype)
 
-    return xp.concatenate([rows_dot(rows) for rows in _blocks(a)], 0) if xp.blocked(a, BLOCK) else rows_dot(a)
+    return _joined(xp, [rows_dot(rows) for rows in _blocks(xp, a, ROWS)])
 
 
 def slice_widths(terms: int, itemsize: int) -> tuple[int, int, int, int]:
@@ -117,10 +120,15 @@ def slice_widths(terms: int, itemsize: int) -> tuple[int, int, int, int]:
     return bits, 3, bits, 3
 
 
-def _blocks(x: Array) -> list[Array]:
-    """x (N, ...) as consecutive rows, about BLOCK elements at a time."""
-    step = max(128, BLOCK // (x.shape[1] if x.ndim > 1 else 1))  # fewer rows would starve the matrix product
+def _blocks(xp: Any, x: Array, least: int) -> list[Array]:
+    """x (N, ...) as consecutive rows, at least `least` of them and about `xp.block(x)` numbers at a time."""
+    most = xp.block(x)
+    step = max(least, most // math.prod(x.shape[1:])) if math.prod(x.shape) > most else x.shape[0]
     return [x[i : i + step] for i in range(0, x.shape[0], step)]
+
+
+def _joined(xp: Any, parts: list[Array]) -> Array:
+    return xp.concatenate(parts, 0) if len(parts) > 1 else parts[0]
 
 
 def _slices(xp: Any, a: Array, axis: int, bits: int, count: int) -> tuple[list[Array], Array]:

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from equigrad.backends import load
+from equigrad.backends import FRAMEWORKS, load
 from equigrad.backends.interface import Backend
+from equigrad.bench.sizes import sized
 from equigrad.common.golden import GOLDEN
 from equigrad.common.problem import PROBLEMS, Problem, problem
 from equigrad.common.ulp import sha256
@@ -136,6 +137,16 @@ def test_the_hash_does_not_depend_on_vector_width_or_threads(
     if "ATEN_CPU_CAPABILITY" in setting:
         in_force = result["passport"]["backends"]["torch"]["simd"].lower()
         assert in_force == setting["ATEN_CPU_CAPABILITY"], "the setting did not reach torch"
+
+
+@pytest.mark.parametrize(
+    ("samples", "layers"),
+    [(140, (3, 1100, 2)), (2, (3, 140_000, 2)), (300, (1000, 2)), (3000, (90, 100, 2))],
+    ids=["a layer too wide for a block", "a sample too wide for a block", "many inputs", "many blocks"],
+)
+def test_large_layers_give_the_same_bits(ready: Ready, dtype: str, samples: int, layers: tuple[int, ...]) -> None:
+    hashes = {sha256(trained(ready(spec, dtype, "reproducible"), sized(samples, layers), 2)) for spec in FRAMEWORKS}
+    assert len(hashes) == 1
 
 
 @pytest.mark.parametrize("rate", [1.0, 0.3, 1 / 3, 1e-3, 7.77])
