@@ -150,14 +150,15 @@ TARGETS = (
 
 SLICED = "six of the library's own products in float64, two in float32, and a dozen passes over each factor to cut it"
 WHY = {
-    f"numpy/{SCRIPT}": "an update is 12 or 24 calls of NumPy, each 0.28 us here, and no call of it does more at once; "
-    "SciPy's expit would spare three in each layer, and make native bits depend on whether SciPy is installed",
-    "numpy reproducible": "exp is one call, the reproducible sigmoid 23; the tape made the native update, which this "
-    "is held against, twice as fast as the plain expressions below",
-    "torch reproducible": "its sigmoid and products are 30 to 75 operations an update, each a call of its own; the "
-    "tape made the native update, which this is held against, five times as fast as the eager loop below",
-    "jax reproducible": "its sigmoid has four more divisions, which native updates, three times as fast since they "
-    "multiply and sum, do not hide any more",
+    f"numpy/{SCRIPT}": "an update is 12 or 24 calls of NumPy, whose overhead is what it costs; SciPy's expit would spare "
+    "three in each layer, and make native bits depend on whether SciPy is installed",
+    "numpy reproducible": "exp is one call, the reproducible sigmoid 23, and since the tape the native update, which "
+    "this is held against, costs its calls and nothing else",
+    "torch reproducible": "its sigmoid and products are 37 or 75 operations an update, the native one's 7 or 14, and "
+    "since the tape both cost their calls and nothing else",
+    "jax reproducible": "its sigmoid has four more divisions, and since native products are a multiply and a sum these "
+    "are not hidden behind calls of a matrix product any more",
+    "numpy/products": "what is between the products takes one thread",
     "numpy reproducible, large": SLICED,
     "torch reproducible, large": SLICED,
     "jax reproducible, large": SLICED,

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from equigrad.backends import load
-from equigrad.backends.interface import Backend, Weights
+from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend, Weights
 from equigrad.bench.sizes import sized
 from equigrad.common.problem import Problem, problem
 from equigrad.common.tape import Tape, Untapeable, Value, worthwhile
@@ -79,10 +78,11 @@ def problems(draw: st.DrawFn) -> Problem:
     return sized(draw(st.integers(1, 300)), layers).with_(learning_rate=draw(st.sampled_from([1.0, 0.1, 2.0**-6])))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-@given(problems(), st.sampled_from(TAPED), st.sampled_from(["float64", "float32"]), st.sampled_from(["native", "repr"]))
-def test_any_network_can_be_taped(task: Problem, spec: str, dtype: str, arithmetic: str) -> None:
-    backend = load(spec, dtype, "native" if arithmetic == "native" else "reproducible")
+@pytest.mark.parametrize("spec", TAPED)
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(task=problems(), dtype=st.sampled_from(DTYPES), arithmetic=st.sampled_from(ARITHMETICS))
+def test_any_network_can_be_taped(ready: Ready, spec: str, task: Problem, dtype: str, arithmetic: str) -> None:
+    backend = ready(spec, dtype, arithmetic)
     weights, x, y, lr = given_to(backend, task)
     calls = 0
 
