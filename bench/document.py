@@ -150,8 +150,8 @@ TARGETS = (
 
 SLICED = "six of the library's own products in float64, two in float32, and a dozen passes over each factor to cut it"
 WHY = {
-    f"numpy/{SCRIPT}": "an update is 12 or 24 calls of NumPy, whose overhead is what it costs; SciPy's expit would spare "
-    "three in each layer, and make native bits depend on whether SciPy is installed",
+    f"numpy/{SCRIPT}": "an update is 12 or 24 calls of NumPy, whose overhead is what it costs; SciPy's expit would "
+    "spare three in each layer, and make native bits depend on whether SciPy is installed",
     "numpy reproducible": "exp is one call, the reproducible sigmoid 23, and since the tape the native update, which "
     "this is held against, costs its calls and nothing else",
     "torch reproducible": "its sigmoid and products are 37 or 75 operations an update, the native one's 7 or 14, and "
@@ -162,9 +162,10 @@ WHY = {
     "numpy reproducible, large": SLICED,
     "torch reproducible, large": SLICED,
     "jax reproducible, large": SLICED,
-    "numpy/memory": "OpenBLAS packs its factors into buffers of its own",
+    "numpy/memory": "the slope of the sigmoid is one array more than what must be held, and OpenBLAS packs factors into "
+    "buffers of its own",
     "torch/memory": "the first update, which autograd makes and the tape notes, holds what later ones write over",
-    "jax/memory": "XLA holds the transposed input beside the input",
+    "jax/memory": "XLA's executable and workspaces are in it",
 }
 """Why a figure is missed, shown only where it is."""
 
