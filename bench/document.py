@@ -162,7 +162,7 @@ WHY = {
     "numpy reproducible, large": SLICED,
     "torch reproducible, large": SLICED,
     "jax reproducible, large": SLICED,
-    "numpy/memory": "the slope of the sigmoid is one array more than what must be held, and OpenBLAS packs factors into "
+    "numpy/memory": "the slope of the sigmoid is one array more than must be held, and OpenBLAS packs factors into "
     "buffers of its own",
     "torch/memory": "the first update, which autograd makes and the tape notes, holds what later ones write over",
     "jax/memory": "XLA's executable and workspaces are in it",
