@@ -21,7 +21,7 @@ from .sides import Side, Traces, any_differs, differs, distances, farthest, narr
 SCHEMA = 1
 SINGLY = 1_000
 """For so many updates the weights are compared after each one."""
-EVERY = 500
+EVERY = 1_000
 """From then on they are compared after each EVERY updates."""
 OPENED = 100
 """In so many updates before the first difference of weights the intermediates are compared too."""
@@ -179,8 +179,8 @@ def diverge(
     has two values. Two dtypes are compared in the narrower one, to which all values are rounded.
 
     The first update after which any weight differs, be it by one bit, is exact within the first 1,000 updates, where
-    the weights are compared after every one. Later they are compared every 500 updates, and after each of the
-    last 500 once these differ: a difference that comes and heals wholly between two comparisons is not seen.
+    the weights are compared after every one. Later they are compared every 1,000 updates, and after each of the
+    last 1,000 once these differ: a difference that comes and heals wholly between two comparisons is not seen.
     In that update the traced quantities are compared in order of computation, and each operation is run in
     both backends on the same inputs.
 
