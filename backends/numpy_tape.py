@@ -21,7 +21,7 @@ def repeat(
     *noted, x_, y_ = (Noted(tape, Value(i), v.shape, v.dtype) for i, v in enumerate((*weights, x, y)))
     try:
         tape.results = tuple(new.value for new in update(tuple(noted), x_, y_, lr))
-    except (Untapeable, AttributeError):  # Noted lacks what cannot be noted
+    except Exception:  # Noted lacks what cannot be noted; what is wrong with the update itself shows again below
         for _ in range(n):
             weights = update(weights, x, y, lr)
         return weights

@@ -100,11 +100,17 @@ def depends_on_numbers(backend: Backend, weights: Weights, x: Any, y: Any, lr: f
     return backend.update(weights, x, y, lr if (weights[0] > 0).all() else lr / 2)
 
 
+def converts_a_number(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+    return backend.update(weights, x, y, lr / max(1.0, float(weights[0].max())))
+
+
 def unknown_function(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
     return tuple(w.cumsum(0) for w in backend.update(weights, x, y, lr))
 
 
-@pytest.mark.parametrize("update", [depends_on_numbers, unknown_function], ids=lambda f: f.__name__.replace("_", " "))
+@pytest.mark.parametrize(
+    "update", [depends_on_numbers, converts_a_number, unknown_function], ids=lambda f: f.__name__.replace("_", " ")
+)
 @pytest.mark.parametrize("spec", TAPED)
 def test_what_a_tape_cannot_hold_is_repeated_one_by_one(ready: Ready, spec: str, update: Any) -> None:
     backend = ready(spec, "float64", "native")
