@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,17 @@ class Problem:
     @property
     def samples(self) -> int:
         return len(self.inputs)
+
+    def to_json(self) -> dict[str, Any]:
+        """As every result in JSON describes it, see docs/json.md."""
+        return {
+            "name": self.name,
+            "layers": list(self.layers),
+            "samples": self.samples,
+            "updates": self.updates,
+            "learning_rate": self.learning_rate,
+            "seed": self.seed,
+        }
 
     def first_weights(self, dtype: str = "float64") -> tuple[np.ndarray, ...]:
         """One (fan_in, fan_out) matrix per layer, uniform in [-1, 1), drawn in NumPy as Trask draws them.

@@ -153,17 +153,9 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/json.md."""
-        p = self.problem
         return {
             "schema": SCHEMA,
-            "problem": {
-                "name": p.name,
-                "layers": list(p.layers),
-                "samples": p.samples,
-                "updates": p.updates,
-                "learning_rate": p.learning_rate,
-                "seed": p.seed,
-            },
+            "problem": self.problem.to_json(),
             "passport": self.passport,
             "verdict": self.verdict,
             "runs": [run.to_json() for run in self.runs],

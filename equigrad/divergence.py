@@ -117,17 +117,9 @@ class Divergence:
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/diverge.md."""
-        p = self.problem
         return {
             "schema": SCHEMA,
-            "problem": {
-                "name": p.name,
-                "layers": list(p.layers),
-                "samples": p.samples,
-                "updates": p.updates,
-                "learning_rate": p.learning_rate,
-                "seed": p.seed,
-            },
+            "problem": self.problem.to_json(),
             "passport": self.passport,
             "backends": list(self.sides),
             "dtypes": list(self.dtypes),

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..backends import FRAMEWORKS
 from ..common.agreement import GOOD
-from .documents import Documents, describe
+from .documents import Documents
 from .recording import Recording, Track
 
 NAMES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX"}
@@ -52,7 +52,7 @@ def _run_name(run: dict[str, Any]) -> str:
 
 def _described(given: Documents, replay: Recording | None) -> dict[str, Any] | None:
     if replay:
-        return describe(replay.problem)
+        return replay.problem.to_json()
     whole = [d["problem"] for d in (*given.compare, *given.diverge, *given.check)]
     return max(whole, key=len) if whole else None
 
@@ -299,7 +299,7 @@ def _replay(replay: Recording) -> dict[str, Any]:
             }
         )
     return {
-        **describe(p),
+        **p.to_json(),
         "stops": replay.stops,
         "shown": replay.samples,
         "units": replay.units,

@@ -200,7 +200,7 @@ def of_one_problem(documents: Documents, problem: Problem | None) -> Problem | N
     A bench result says nothing about sizes that are no built-in problem's, such as those of a sweep.
     Raises UsageError where two problems are mixed.
     """
-    described = [] if problem is None else [(describe(problem), "the problem asked for")]
+    described = [] if problem is None else [(problem.to_json(), "the problem asked for")]
     for kind in ("compare", "diverge", "check"):
         described += [(document["problem"], f"a result of {kind}") for document in getattr(documents, kind)]
     merged: dict[str, Any] = {}
@@ -225,19 +225,6 @@ def of_one_problem(documents: Documents, problem: Problem | None) -> Problem | N
     if not merged:
         return PROBLEMS[timed[0]]() if len(timed) == 1 else None
     return _rebuilt(merged)
-
-
-def describe(problem: Problem) -> dict[str, Any]:
-    """As `to_json` of a result describes it."""
-    p = problem
-    return {
-        "name": p.name,
-        "layers": list(p.layers),
-        "samples": p.samples,
-        "updates": p.updates,
-        "learning_rate": p.learning_rate,
-        "seed": p.seed,
-    }
 
 
 def _rebuilt(facts: dict[str, Any]) -> Problem | None:
