@@ -18,9 +18,9 @@ import numpy as np
 from ..common import reproducible
 
 SMALL = 1024
-"""Up to so many multiplications XLA runs a product on the CPU faster as a multiply and a sum, fused with what is
-around it, than as a call of a matrix product. Measured on 2026-11-24 as updates of float64 networks, see
-docs/benchmarks.md for the idioms: 4x3-4-1 4.4, 16x8-8-1 2.4 times faster, 16x16-16-1 2.3 times slower."""
+"""Up to so many multiplications a product is a multiply and a sum, which XLA fuses with what is around it, and not a
+call of a matrix product: that made updates of 4x3-4-1 and 16x8-8-1 networks 4.4 and 2.4 times as fast on the CPU, but
+one of 16x16-16-1 2.3 times slower (`train` of both, float64, one core of an AMD EPYC, JAX 0.10.2, 2026-11-24)."""
 
 
 UNROLLED = {"cuda": 50}

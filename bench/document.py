@@ -24,6 +24,12 @@ A row is timed only if the weights of that very run agree with NumPy's; the hash
 samples are in the JSON file. All rows of a table ran in turn, round by round, each in a process of its own with the
 same number of threads; "times" is the median of the ratios within each round, with their quartiles. The first update,
 which compiles, is not in it: it has a column of its own. How this is measured: `bench/clock.py`, `bench/worker.py`.
+
+* null: no update at all, what the suite itself costs. Floors: the least an update could take, in C, or its matrix
+  products alone. Idioms: other ways to write it in the same framework. Peers: what others write.
+* Control: the row that ratios are taken to, timed again at the end of each round. Middle half: between the quartiles.
+  MiB: the largest memory of that row's process, above what it held before.
+* A slow row trains fewer updates in a run, the number in brackets, and other numbers of updates have other hashes.
 """
 
 
@@ -150,14 +156,14 @@ TARGETS = (
 
 SLICED = "six of the library's own products in float64, two in float32, and a dozen passes over each factor to cut it"
 WHY = {
-    f"numpy/{SCRIPT}": "an update is 12 or 24 calls of NumPy, whose overhead is what it costs; SciPy's expit would "
-    "spare three in each layer, and make native bits depend on whether SciPy is installed",
-    "numpy reproducible": "exp is one call, the reproducible sigmoid 23, and since the tape the native update, which "
-    "this is held against, costs its calls and nothing else",
+    f"numpy/{SCRIPT}": "an update is 12 or 24 calls of NumPy, whose overhead is what it costs; SciPy's expit, "
+    "three calls fewer in each layer, is hardly faster, see its row",
+    "numpy reproducible": "the native sigmoid is four calls, the reproducible one 23, and since the tape the native "
+    "update, which this is held against, costs its calls and nothing else",
     "torch reproducible": "its sigmoid and products are 37 or 75 operations an update, the native one's 7 or 14, and "
     "since the tape both cost their calls and nothing else",
-    "jax reproducible": "its sigmoid has four more divisions, and since native products are a multiply and a sum these "
-    "are not hidden behind calls of a matrix product any more",
+    "jax reproducible": "its sigmoid has three more divisions, and since native products are a multiply and a sum "
+    "these are not hidden behind calls of a matrix product any more",
     "numpy/products": "what is between the products takes one thread",
     "numpy reproducible, large": SLICED,
     "torch reproducible, large": SLICED,
@@ -171,7 +177,9 @@ WHY = {
 
 
 def _read(files: Sequence[Path]) -> list[tuple[Path, Result]]:
-    return [(path, load(str(path))) for path in sorted(files) if path.name != gpu.STEPS]
+    """The results, the quickest networks first."""
+    found = [(path, load(str(path))) for path in files if path.name != gpu.STEPS]
+    return sorted(found, key=lambda pair: (max(table.work for table in pair[1].tables), pair[0]))
 
 
 def document(files: Sequence[Path]) -> str:
@@ -265,6 +273,10 @@ def _summary(path: Path, result: Result) -> Iterator[str]:
     yield f"Median, and the ratio's median and quartiles over {tables[0].rounds} interleaved rounds ({verdicts})."
     yield f"By `{result.command}`, {result.made[:10]}: {_machine(result)}"
     yield (
+        "A slow row trains fewer updates in a run, the number in brackets: only hashes after equally many can be the "
+        "same. `equigrad compare` trains all equally long."
+    )
+    yield (
         f"Every sample: [{path.name}](docs/results/{path.name}); floors, idioms, peers, large networks and what was "
         "missed: [docs/benchmarks.md](docs/benchmarks.md)."
     )
@@ -347,6 +359,8 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="write the page here")
     parser.add_argument("--readme", type=Path, help="replace the table in this file")
     given = parser.parse_args()
+    if not (given.page or given.readme):
+        parser.error("nothing to write: give --page, --readme or both")
     try:
         if given.page:
             write_text(given.page, document(given.results))

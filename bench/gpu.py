@@ -1,4 +1,4 @@
-"""Everything that needs a GPU, in one go and in less than nine minutes:
+"""Everything that needs a GPU, in one go that stops after nine minutes at most:
 
 python -m equigrad.bench.gpu --out docs/results
 

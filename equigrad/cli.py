@@ -87,7 +87,7 @@ def leave_out(why: str, **options: Any) -> None:
     """Raise UsageError if any of the options is given: it would be ignored."""
     from .common.errors import UsageError
 
-    given = [name for name, value in options.items() if value]
+    given = [name if name == "problem" else f"--{name}" for name, value in options.items() if value]
     if given:
         raise UsageError(f"{why}: leave out {', '.join(given)}")
 

@@ -179,8 +179,11 @@ def diverge(
     From then on the distance is measured at a few updates in every power of ten, for about `budget` seconds at
     most; the search itself has no limit, so that 'identical' always means the whole run.
 
-    Raises UsageError unless that makes two, or where a backend raises; and what `equigrad.load` raises.
+    Raises UsageError unless that makes two, for a negative budget, or where a backend raises; and what
+    `equigrad.load` raises.
     """
+    if not budget >= 0:
+        raise UsageError(f"the budget must be a number of seconds, at least 0, not {budget:g}")
     task = built_in(problem) if isinstance(problem, str) else problem
     both = sides(task, backends, dtype, arithmetic)
     if len(both) != 2:

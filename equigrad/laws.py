@@ -1,4 +1,4 @@
-"""The laws of `backends.interface`, one function each: what a backend must do to be called correct.
+"""The laws of `backends.interface` spelled out, one function each: what a backend must do to be called correct.
 
 A law takes a backend and a case, and returns the margin it was kept by: the largest measured error over its
 bound, 0 where bits are compared. It raises LawBroken, which says by which law, how badly and what was expected.

@@ -153,8 +153,10 @@ def test_two_nan_are_no_difference_and_one_is_a_large_one() -> None:
         (["numpy", "numpy"], {"dtype": ["float64"] * 3}, "give backend once for all or 3 times"),
         (["numpy", "nunpy"], {}, "did you mean 'numpy'"),
         (["numpy", "numpy"], {"dtype": "float16"}, "unknown dtype"),
+        (["numpy", "numpy"], {"budget": -1.0}, "at least 0, not -1"),
+        (["numpy", "numpy"], {"budget": float("nan")}, "at least 0, not nan"),
     ],
-    ids=["one", "three", "unequal-numbers", "mistyped", "unknown-dtype"],
+    ids=["one", "three", "unequal-numbers", "mistyped", "unknown-dtype", "negative-budget", "no-budget"],
 )
 def test_bad_arguments_are_refused(backends: list[str], options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):

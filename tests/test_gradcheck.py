@@ -216,7 +216,7 @@ def test_a_wrong_engine_fails_beside_a_right_one() -> None:
         (["nonsense"], 2, "unknown problem 'nonsense'"),
         (["--dtype", "float16", "-b", "numpy"], 2, "unknown dtype 'float16'"),
         (["--arithmetic", "exact", "-b", "numpy"], 2, "unknown arithmetic 'exact'"),
-        (["--power", "one-layer", "--dtype", "float32"], 2, "dtype and arithmetic: leave out problem, dtype"),
+        (["--power", "one-layer", "--dtype", "float32"], 2, "dtype and arithmetic: leave out problem, --dtype"),
         (["--problems", "3"], 2, "--problems goes with --power"),
         (["--power", "--problems", "-1"], 2, "must not be negative, not -1"),
         (["--json", "/no/such/folder/x.json"], 2, "there is no folder"),

@@ -415,7 +415,7 @@ def test_no_value_in_a_file_is_met_with_a_traceback(kind: str, results: dict[str
         (["--dtype", "float16"], "unknown dtype 'float16'"),
         (["--backend", "numpi"], "unknown backend 'numpi'"),
         (["digits", BENCH], "one report is about one problem, not about 'digits' and 'one-layer'"),
-        ([BENCH, "--updates", "3"], "the results say how it was trained: leave out updates"),
+        ([BENCH, "--updates", "3"], "the results say how it was trained: leave out --updates"),
     ],
 )
 def test_one_clear_line_for(arguments: list[str], message: str, timed: Path, tmp_path: Path) -> None:
