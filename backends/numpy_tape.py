@@ -17,17 +17,31 @@ def repeat(
     update: Callable[..., Weights], weights: Weights, x: np.ndarray, y: np.ndarray, lr: float, n: int
 ) -> Weights:
     """n times `update`."""
-    tape = Tape(len(weights) + 2)
-    *noted, x_, y_ = (Noted(tape, Value(i), v.shape, v.dtype) for i, v in enumerate((*weights, x, y)))
     try:
-        tape.results = tuple(new.value for new in update(tuple(noted), x_, y_, lr))
+        held, calls = _taped(update, weights, x, y, lr)
     except Exception:  # Noted lacks what cannot be noted; what is wrong with the update itself shows again below
         for _ in range(n):
             weights = update(weights, x, y, lr)
         return weights
-    held = tuple(w.copy() for w in weights)
-    tape.run(tape.bind([*held, x, y], lambda like: np.empty(*like), _ready, _cast), n)
+    Tape.run(calls, n)
     return held
+
+
+def _taped(
+    update: Callable[..., Weights], weights: Weights, x: np.ndarray, y: np.ndarray, lr: float
+) -> tuple[Weights, list[Call]]:
+    """A copy of the weights, and the calls of one update that change it."""
+    inputs = (*weights, x, y)
+    if len({v.dtype for v in inputs}) > 1 or not all(v.flags.c_contiguous for v in inputs):
+        raise Untapeable("results whose dtype or order in memory changes from update to update")
+    tape = Tape(len(inputs))
+    *noted, x_, y_ = (Noted(tape, Value(i), v.shape, v.dtype) for i, v in enumerate(inputs))
+    new = update(tuple(noted), x_, y_, lr)
+    if [(v.shape, v.dtype) for v in new] != [(w.shape, w.dtype) for w in weights]:
+        raise Untapeable("new weights of another shape or dtype")
+    tape.results = tuple(v.value for v in new)
+    held = tuple(w.copy() for w in weights)
+    return held, tape.bind([*held, x, y], lambda like: np.empty(*like), _ready, _cast)
 
 
 def _ready(call: Callable[..., Any], arguments: Sequence[Any], into: np.ndarray) -> Call:
@@ -60,7 +74,7 @@ class Noted(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Noted:
         if method != "__call__" or options or ufunc.nout != 1:
             raise Untapeable(f"{ufunc.__name__} with {method} and {options}")
-        if ufunc is np.multiply and isinstance(inputs[0], float) and inputs[0] == 1:
+        if ufunc is np.multiply and type(inputs[0]) is float and inputs[0] == 1:
             return inputs[1]  # a learning rate of 1: the product has the same bits
         kinds = [x.dtype if isinstance(x, Noted | np.ndarray) else type(x) for x in inputs]
         *wanted, dtype = ufunc.resolve_dtypes((*kinds, None))

@@ -42,23 +42,34 @@ def repeat(
     update: Callable[..., Weights], weights: Weights, x: torch.Tensor, y: torch.Tensor, lr: float, n: int
 ) -> Weights:
     """n times `update`. The first is the one that is noted."""
-    tape = Tape(len(weights) + 2)
-    noting = Noting(tape, (*weights, x, y))
     try:
-        with noting:
-            first = update(weights, x, y, lr)
-        tape.results = tuple(noting.value(w) for w in first)
+        held, tape = _noted(update, [v.detach() for v in (*weights, x, y)], lr)
+        with torch.no_grad():
+            calls = tape.bind([*held, x, y], partial(_empty, x.device), _ready, _cast)
     except Untapeable:
         for _ in range(n):
             weights = update(weights, x, y, lr)
         return weights
-    del noting
-    held = tuple(w.clone() for w in first)
-    del first
     with torch.no_grad():
-        calls = tape.bind([*held, x, y], partial(_empty, x.device), _ready, _cast)
-        (run_on_cuda if x.is_cuda else tape.run)(calls, n - 1)
+        (run_on_cuda if x.is_cuda else Tape.run)(calls, n - 1)
     return held
+
+
+def _noted(update: Callable[..., Weights], inputs: Sequence[torch.Tensor], lr: float) -> tuple[Weights, Tape]:
+    """The weights after one update, and the tape of it. No two inputs may be the same tensor."""
+    *weights, x, y = inputs
+    tape = Tape(len(inputs))
+    noting = Noting(tape, inputs)
+    with noting:
+        new = update(tuple(weights), x, y, lr)
+    tape.results = tuple(noting.value(w) for w in new)
+    if [_form(w) for w in new] != [_form(w) for w in weights] or not all(v.is_contiguous() for v in inputs):
+        raise Untapeable("new weights of another shape, dtype or order in memory")
+    return tuple(w.clone() for w in new), tape
+
+
+def _form(tensor: torch.Tensor) -> tuple[Any, ...]:
+    return tensor.shape, tensor.dtype, tensor.is_contiguous()
 
 
 def run_on_cuda(calls: Sequence[Call], n: int) -> None:

@@ -91,8 +91,9 @@ def sliced_dot(xp: Any, a: Array, b: Array) -> Array:
     bits, held as integers in float64. The products of slices and all their partial sums are integers of at
     most 53 bits, so they are exact: order, FMA, threads, library and device no longer matter. (The Ozaki
     scheme: Ozaki, Ogita, Oishi, Rump, Numerical Algorithms 59, 2012.) Products of slices i and j with the
-    same i + j weigh the same and come from one matrix product; those with i + j >= len(b's slices) are
-    dropped: they are below 2**-52 of the row's largest element times the column's in float64, 2**-24 in float32.
+    same i + j weigh the same and are added before they are scaled; those with i + j >= len(b's slices) are
+    dropped: they are below 2**-52 of the row's largest element times the column's in float64 for up to 43,690 terms,
+    2**-24 in float32 for up to 65,536. More terms leave fewer bits for each slice, see `slice_widths`.
     """
     a_bits, a_count, b_bits, b_count = slice_widths(a.shape[1], a.itemsize)
     b_slices, b_exponent = _slices(xp, b, 0, b_bits, b_count)

@@ -91,21 +91,21 @@ class Tape:
         `empty(like)` makes an array, `ready(call, arguments, into)` a call without arguments, `copy` is an operation
         that copies. An array that no later step needs takes the next result of its kind, so that as few are held
         as the update itself holds.
+
+        Raises Untapeable where a new weight is no array of its own: a view, another new weight, or what was given.
         """
         root, last = self._lifetimes()
+        own = {v.number for v in self.results if v.number >= self.inputs and root[v.number] == v.number}
+        if len(own) < len(self.results):
+            raise Untapeable("a new weight that is no array of its own")
         held: dict[int, Array] = dict(enumerate(inputs))
         spare: dict[Hashable, list[Array]] = {}
         kind: dict[int, Hashable] = {}
         final = {v.number: i for i, v in enumerate(self.results)}
         calls = []
 
-        def fill(argument: Any) -> Any:
-            if isinstance(argument, list):
-                return [fill(a) for a in argument]
-            return held[argument.number] if isinstance(argument, Value) else argument
-
         for at, step in enumerate(self.steps):
-            arguments = [fill(a) for a in step.arguments]
+            arguments = [_filled(a, held) for a in step.arguments]
             if step.like is None:
                 held[step.result] = step.call(*arguments)
                 continue
@@ -150,3 +150,10 @@ class Tape:
         for value in self.results:
             last[root[value.number]] = len(self.steps)
         return root, last
+
+
+def _filled(argument: Any, held: dict[int, Array]) -> Any:
+    """The array in place of each Value. No closure over itself, or `held` would wait for the garbage collector."""
+    if isinstance(argument, list):
+        return [_filled(a, held) for a in argument]
+    return held[argument.number] if isinstance(argument, Value) else argument

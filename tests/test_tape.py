@@ -100,6 +100,18 @@ def depends_on_numbers(backend: Backend, weights: Weights, x: Any, y: Any, lr: f
     return backend.update(weights, x, y, lr if (weights[0] > 0).all() else lr / 2)
 
 
+def swaps_the_layers(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+    return backend.update(weights, x, y, lr)[::-1]
+
+
+def gives_an_old_weight(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+    return (backend.update(weights, x, y, lr)[1], weights[0])
+
+
+def gives_a_view(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+    return tuple(w.T for w in backend.update(weights, x, y, lr))
+
+
 def converts_a_number(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
     return backend.update(weights, x, y, lr / max(1.0, float(weights[0].max())))
 
@@ -108,13 +120,22 @@ def unknown_function(backend: Backend, weights: Weights, x: Any, y: Any, lr: flo
     return tuple(w.cumsum(0) for w in backend.update(weights, x, y, lr))
 
 
-@pytest.mark.parametrize(
-    "update", [depends_on_numbers, converts_a_number, unknown_function], ids=lambda f: f.__name__.replace("_", " ")
-)
+CHANGES = [
+    depends_on_numbers,
+    converts_a_number,
+    unknown_function,
+    swaps_the_layers,
+    gives_an_old_weight,
+    gives_a_view,
+]
+SQUARE = Problem("square", np.eye(3), np.eye(3)[::-1].copy(), (3, 3, 3), 5, learning_rate=0.5)
+
+
+@pytest.mark.parametrize("update", CHANGES, ids=lambda f: f.__name__.replace("_", " "))
 @pytest.mark.parametrize("spec", TAPED)
 def test_what_a_tape_cannot_hold_is_repeated_one_by_one(ready: Ready, spec: str, update: Any) -> None:
     backend = ready(spec, "float64", "native")
-    weights, x, y, lr = given_to(backend, problem("two-layer"))
+    weights, x, y, lr = given_to(backend, SQUARE)
     change = partial(update, backend)
     expected = weights
     for _ in range(5):
@@ -347,3 +368,70 @@ def test_as_many_updates_are_made_by_a_cuda_graph_as_without_one(
     with says:
         torch_tape.run_on_cuda([call], n)
     assert made == n
+
+
+@pytest.mark.parametrize("spec", TAPED)
+def test_the_same_array_may_be_given_several_times(ready: Ready, spec: str, dtype: str, arithmetic: str) -> None:
+    backend = ready(spec, dtype, arithmetic)
+    w = backend.from_numpy(np.random.RandomState(0).random_sample((6, 6)))
+    given = ((w, w), w, w, 0.3)
+    assert bits(backend, backend.train(*given, 120)) == bits(backend, one_by_one(backend, *given, 120))
+
+
+@pytest.mark.parametrize("order", ["Fortran", "strided"])
+def test_numpy_arrays_in_another_order_give_the_bits_of_single_updates(ready: Ready, order: str) -> None:
+    backend = ready("numpy")
+    weights, x, y, lr = given_to(backend, sized(60, (64, 32, 10)).with_(learning_rate=0.1))
+    if order == "Fortran":
+        weights = tuple(map(np.asfortranarray, weights))
+    else:
+        weights = tuple(np.repeat(w, 2, axis=1)[:, ::2] for w in weights)
+    trained, expected = (f(weights, x, y, lr, 100) for f in (backend.train, partial(one_by_one, backend)))
+    assert bits(backend, trained) == bits(backend, expected)
+
+
+@pytest.mark.parametrize("spec", TAPED)
+def test_another_dtype_of_the_new_weights_is_not_hidden(ready: Ready, spec: str) -> None:
+    backend = ready(spec, "float32")
+
+    def update(weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+        new = backend.update(weights, x, y, lr)
+        return tuple(w.astype(np.float64) if spec == "numpy" else w.double() for w in new)
+
+    (w,) = repeat(spec)(update, *given_to(backend, problem("one-layer")), 1)
+    assert str(w.dtype).endswith("float64")
+
+
+@pytest.mark.parametrize("spec", TAPED)
+def test_a_subclass_is_repeated_one_by_one(ready: Ready, spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its update may do what no tape holds, and no tape notices: draw numbers, count, look at a value."""
+    subclass = type("Mine", (type(ready(spec)),), {})()
+    runs: list[int] = []
+    monkeypatch.setattr(Tape, "run", staticmethod(lambda calls, n: runs.append(n)))
+    subclass.train(*given_to(subclass, problem("one-layer")), 200)
+    assert not runs
+
+
+@pytest.mark.parametrize("spec", TAPED)
+def test_a_tape_leaves_no_array_behind(ready: Ready, spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    bind = Tape.bind
+
+    def watching(self: Tape, inputs: Any, empty: Any, ready: Any, copy: Any) -> Any:
+        def watched(like: Any) -> Any:
+            array = empty(like)
+            made.append(weakref.ref(array))
+            return array
+
+        return bind(self, inputs, watched, ready, copy)
+
+    monkeypatch.setattr(Tape, "bind", watching)
+    backend = ready(spec)
+    given = given_to(backend, problem("two-layer"))
+    gc.disable()
+    try:
+        backend.train(*given, 100)
+    finally:
+        gc.enable()
+    assert made
+    assert [array() for array in made if array() is not None] == []

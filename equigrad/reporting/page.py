@@ -207,7 +207,8 @@ def _page(
         scripts=[_file("replay.js"), _file("charts.js")],
     )
     agreed = all(v.good is not False for v in verdicts)
-    return Page(html, agreed, " ".join(f"{v.name}: {v.text}." for v in verdicts if v.good is not None))
+    verdict = " ".join(f"{v.name}: {v.text}." for v in verdicts if v.good is not None)
+    return Page(html, agreed, verdict or "Timings alone: there is nothing to judge.")
 
 
 def told_apart(sources: Sequence[str]) -> tuple[str | None, list[Path]]:
