@@ -81,7 +81,7 @@ class JaxBackend(Backend):
 
     @compiled
     def train(self, weights: Weights, x: jax.Array, y: jax.Array, lr: float, n: int) -> Weights:
-        return loop(lambda w: self.update(w, x, y, lr), weights, n, unrolled(self.device, x))
+        return loop(lambda w: self.update(w, x, y, lr), weights, n, unrolled(self.device, x))  # jax.lax.fori_loop
 
     def trace(self, weights: Weights, x: jax.Array, y: jax.Array, lr: float) -> tuple[LayerTrace, ...]:
         return tuple(LayerTrace(*map(self.to_numpy, layer)) for layer in self.opened(weights, x, y, lr))

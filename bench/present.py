@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 from rich.text import Text
 
+from ..common.crossings import crossings
 from ..tables import Fitting
 from . import sizes
 from .clock import Row, Table, ratio, short, spread, verdict
@@ -243,13 +244,12 @@ def break_even(name: str, tables: Sequence[Table], values: Sequence[int]) -> lis
         ]
         if len(both) < 2:
             continue
-        at, first, second = zip(*both, strict=True)
-        crossed = sizes.crossings(at, first, second)
-        begins = one if first[0] < second[0] else other
+        crossed = crossings({v: cost for v, cost, _ in both}, {v: cost for v, _, cost in both})
+        begins = one if both[0][1] < both[0][2] else other
         if not crossed:
             lines.append(f"{one} and {other}: {begins} is faster throughout")
         else:
-            where = ", ".join(f"{v:,.0f}" for v in crossed)
+            where = ", ".join(f"{size:,.0f}" for size, _ in crossed)
             lines.append(f"{one} and {other}: {begins} is faster first, break-even at {name} {where}")
     return lines
 

@@ -110,15 +110,3 @@ def axis(table: Table) -> tuple[str, int] | None:
             if (shape.samples, list(shape.layers)) == (table.samples, list(table.layers)):
                 return name, {"samples": shape.samples, "width": shape.layers[0], "depth": len(shape.layers) - 1}[name]
     return None
-
-
-def crossings(sizes: Sequence[float], a: Sequence[float], b: Sequence[float]) -> list[float]:
-    """Where two curves of cost cross, straight lines between the points on a log-log scale."""
-    found = []
-    apart = [math.log(p / q) for p, q in zip(a, b, strict=True)]
-    for i in range(len(sizes) - 1):
-        left, right = apart[i], apart[i + 1]
-        if (left < 0) != (right < 0):
-            t = left / (left - right)
-            found.append(sizes[i] * (sizes[i + 1] / sizes[i]) ** t)
-    return found

@@ -16,6 +16,7 @@ from equigrad.bench import document, plot, present, process, results, sizes, sui
 from equigrad.bench.clock import Row, Table, short
 from equigrad.bench.process import Process
 from equigrad.bench.results import Result
+from equigrad.common.crossings import crossings
 from equigrad.common.errors import MissingError, UsageError
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -277,12 +278,13 @@ def test_the_sweep_spans_four_decades_of_work() -> None:
 
 
 def test_curves_cross_where_they_cross() -> None:
-    at = [1.0, 10.0, 100.0, 1000.0]
-    overhead_and_slope = [10 + 1.0 * n for n in at]
-    no_overhead = [2.0 * n for n in at]
-    (crossing,) = sizes.crossings(at, no_overhead, overhead_and_slope)
-    assert 7 < crossing < 13
-    assert sizes.crossings(at, no_overhead, [3.0 * n for n in at]) == []
+    at = [1, 10, 100, 1000]
+    overhead_and_slope = {n: 10 + 1.0 * n for n in at}
+    no_overhead = {n: 2.0 * n for n in at}
+    ((size, cost),) = crossings(no_overhead, overhead_and_slope)
+    assert 7 < size < 13
+    assert cost == pytest.approx(2 * size)
+    assert crossings(no_overhead, {n: 3.0 * n for n in at}) == []
 
 
 def test_break_even_names_the_winner_on_each_side() -> None:

@@ -8,13 +8,13 @@ import re
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ..backends import FRAMEWORKS
 from ..common.agreement import GOOD
+from ..common.crossings import crossings
 from .documents import Documents
 from .recording import Recording, Track
 
@@ -423,19 +423,6 @@ def _sweep(axis: str, dtype: str, tables: dict[int, dict[str, Any]]) -> dict[str
         ],
         "even": even,
     }
-
-
-def crossings(a: dict[int, float], b: dict[int, float]) -> list[tuple[float, float]]:
-    """(size, cost) where two curves cross, straight lines between the sizes that both have, on a log-log scale."""
-    found = []
-    for left, right in pairwise(sorted(a.keys() & b.keys())):
-        if min(a[left], b[left], a[right], b[right], left) <= 0:
-            continue  # no logarithm
-        before, after = math.log(a[left] / b[left]), math.log(a[right] / b[right])
-        if (before < 0) != (after < 0):
-            t = before / (before - after)
-            found.append((left * (right / left) ** t, a[left] * (a[right] / a[left]) ** t))
-    return found
 
 
 def captions(data: dict[str, Any]) -> dict[str, str]:
