@@ -29,7 +29,7 @@ bench: $(READY)
 	$(BIN)/equigrad bench 16384x1024-1024-10 --who floors --arithmetic native --dtype both --updates 3 --rounds 3 \
 		--json $(RESULTS)/large.json
 	$(BIN)/equigrad bench --sweep --arithmetic native --rounds 3 --json $(RESULTS)/sweep.json
-	$(BIN)/python -m equigrad.bench.document $(RESULTS)/*.json --page docs/benchmarks.md --readme README.md
+	$(BIN)/python -m equigrad.bench.pages.document $(RESULTS)/*.json --page docs/benchmarks.md --readme README.md
 
 format: $(READY)
 	$(BIN)/ruff format .

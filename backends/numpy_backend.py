@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..common.tape import worthwhile
 from . import numpy_operations
 from .interface import Backend, LayerTrace, Weights
 from .numpy_arithmetic import Native, Reproducible, silent
-from .numpy_tape import repeat
+from .tape.numpy_tape import repeat
+from .tape.tape import worthwhile
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..common.tape import worthwhile
 from . import torch_operations
 from .interface import Backend, LayerTrace, Weights
+from .tape.tape import worthwhile
+from .tape.torch_tape import repeat
 from .torch_arithmetic import Native, Reproducible
-from .torch_tape import repeat
 
 
 @dataclass(frozen=True)

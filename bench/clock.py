@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,8 +18,9 @@ from typing import Any
 from ..backends import load
 from ..common.agreement import BOUNDS, FEW, Disagreement, assert_agreement, distance
 from ..common.ulp import max_ulp, sha256
+from ..session import Progress
 from .case import Arrays, Case, Contestant
-from .floor import numpy_products
+from .contestants.floor import numpy_products
 from .worker import Refused, Worker
 
 RUN_SECONDS = 0.2
@@ -35,8 +36,6 @@ NOISE = 0.1
 """A control whose ratio to itself has a wider middle half than this, or is as far from 1, is too noisy to rank by."""
 COLD = 1.5
 """The first round may take this many times the median of the others, or the warm-up was too short."""
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass

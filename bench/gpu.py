@@ -28,11 +28,12 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from ..common.errors import UsageError
+from ..common.files import write_json
 from ..common.golden import GOLDEN
 from ..common.machine import machine
-from ..common.results import write_json
-from . import present, sizes
+from . import sizes
 from .clock import Table, ratio, short, spread
+from .pages import present
 from .results import Result, load
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,10 +16,12 @@ from ..common.agreement import GOOD
 from ..common.errors import MissingError, UsageError
 from ..common.machine import machine
 from ..common.nearest import nearest
-from . import contestants, floor, sizes
+from ..session import Progress
 from . import process as whole
+from . import sizes
 from .case import Case, Contestant
-from .clock import Progress, Table, measure
+from .clock import Table, measure
+from .contestants import contestants, floor
 from .results import Result
 
 WHO = ("backends", "floors", "everyone")

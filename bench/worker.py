@@ -19,9 +19,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ..backends import backend_class
-from ..causes import said
 from ..common.agreement import Disagreement
-from ..common.errors import EquigradError, MissingError
+from ..common.errors import EquigradError, MissingError, said
 from .case import Arrays, Case, Contestant, Moved, Unsuitable
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")

@@ -1,5 +1,9 @@
 """What can go wrong before or during a run, each with one line that says what to do."""
 
+from __future__ import annotations
+
+from textwrap import shorten
+
 
 class EquigradError(Exception):
     """The root of every error this package raises on purpose; its text is one line for a person."""
@@ -19,3 +23,34 @@ class DeviceError(UsageError):
 
 class TrainingError(EquigradError):
     """Training left the finite numbers; the text says at which update and in which layer."""
+
+
+KNOWN = (
+    (
+        ("out of memory", "out_of_memory", "resource_exhausted"),
+        "try a smaller problem, or free what else is on the device",
+    ),
+    (
+        ("driver version is insufficient", "driver on your system is too old", "insufficient_driver"),
+        "update the NVIDIA driver, or install a build for an older CUDA",
+    ),
+    (
+        ("found no nvidia driver", "no_driver", "cuda_error_not_initialized", "no cuda-capable device"),
+        "check with nvidia-smi that the driver sees the GPU",
+    ),
+    (
+        ("busy or unavailable", "devices unavailable", "device_unavailable"),
+        "another process holds the GPU: nvidia-smi shows which",
+    ),
+    (("no kernel image is available",), "this build is not made for this GPU: install one that is"),
+)
+"""Words of an error, in small letters, and what to do about it."""
+
+
+def said(error: BaseException) -> str:
+    """The error in one line, with what to do where that is known; frameworks write whole pages."""
+    text = f"{type(error).__name__}: {error}"
+    advice = next((todo for words, todo in KNOWN if any(word in text.lower() for word in words)), None)
+    if advice is None:
+        return shorten(text, 300, placeholder=" ...")
+    return f"{shorten(text, 300 - len(advice), placeholder=' ...').rstrip('.')}: {advice}"

@@ -8,42 +8,44 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .backends import load as load
+    from .backends.engine import Engine as Engine
     from .backends.interface import Backend as Backend
     from .backends.interface import LayerTrace as LayerTrace
+    from .check.gradcheck import check as check
     from .common.data import load_data as load_data
     from .common.problem import Problem as Problem
     from .common.problem import problem as problem
-    from .comparison import compare as compare
-    from .crosschecks import crosscheck as crosscheck
-    from .divergence import diverge as diverge
-    from .engine import Engine as Engine
-    from .environment import passport as passport
-    from .gradcheck import check as check
+    from .compare.comparison import compare as compare
+    from .crosscheck.crosschecks import crosscheck as crosscheck
+    from .diverge.divergence import diverge as diverge
+    from .diverge.tracing import trace as trace
+    from .passport import passport as passport
     from .reporting import report as report
-    from .tracing import trace as trace
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Backend": ".backends.interface",
-    "Engine": ".engine",
+    "Engine": ".backends.engine",
     "LayerTrace": ".backends.interface",
     "Problem": ".common.problem",
-    "check": ".gradcheck",
-    "compare": ".comparison",
-    "crosscheck": ".crosschecks",
-    "diverge": ".divergence",
+    "check": ".check.gradcheck",
+    "compare": ".compare.comparison",
+    "crosscheck": ".crosscheck.crosschecks",
+    "diverge": ".diverge.divergence",
     "load": ".backends",
-    "passport": ".environment",
+    "passport": ".passport",
     "load_data": ".common.data",
     "problem": ".common.problem",
     "report": ".reporting",
-    "trace": ".tracing",
+    "trace": ".diverge.tracing",
 }
 __all__ = [*_HOMES]
 
@@ -57,3 +59,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+class _Package(ModuleType):
+    """`equigrad.compare` is the function, though the folder that it comes from has that name too."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):  # the import system sets a folder's module here
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -16,7 +16,7 @@ import typer
 
 if TYPE_CHECKING:
     from .common.problem import Problem
-    from .comparison import Progress
+    from .session import Progress
 
 app = typer.Typer(
     name="equigrad",
@@ -146,8 +146,10 @@ def compare(
     json: JsonFile = None,
 ) -> None:
     """Train the same network in every backend and compare the weights with NumPy's."""
-    from . import comparison, tables
-    from .common.results import check_writable, write_json
+    from . import console
+    from .common.files import check_writable, write_json
+    from .compare import comparison
+    from .compare import view as tables
 
     task = chosen_problem(problem, data, target, hidden, updates, learning_rate, seed)
     check_writable(json)
@@ -160,7 +162,7 @@ def compare(
         if json:
             write_json(json, result.to_json())
     finally:  # a full disk must not take the table along
-        tables.show(tables.comparison(result, rows))
+        console.show(tables.comparison(result, rows))
     raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
 
 
@@ -186,23 +188,24 @@ def check(
     json: JsonFile = None,
 ) -> None:
     """Hold each backend's gradient to 50-digit arithmetic, layer by layer, and its methods to their laws."""
-    from . import check_tables, tables
-    from .common.results import check_writable, write_json
+    from . import console
+    from .check import view as check_tables
+    from .common.files import check_writable, write_json
 
     check_writable(json)
     if power:
         changed = {"dtype": dtype != "float64", "arithmetic": arithmetic != "both"}
         chosen = {"problem": problem, "data": data, "target": target, "hidden": hidden, "seed": seed, "curve": curve}
         leave_out("--power tries problems of its own, in every dtype and arithmetic", **chosen, **changed)
-        from .power import power as prove
+        from .laws.power import power as prove
 
         with progress_bar() as report:
             proof = prove(backend, problems=500 if problems is None else problems, progress=report)
         if json:
             write_json(json, proof.to_json())
-        tables.show(check_tables.power(proof))
+        console.show(check_tables.power(proof))
         raise typer.Exit(0 if proof.proved else 1)
-    from .gradcheck import check
+    from .check.gradcheck import check
 
     leave_out("--problems goes with --power", problems=problems is not None)
     task = chosen_problem(problem, data, target, hidden, seed=seed)
@@ -210,7 +213,7 @@ def check(
         result = check(task, backend, dtype=dtype, arithmetic=arithmetic, curve=curve, progress=report)
     if json:
         write_json(json, result.to_json())
-    tables.show(check_tables.check(result))
+    console.show(check_tables.check(result))
     raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
 
 
@@ -237,8 +240,10 @@ def diverge(
 
     Two dtypes are compared rounded to the narrower one.
     """
-    from . import divergence, tables, views
-    from .common.results import check_writable, write_json
+    from . import console
+    from .common.files import check_writable, write_json
+    from .diverge import divergence
+    from .diverge import view as views
 
     task = chosen_problem(problem, data, target, hidden, updates, learning_rate, seed)
     check_writable(json)
@@ -253,7 +258,7 @@ def diverge(
         )
     if json:
         write_json(json, result.to_json())
-    tables.show(views.divergence(result))
+    console.show(views.divergence(result))
     raise typer.Exit(0 if result.identical else 1)
 
 
@@ -271,11 +276,13 @@ def trace(
     seed: Seed = None,
 ) -> None:
     """Show what each backend holds at every line of the training loop, side by side, and mark what differs."""
-    from . import tables, tracing, views
+    from . import console
+    from .diverge import tracing
+    from .diverge import view as views
 
     task = chosen_problem(problem, data, target, hidden, None, learning_rate, seed)
     result = tracing.trace(task, backend, updates=updates, dtype=dtype or "float64", arithmetic=arithmetic or "native")
-    tables.show(views.tracing(result))
+    console.show(views.tracing(result))
 
 
 @app.command()
@@ -305,10 +312,11 @@ def bench(
     json: JsonFile = None,
 ) -> None:
     """Time the update loops side by side; a row whose weights do not agree gets no number."""
-    from . import tables
-    from .bench import plot as picture
-    from .bench import present, results, suite
-    from .common.results import check_writable, write_json
+    from . import console
+    from .bench import results, suite
+    from .bench.pages import plot as picture
+    from .bench.pages import present
+    from .common.files import check_writable, write_json
 
     for path in (json, plot):
         check_writable(path)
@@ -328,7 +336,7 @@ def bench(
         results.save(result, save)
     if plot:
         picture.write(result, plot)
-    tables.show(present.everything(result, anatomy, before, against or ""), width=200)
+    console.show(present.everything(result, anatomy, before, against or ""), width=200)
     raise typer.Exit(suite.status(result, backend or ()))
 
 
@@ -376,10 +384,10 @@ def report(
 @app.command()
 def passport() -> None:
     """Show what is here: machine, versions, devices, precision; and what is missing, with the command to get it."""
-    from . import tables
-    from .environment import passport
+    from . import console
+    from .passport import passport
 
-    tables.show(tables.passport(passport()))
+    console.show(console.passport(passport()))
 
 
 def main() -> None:

@@ -23,11 +23,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from . import cases
 from .backends import backend_class
 from .backends.interface import DTYPES, Backend
 from .common.errors import EquigradError
-from .laws import LAWS, Case, LawBroken
+from .laws import cases
+from .laws.laws import LAWS, Case, LawBroken
 
 Spec = str | type[Backend]
 

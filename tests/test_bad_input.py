@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equigrad import cli, comparison
+from equigrad import cli
+from equigrad.compare import comparison
 
 CSV = "a,b,y\n0,1,0\n1,0,1\n"
 

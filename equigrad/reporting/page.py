@@ -16,15 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from .. import comparison, divergence, gradcheck
 from ..backends import backend_class, usable
 from ..backends.interface import ARITHMETICS, DTYPES
+from ..check import gradcheck
 from ..common.errors import MissingError, UsageError
+from ..common.files import check_writable, write_text
 from ..common.nearest import nearest
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
-from ..common.results import check_writable, write_text
-from ..environment import passport
+from ..compare import comparison
+from ..diverge import divergence
+from ..passport import passport
 from . import aligned, content, documents, recording
 from .content import nice
 from .documents import Documents

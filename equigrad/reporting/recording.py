@@ -14,7 +14,7 @@ from ..backends.interface import LayerTrace
 from ..common.errors import MissingError, UsageError
 from ..common.problem import Problem
 from ..common.ulp import sha256
-from ..sides import Matrices, Side, Traces, farthest, sides
+from ..session import Matrices, Side, Traces, farthest, sides
 
 SINGLY = 10
 """So many first updates are recorded one by one."""

@@ -1,0 +1,56 @@
+"""The short way in for an engine that takes and gives NumPy arrays: two methods, and the rest follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .interface import Backend, LayerTrace, Weights
+
+
+class Engine(Backend):
+    """Write `predict` and `gradient`; update, training and trace are made of these two.
+
+    An engine with arrays, devices or a training loop of its own subclasses `Backend` itself.
+    """
+
+    name = "engine"
+
+    @classmethod
+    def devices(cls) -> tuple[str, ...]:
+        return ("cpu",)
+
+    @classmethod
+    def environment(cls) -> dict[str, Any]:
+        return {}
+
+    def from_numpy(self, array: np.ndarray) -> np.ndarray:
+        return np.array(array, self.dtype)
+
+    def to_numpy(self, array: np.ndarray) -> np.ndarray:
+        return np.array(array)
+
+    def device_of(self, array: np.ndarray) -> str:
+        return "cpu"
+
+    def update(self, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+        return tuple(w - lr * g for w, g in zip(weights, self.gradient(weights, x, y), strict=True))
+
+    def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
+        for _ in range(n):
+            weights = self.update(weights, x, y, lr)
+        return weights
+
+    def trace(self, weights: Weights, x: Any, y: Any, lr: float) -> tuple[LayerTrace, ...]:
+        """Activations are the predictions of the first layers alone; errors return by the chain rule."""
+        layers = [x, *(self.predict(weights[: i + 1], x) for i in range(len(weights)))]
+        error, trace = y - layers[-1], []
+        for i, g in reversed(list(enumerate(self.gradient(weights, x, y)))):
+            delta = error * (layers[i + 1] * (1 - layers[i + 1]))
+            trace.append(LayerTrace(layers[i] @ weights[i], layers[i + 1], error, delta, -lr * g))
+            error = delta @ weights[i].T
+        return tuple(reversed(trace))
+
+    def synchronize(self, value: Any) -> Any:
+        return value

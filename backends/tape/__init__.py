@@ -1,0 +1,1 @@
+"""An update noted once and repeated into arrays that are reused."""

@@ -1,0 +1,140 @@
+"""How NumPy's update gets onto a tape: it is given arrays that have a shape and no numbers, and that take notes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+from ..interface import Weights
+from .tape import Call, Tape, Untapeable, Value
+
+
+def repeat(
+    update: Callable[..., Weights], weights: Weights, x: np.ndarray, y: np.ndarray, lr: float, n: int
+) -> Weights:
+    """n times `update`."""
+    try:
+        held, calls = _taped(update, weights, x, y, lr)
+    except Exception:  # Noted lacks what cannot be noted; what is wrong with the update itself shows again below
+        for _ in range(n):
+            weights = update(weights, x, y, lr)
+        return weights
+    Tape.run(calls, n)
+    return held
+
+
+def _taped(
+    update: Callable[..., Weights], weights: Weights, x: np.ndarray, y: np.ndarray, lr: float
+) -> tuple[Weights, list[Call]]:
+    """A copy of the weights, and the calls of one update that change it."""
+    inputs = (*weights, x, y)
+    if len({v.dtype for v in inputs}) > 1 or not all(v.flags.c_contiguous for v in inputs):
+        raise Untapeable("results whose dtype or order in memory changes from update to update")
+    tape = Tape(len(inputs))
+    *noted, x_, y_ = (Noted(tape, Value(i), v.shape, v.dtype) for i, v in enumerate(inputs))
+    new = update(tuple(noted), x_, y_, lr)
+    if [(v.shape, v.dtype) for v in new] != [(w.shape, w.dtype) for w in weights]:
+        raise Untapeable("new weights of another shape or dtype")
+    tape.results = tuple(v.value for v in new)
+    held = tuple(w.copy() for w in weights)
+    return held, tape.bind([*held, x, y], lambda like: np.empty(*like), _ready, _cast)
+
+
+def _ready(call: Callable[..., Any], arguments: Sequence[Any], into: np.ndarray) -> Call:
+    if call is np.dot:  # the method spares half the time of the function
+        return partial(arguments[0].dot, arguments[1], into)
+    if call in (np.minimum, np.maximum):  # they want the word
+        return partial(call, *arguments, out=into)
+    return partial(call, *arguments, into)
+
+
+def _cast(of: np.ndarray, out: np.ndarray) -> None:
+    np.copyto(out, of, casting="unsafe")
+
+
+def _max(axis: int, of: np.ndarray, out: np.ndarray) -> None:
+    of.max(axis, out, keepdims=True)
+
+
+def _min(axis: int, of: np.ndarray, out: np.ndarray) -> None:
+    of.min(axis, out, keepdims=True)
+
+
+class Noted(NDArrayOperatorsMixin):
+    """Stands for an array while the update is noted. What it lacks, the update may not use."""
+
+    def __init__(self, tape: Tape, value: Value, shape: tuple[int, ...], dtype: Any) -> None:
+        self.tape, self.value, self.shape, self.dtype = tape, value, shape, np.dtype(dtype)
+        self.ndim, self.size, self.itemsize = len(shape), int(np.prod(shape)), self.dtype.itemsize
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Noted:
+        if method != "__call__" or options or ufunc.nout != 1:
+            raise Untapeable(f"{ufunc.__name__} with {method} and {options}")
+        if ufunc is np.multiply and type(inputs[0]) is float and inputs[0] == 1:
+            return inputs[1]  # a learning rate of 1: the product has the same bits
+        kinds = [x.dtype if isinstance(x, Noted | np.ndarray) else type(x) for x in inputs]
+        *wanted, dtype = ufunc.resolve_dtypes((*kinds, None))
+        if ufunc.signature is not None:
+            return self._note(ufunc, inputs, _product(*inputs), dtype, elementwise=False)
+        arrays = [x if isinstance(x, Noted) else np.array(x, d) for x, d in zip(inputs, wanted, strict=True)]
+        return self._note(ufunc, arrays, np.broadcast_shapes(*(x.shape for x in arrays)), dtype)
+
+    def __array_function__(self, function: Any, types: Any, inputs: tuple[Any, ...], options: Any) -> Noted:
+        if options or function not in (np.dot, np.concatenate):
+            raise Untapeable(f"{function.__name__} with {options}")
+        if function is np.dot:
+            return self._note(np.dot, inputs, _product(*inputs), self.dtype, elementwise=False)
+        parts, axis = inputs
+        shape = list(self.shape)
+        shape[axis] = sum(part.shape[axis] for part in parts)
+        return self._note(np.concatenate, [list(parts), axis], tuple(shape), self.dtype, elementwise=False)
+
+    def __array__(self, *_: Any) -> np.ndarray:
+        raise Untapeable("it has no numbers")
+
+    def __bool__(self) -> bool:
+        raise Untapeable("what depends on its numbers")
+
+    def _note(self, call: Any, inputs: Any, shape: tuple[int, ...], dtype: Any, elementwise: bool = True) -> Noted:
+        values = [[v.value for v in x] if isinstance(x, list) else getattr(x, "value", x) for x in inputs]
+        return Noted(self.tape, self.tape.note(call, values, (shape, np.dtype(dtype)), elementwise), shape, dtype)
+
+    def _view(self, call: Callable[[np.ndarray], np.ndarray]) -> Noted:
+        like = call(np.broadcast_to(np.zeros((), self.dtype), self.shape))
+        return Noted(self.tape, self.tape.note(call, [self.value], None), like.shape, like.dtype)
+
+    @property
+    def T(self) -> Noted:
+        return self._view(lambda a: a.T)
+
+    def __getitem__(self, index: Any) -> Noted:
+        return self._view(lambda a: a[index])
+
+    def view(self, dtype: Any) -> Noted:
+        return self._view(lambda a: a.view(dtype))
+
+    def astype(self, dtype: Any, copy: bool = True) -> Noted:
+        if not copy and self.dtype == dtype:
+            return self
+        return self._note(_cast, [self], self.shape, dtype, elementwise=False)
+
+    def max(self, axis: int, keepdims: bool) -> Noted:
+        return self._reduced(partial(_max, axis), axis)
+
+    def min(self, axis: int, keepdims: bool) -> Noted:
+        return self._reduced(partial(_min, axis), axis)
+
+    def _reduced(self, call: Callable[..., Any], axis: int) -> Noted:
+        shape = tuple(1 if i == axis else n for i, n in enumerate(self.shape))
+        return self._note(call, [self], shape, self.dtype, elementwise=False)
+
+    def clip(self, low: Any, high: Any) -> Any:
+        return np.minimum(np.maximum(self, low), high)
+
+
+def _product(a: Noted, b: Noted) -> tuple[int, int]:
+    return a.shape[0], b.shape[1]

@@ -1,0 +1,1 @@
+"""What is timed: the backends, floors, idioms and peers."""

@@ -1,0 +1,191 @@
+"""Who takes part: the floors, the backends, the idioms of each framework and the peers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from ...backends import load
+from ...common.agreement import Disagreement
+from ..case import Arrays, Case, Contestant, Moved
+from .floor import LARGEST
+
+ONE_THREAD = 10**6
+"""Up to this many multiplications per update everyone gets one thread: more would only wait for each other."""
+
+
+def backend(case: Case, spec: str, arithmetic: str) -> Moved:
+    """`train` of a backend, as every command of the suite uses it."""
+    chosen = load(spec, case.dtype, arithmetic)
+    device, rate = device_of(spec), case.rate
+
+    def moved() -> Any:
+        return chosen.synchronize(tuple(chosen.from_numpy(a) for a in (case.x, case.y, *case.weights)))
+
+    moved()  # the first to arrive pay for starting the device
+    start = time.perf_counter()
+    x, y, *first = moved()
+    seconds = time.perf_counter() - start
+    weights = tuple(first)
+
+    def run(n: int) -> Arrays:
+        trained = chosen.synchronize(chosen.train(weights, x, y, rate, n))
+        for w in trained:
+            if device and chosen.device_of(w) != device:
+                raise Disagreement("wrong-device", f"computed on {chosen.device_of(w)} instead of {device}")
+        return tuple(chosen.to_numpy(w) for w in trained)
+
+    return Moved(run, seconds)
+
+
+def device_of(spec: str) -> str:
+    """Where the backend of that name has to compute; '' where the name does not say."""
+    name, _, rest = spec.partition(":")
+    return (rest or "cpu") if name in KNOWN else ""
+
+
+def backends(specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestant]:
+    return [
+        Contestant(
+            spec if arithmetic == "native" else f"{spec} {arithmetic}",
+            "backend",
+            "contestants:backend",
+            (spec, arithmetic),
+            (framework,) if (framework := spec.partition(":")[0]) in KNOWN else (),
+            device=device_of(spec),
+            arithmetic=arithmetic,
+            about=f"the {spec} backend's train, {arithmetic} arithmetic",
+        )
+        for arithmetic in arithmetics
+        for spec in specs
+    ]
+
+
+KNOWN = ("numpy", "torch", "jax")
+
+C_FLOORS = (
+    Contestant("C, vectorised exp", "floor", "floor:c", (True,), about="floor.c, an exp of vector operations"),
+    Contestant("C, libm", "floor", "floor:c", (False,), about="floor.c with the C library's exp"),
+)
+NULL = Contestant("null", "floor", "floor:null", expect="first weights", about="no update: what the suite itself costs")
+
+
+def products(specs: Sequence[str]) -> list[Contestant]:
+    """The matrix products of one update alone, with the library of each backend."""
+    found = []
+    for spec in specs:
+        framework, _, device = spec.partition(":")
+        if framework in KNOWN:
+            arguments = () if framework == "numpy" else (device or "cpu",)
+            found.append(
+                Contestant(
+                    f"{spec}, products alone",
+                    "floor",
+                    f"floor:{framework}_products",
+                    arguments,
+                    (framework,),
+                    device=device or "cpu",
+                    expect="products",
+                    about="the matrix products of an update and nothing else",
+                )
+            )
+    return found
+
+
+def idioms(specs: Sequence[str]) -> list[Contestant]:
+    """The ways to write the update in each framework, on each device."""
+    found: list[Contestant] = []
+    for spec in specs:
+        framework, _, device = spec.partition(":")
+        ways = {"numpy": _numpy, "torch": _torch, "jax": _jax}.get(framework, lambda _: [])(device or "cpu")
+        found += [replace(one, device=device or "cpu") for one in ways]
+    return found
+
+
+def _numpy(device: str) -> list[Contestant]:
+    make, numpy = "numpy_idioms", ("numpy",)
+    return [
+        Contestant("numpy, expressions", "numpy", f"{make}:expressions", (), numpy),
+        Contestant("numpy, preallocated", "numpy", f"{make}:preallocated", (), numpy),
+        Contestant("numpy, preallocated, SciPy's expit", "numpy", f"{make}:expit", (), (*numpy, "scipy.special")),
+    ]
+
+
+def _torch(device: str) -> list[Contestant]:
+    make, torch, at = "torch_idioms", ("torch",), "" if device == "cpu" else f":{device}"
+    cold = (("TORCHINDUCTOR_FORCE_DISABLE_CACHES", "1"),)  # or the compile time depends on the last run
+    found = [
+        Contestant(f"torch{at}, loss.backward()", "torch", f"{make}:autograd_loss", (device,), torch),
+        Contestant(f"torch{at}, autograd.grad without the loss", "torch", f"{make}:autograd_seed", (device,), torch),
+        Contestant(f"torch{at}, torch.compile of a step", "torch", f"{make}:compiled_step", (device,), torch, cold),
+    ]
+    if device == "cpu":
+        found.append(
+            Contestant("torch, torch.compile of the loop", "torch", f"{make}:compiled_loop", (device,), torch, cold)
+        )
+    else:
+        found += [
+            Contestant(f"torch{at}, CUDA graph of {k}", "torch", f"{make}:cuda_graph", (device, k), torch)
+            for k in (1, 100)
+        ]
+    return found
+
+
+def _jax(device: str) -> list[Contestant]:
+    make, jax, at = "jax_idioms", ("jax",), "" if device == "cpu" else f":{device}"
+    loops = [
+        Contestant(
+            f"jax{at}, {loop}, {dot}" + (f", {unroll} unrolled" if unroll > 1 else ""),
+            "jax",
+            f"{make}:in_one_program",
+            (device, loop, dot, unroll),
+            jax,
+        )
+        for loop, dot, unroll in (
+            ("fori_loop", "matmul", 1),
+            ("fori_loop", "multiply-and-sum", 1),
+            ("scan", "multiply-and-sum", 1),
+            ("fori_loop", "multiply-and-sum", 4),
+        )
+    ]
+    return [Contestant(f"jax{at}, jitted step from Python", "jax", f"{make}:from_python", (device, True), jax), *loops]
+
+
+PEERS = (
+    Contestant("Trask's way, a NumPy script", "peer", "peers:trask", (), ("numpy",)),
+    Contestant("torch, nn.Linear and optim.SGD", "peer", "peers:torch_nn", (), ("torch",)),
+    Contestant("jax, grad without jit", "peer", "jax_idioms:from_python", ("cpu", False), ("jax",)),
+    Contestant("HIPS autograd", "peer", "peers:hips_autograd", (), ("autograd",)),
+    Contestant("Keras on torch", "peer", "peers:keras", (), ("torch", "keras"), (("KERAS_BACKEND", "torch"),)),
+    Contestant(
+        "Keras on jax", "peer", "peers:keras", (), ("jax", "keras"), (("KERAS_BACKEND", "jax"), ("JAX_ENABLE_X64", "1"))
+    ),
+    Contestant("tinygrad, TinyJit", "peer", "peers:tinygrad", (), ("tinygrad",)),
+    Contestant("numba", "peer", "peers:numba", (), ("numba",)),
+    Contestant(
+        "scikit-learn",
+        "peer",
+        "peers:scikit_learn",
+        (),
+        ("sklearn",),
+        about="its networks minimise another loss, whose output delta lacks the sigmoid's slope",
+    ),
+)
+
+
+def small(case: Case) -> bool:
+    """Whether call overhead and not arithmetic decides, so that C is the floor, and one thread the rule."""
+    return case.work <= ONE_THREAD and max(case.layers) <= LARGEST
+
+
+def chosen(who: str, case: Case, specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestant]:
+    """The backends; for `who` floors the floors too; for everyone, on a small problem, idioms and peers too."""
+    found = backends(specs, arithmetics)
+    if who in ("floors", "everyone"):
+        found = [NULL, *(C_FLOORS if small(case) else products(specs)), *found]
+    if who == "everyone":
+        found += idioms(specs) if small(case) else []
+        found += PEERS if small(case) else ()
+    return found

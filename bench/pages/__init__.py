@@ -1,0 +1,1 @@
+"""What is made of the timings: tables, pictures, documents."""

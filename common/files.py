@@ -1,0 +1,73 @@
+"""Files written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .errors import UsageError
+
+
+def check_writable(path: str | os.PathLike[str] | None) -> None:
+    """Raise UsageError if `path` cannot be written; called before hours of work, not after. Writes nothing."""
+    if path is None:
+        return
+    target = _target(path)
+    try:
+        if target.is_dir():
+            raise UsageError(f"cannot write '{path}': it is a folder")
+        if target.is_symlink():
+            raise UsageError(f"cannot write '{path}': it is a link that leads nowhere")
+        if not target.parent.is_dir():
+            raise UsageError(f"cannot write '{path}': there is no folder '{Path(path).parent}'")
+        if target.exists() and not target.is_file():
+            raise UsageError(f"cannot write '{path}': it is not an ordinary file")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise UsageError(f"cannot write '{path}': it is read-only")
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """Where a link leads to, so that the file behind it is replaced and not the link."""
+    return Path(os.path.realpath(path))
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write the whole of `text` or nothing: into a file beside it, which then takes its name; raises UsageError."""
+    target = _target(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".equigrad-")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(name, 0o644)
+            os.replace(name, target)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+            raise
+    except OSError as error:
+        raise UsageError(f"cannot write '{path}': {error.strerror or error}") from error
+
+
+def write_json(path: str | os.PathLike[str], data: dict[str, Any]) -> None:
+    """Write `data` atomically; floats as the shortest text that gives back their bits, NaN and inf as strings."""
+    write_text(path, json.dumps(_plain(data), indent=1, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

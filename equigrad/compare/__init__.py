@@ -1,0 +1,1 @@
+"""Do all backends reach the same weights?"""

@@ -1,0 +1,160 @@
+"""What a comparison found, and how it is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..common.agreement import GOOD
+from ..common.markup import table
+from ..common.problem import Problem
+
+SCHEMA = 1
+
+
+@dataclass
+class Run:
+    """One backend, device, dtype and arithmetic, and what came of it."""
+
+    backend: str
+    device: str
+    dtype: str
+    arithmetic: str
+    outcome: str = "failed"
+    message: str = ""
+    weights: tuple[np.ndarray, ...] = ()
+    weights_sha256: str | None = None
+    max_ulp: int | None = None
+    """From NumPy's weights, in ULP."""
+    max_abs_difference: float | None = None
+    bound: float | None = None
+    """What max |w - NumPy's| / max |NumPy's| may be; 0 where the same bits are promised."""
+    outputs: np.ndarray | None = None
+    """The prediction for the problem's inputs, (samples, outputs)."""
+    predictions: np.ndarray | None = None
+    """The prediction for the inputs asked for, (rows, outputs)."""
+    figures: list[bool] = field(default_factory=list)
+    """Whether each published figure of the problem came out, digit for digit."""
+    first_call_seconds: float | None = None
+    """The first update, compilation included."""
+    seconds: float | None = None
+    """All updates after the first call."""
+    microseconds_per_update: float | None = None
+    """In the longest uninterrupted stretch of updates."""
+    watched: list[tuple[int, Any]] = field(default_factory=list, repr=False)
+    """(update, one LayerTrace per layer) of the updates that were watched; updates count from 1."""
+
+    @property
+    def name(self) -> str:
+        """As a user asks for it: torch, torch:cuda, package.module:Class."""
+        return self.backend if self.device == "cpu" else f"{self.backend}:{self.device}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As documented in docs/json.md."""
+        return {
+            "backend": self.backend,
+            "device": self.device,
+            "dtype": self.dtype,
+            "arithmetic": self.arithmetic,
+            "outcome": self.outcome,
+            "message": self.message,
+            "weights_sha256": self.weights_sha256,
+            "max_ulp": self.max_ulp,
+            "max_abs_difference": self.max_abs_difference,
+            "bound": self.bound,
+            "weights": [w.tolist() for w in self.weights],
+            "outputs": None if self.outputs is None else self.outputs.tolist(),
+            "predictions": None if self.predictions is None else self.predictions.tolist(),
+            "figures": self.figures,
+            "first_call_seconds": self.first_call_seconds,
+            "seconds": self.seconds,
+            "microseconds_per_update": self.microseconds_per_update,
+        }
+
+
+@dataclass
+class Comparison:
+    """Every run on one problem, NumPy's first."""
+
+    problem: Problem
+    passport: dict[str, Any]
+    runs: list[Run]
+
+    @property
+    def agreed(self) -> bool:
+        """Whether every run that could take place agrees with NumPy, and at least one did."""
+        took_place = [run for run in self.runs if run.outcome != "missing"]
+        return bool(took_place) and all(run.outcome in GOOD for run in took_place)
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Which of `names` are missing altogether."""
+        ran = {run.name for run in self.runs if run.outcome != "missing"}
+        asked = {name.removesuffix(":cpu") for name in names}
+        return [run.name for run in self.runs if run.name in asked and run.name not in ran]
+
+    @property
+    def verdicts(self) -> list[str]:
+        """One sentence for each arithmetic, with the hash or the distance that carries it."""
+        return [self._verdict(arithmetic) for arithmetic in dict.fromkeys(run.arithmetic for run in self.runs)]
+
+    @property
+    def verdict(self) -> str:
+        """All of `verdicts` in one line."""
+        return " ".join(self.verdicts)
+
+    def _verdict(self, arithmetic: str) -> str:
+        runs = [run for run in self.runs if run.arithmetic == arithmetic]
+        bad = [run for run in runs if run.outcome not in (*GOOD, "missing")]
+        good = [run for run in runs if run.outcome in GOOD]
+        missing = [run.name for run in runs if run.outcome == "missing"]
+        if bad:
+            sentence = "NOT in agreement: " + ", ".join(f"{run.name} {run.outcome}" for run in bad)
+        elif len(good) < 2:
+            sentence = f"nothing to compare, {', '.join(run.name for run in good) or 'no backend'} ran alone"
+        elif len({run.weights_sha256 for run in good}) == 1:
+            sentence = f"identical weights in {_and(good)}, one SHA-256: {good[0].weights_sha256}"
+            if arithmetic == "reproducible" and good[0].weights_sha256 == self.problem.golden.get(good[0].dtype):
+                sentence += ", the published one"
+        else:
+            ulp = max(run.max_ulp or 0 for run in good)
+            difference = max(run.max_abs_difference or 0.0 for run in good)
+            sentence = f"{_and(good)} agree, {ulp:,} ULP or {difference:.1e} apart at most, not bit for bit"
+        skipped = f" ({', '.join(missing)} missing)" if missing else ""
+        return f"{arithmetic}: {sentence}{skipped}."
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        p = self.problem
+        rows = [
+            (
+                run.name,
+                run.arithmetic,
+                run.outcome,
+                "" if run.max_ulp is None else f"{run.max_ulp:,}",
+                " ".join(f"{v:.8f}" for v in [v for w in run.weights for v in w.ravel()[:3]][:3]),
+                (run.weights_sha256 or "")[:12],
+            )
+            for run in self.runs
+        ]
+        title = f"{p.name}: {' → '.join(map(str, p.layers))}, {p.updates:,} updates"
+        header = ("backend", "arithmetic", "outcome", "max ULP to NumPy", "first weights", "SHA-256")
+        messages = [f"{run.name} {run.arithmetic}: {run.message}" for run in self.runs if run.message]
+        return table(title, header, rows, [*messages, *self.verdicts])
+
+    def to_json(self) -> dict[str, Any]:
+        """As documented in docs/json.md."""
+        return {
+            "schema": SCHEMA,
+            "problem": self.problem.to_json(),
+            "passport": self.passport,
+            "verdict": self.verdict,
+            "runs": [run.to_json() for run in self.runs],
+        }
+
+
+def _and(runs: list[Run]) -> str:
+    names = [run.name for run in runs]
+    return " and ".join([", ".join(names[:-1]), names[-1]])

@@ -1,0 +1,184 @@
+"""How results look in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from rich.console import Group, JustifyMethod, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..common.errors import UsageError
+from ..console import NARROW, STYLES, Fitting, titled
+from .result import Comparison, Run
+
+
+def numbers(rows: Sequence[str] | None) -> np.ndarray | None:
+    """The rows of numbers in texts such as "0,1,1"; raises UsageError."""
+    if not rows:
+        return None
+    try:
+        table = [[float(cell) for cell in row.split(",")] for row in rows]
+    except ValueError:
+        raise UsageError(
+            f"--predict takes numbers with commas between, such as 0,1,1, not '{', '.join(rows)}'"
+        ) from None
+    if len({len(row) for row in table}) > 1:
+        raise UsageError("--predict: every row needs the same number of inputs")
+    array = np.array(table)
+    if not np.isfinite(array).all():
+        raise UsageError("--predict takes finite numbers")
+    return array
+
+
+def comparison(result: Comparison, rows: np.ndarray | None = None) -> RenderableType:
+    """The table of runs, what was predicted and watched, and the verdict."""
+    columns = _columns(result)
+    less = [column for column in columns if column.header != "SHA-256"]  # the verdict has it in full
+    least = [column for column in less if "weights" not in column.header]
+    parts: list[RenderableType] = [
+        Fitting(
+            _runs(result, columns),
+            _runs(result, less),
+            _runs(result, least),
+            _runs(result, least, **{**NARROW, "collapse_padding": False}),
+            _runs(result, least, **NARROW),
+        )
+    ]
+    parts += [Text(f"{run.name} {run.arithmetic}: {run.message}") for run in result.runs if run.message]
+    if rows is not None:
+        shown = [run for run in result.runs if run.predictions is not None]
+        parts.append(Fitting(_predictions_in_columns(shown, rows), _predictions_in_rows(shown, rows)))
+    parts += [watched(run) for run in result.runs if run.watched]
+    parts.append(Text("\n".join(result.verdicts), style="bold green" if result.agreed else "bold red"))
+    return Group(*parts)
+
+
+class Column(NamedTuple):
+    """A column of the table of runs."""
+
+    header: str
+    cell: Callable[[Run], RenderableType]
+    justify: JustifyMethod = "right"
+
+
+def _columns(result: Comparison) -> list[Column]:
+    p = result.problem
+    count = sum(fan_in * fan_out for fan_in, fan_out in p.shapes)
+    columns = [
+        Column("backend", lambda run: run.name, "left"),
+        Column("arithmetic", lambda run: run.arithmetic, "left"),
+        Column("outcome", lambda run: Text(run.outcome, style=STYLES.get(run.outcome, "bold red")), "left"),
+        Column("max ULP\nto NumPy", lambda run: "" if run.max_ulp is None else f"{run.max_ulp:,}"),
+        Column("max |diff|\nto NumPy", lambda run: _short(run.max_abs_difference)),
+    ]
+    if p.figures:
+        columns.append(
+            Column("published\ndigits", lambda run: f"{sum(run.figures)} of {len(run.figures)}" if run.figures else "")
+        )
+    if (p.targets.sum(axis=1) == 1).all() and p.layers[-1] > 1:
+        columns.append(Column("accuracy", lambda run: "" if run.outputs is None else _accuracy(run.outputs, p.targets)))
+    columns += [
+        Column(
+            "us per\nupdate",
+            lambda run: _microseconds(run.microseconds_per_update),
+        ),
+        Column("weights" if count <= 3 else f"first 3 of {count:,} weights", _first_weights, "left"),
+        Column("SHA-256", lambda run: f"{run.weights_sha256[:12]}…" if run.weights_sha256 else "", "left"),
+    ]
+    return columns
+
+
+def _runs(result: Comparison, columns: Sequence[Column], **style: bool) -> Table:
+    p = result.problem
+    title = (
+        f"{p.name}: {' -> '.join(map(str, p.layers))}, {p.samples:,} samples, {p.updates:,} updates, "
+        f"learning rate {p.learning_rate:g}, {result.runs[0].dtype}"
+    )
+    table = titled(title, **style)
+    for column in columns:
+        table.add_column(column.header, justify=column.justify)
+    arithmetic = result.runs[0].arithmetic
+    for run in result.runs:
+        if run.arithmetic != arithmetic:
+            table.add_section()
+            arithmetic = run.arithmetic
+        table.add_row(*(column.cell(run) for column in columns))
+    return table
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else "0" if value == 0 else f"{value:.1e}"
+
+
+def _microseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _accuracy(outputs: np.ndarray, targets: np.ndarray) -> str:
+    return f"{(outputs.argmax(axis=1) == targets.argmax(axis=1)).mean():.2%}"
+
+
+def _first_weights(run: Run) -> str:
+    digits = 8 if run.dtype == "float64" else 6
+    return " ".join(f"{v:.{digits}f}" for v in [v for w in run.weights for v in w.ravel()[:3]][:3])
+
+
+def _predictions_in_columns(runs: Sequence[Run], rows: np.ndarray) -> Table:
+    table = titled("prediction for new inputs", "input")
+    for run in runs:
+        table.add_column(f"{run.name}\n{run.arithmetic}", justify="right")
+    for i, row in enumerate(rows):
+        table.add_row(_row(row, "g"), *(_row(run.predictions[i]) for run in runs if run.predictions is not None))
+    return table
+
+
+def _predictions_in_rows(runs: Sequence[Run], rows: np.ndarray) -> Table:
+    table = titled("prediction for new inputs", "input", "backend", "arithmetic", "prediction")
+    for i, row in enumerate(rows):
+        for run in runs:
+            if run.predictions is not None:
+                table.add_row(_row(row, "g"), run.name, run.arithmetic, _row(run.predictions[i]))
+        table.add_section()
+    return table
+
+
+def _row(values: np.ndarray, form: str = ".8f") -> str:
+    return " ".join(f"{v:{form}}" for v in values)
+
+
+QUANTITIES = ("X @ W", "activation", "error", "delta", "change of W")
+
+
+def watched(run: Run) -> RenderableType:
+    """What one backend held inside, in the order of Trask's loop, for each update that was watched."""
+    return Fitting(_beside(run), _beside(run, **NARROW), _below(run, **NARROW))
+
+
+def _beside(run: Run, **style: bool) -> Table:
+    table = titled(f"inside {run.name}, {run.arithmetic}", "update", "layer", *QUANTITIES, **style)
+    for update, layers in run.watched:
+        for number, layer in enumerate(layers, 1):
+            table.add_row(f"{update:,}", str(number), *map(_matrix, layer), end_section=True)
+    return table
+
+
+def _below(run: Run, **style: bool) -> Table:
+    table = titled(f"inside {run.name}, {run.arithmetic}", "update", "layer", "", "", **style)
+    for update, layers in run.watched:
+        for number, layer in enumerate(layers, 1):
+            first = (f"{update:,}", str(number))
+            for quantity, array in zip(QUANTITIES, layer, strict=True):
+                table.add_row(*first, quantity, _matrix(array), end_section=quantity == QUANTITIES[-1])
+                first = ("", "")
+    return table
+
+
+def _matrix(array: np.ndarray, most: int = 4) -> str:
+    """The corner of a matrix, eight digits, with dots for what is left out."""
+    lines = [
+        " ".join(f"{v: .8f}" for v in row[:most]) + (" …" if array.shape[1] > most else "") for row in array[:most]
+    ]
+    return "\n".join(lines + (["…"] if len(array) > most else []))

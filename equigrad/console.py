@@ -1,0 +1,65 @@
+"""What every table in a terminal needs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+NARROW = {"show_edge": False, "pad_edge": False, "collapse_padding": True}
+STYLES = {"identical": "green", "agree": "green", "missing": "yellow"}
+
+
+def show(renderable: RenderableType, width: int = 140) -> None:
+    """Print to standard output; no narrower than a table needs, `width`, when the output is not a terminal."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=width)
+    with console.capture() as captured:
+        console.print(renderable)
+    try:
+        console.file.write(captured.get())
+        console.file.flush()
+    except BrokenPipeError:  # the reader, such as head, has seen enough: no reason to fail
+        os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
+
+
+def titled(title: str, *headers: str, **style: bool) -> Table:
+    return Table(*headers, title=title, title_justify="left", title_style="bold", **style)  # type: ignore[arg-type]
+
+
+class Fitting:
+    """The first of several tables that is no wider than the terminal, or else the last."""
+
+    def __init__(self, *choices: Table) -> None:
+        self.choices = choices
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unlimited = options.update(max_width=100_000)
+        for choice in self.choices:
+            if Measurement.get(console, unlimited, choice).maximum <= options.max_width:
+                break
+        yield choice
+
+
+def passport(facts: dict[str, Any]) -> RenderableType:
+    """The machine's facts and one section per framework."""
+    table = titled("passport", show_header=False)
+    for name, value in facts.items():
+        if name != "backends":
+            table.add_row(name, _plain(value))
+    for framework, values in facts["backends"].items():
+        table.add_section()
+        for name, value in values.items():
+            table.add_row(f"{framework} {name}", Text(_plain(value), style="" if name != "missing" else "yellow"))
+    return table
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v or 'not installed'}" for k, v in value.items()) or "none set"
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

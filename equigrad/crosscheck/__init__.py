@@ -1,0 +1,1 @@
+"""Are the derivatives of any function right, framework against framework?"""

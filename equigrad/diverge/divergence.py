@@ -1,0 +1,349 @@
+"""Where two backends part: the first update, the quantity, the operation; and how far apart they get."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backends.interface import Backend, LayerTrace
+from ..common.errors import UsageError
+from ..common.markup import table
+from ..common.problem import Problem
+from ..common.problem import problem as built_in
+from ..passport import passport
+from ..session import Progress, Side, Traces, any_differs, differs, distances, farthest, narrow, sides
+from .operations import Operation, Step, operations
+
+SCHEMA = 1
+SINGLY = 1_000
+"""For so many updates the weights are compared after each one."""
+EVERY = 1_000
+"""From then on they are compared after each EVERY updates."""
+OPENED = 100
+"""In so many updates before the first difference of weights the intermediates are compared too."""
+ROWS = (1, 2, 3, 5, 7)
+"""The updates of the development, in each power of ten."""
+
+
+@dataclass(frozen=True)
+class Element:
+    """One element that differs."""
+
+    index: tuple[int, ...]
+    values: tuple[float, float]
+    ulp: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A quantity that differs in one update."""
+
+    update: int
+    """Counted from 1."""
+    layer: int
+    """Counted from 1."""
+    quantity: str
+    """preactivation, activation, error, delta, change or weight (after the update)"""
+    size: int
+    """How many elements the quantity has."""
+    elements: tuple[Element, ...]
+    """Those that differ."""
+    max_ulp: int
+    operations: tuple[Operation, ...] = ()
+    """Every operation of this update, on the same inputs in both."""
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far apart the weights are after an update."""
+
+    update: int
+    max_ulp: int
+    max_abs_difference: float
+
+
+@dataclass(frozen=True, eq=False)
+class Divergence:
+    """What `diverge` found."""
+
+    problem: Problem
+    sides: tuple[str, str]
+    dtypes: tuple[str, str]
+    arithmetics: tuple[str, str]
+    passport: dict[str, Any]
+    first: Difference | None
+    """In the first update after which the weights differ: the first quantity that does. None if none does."""
+    earlier: Difference | None
+    """An intermediate that differed before, in the first updates, and was rounded away in the weights."""
+    development: tuple[Distance, ...]
+    updates: int
+    """How many updates were compared; fewer than the problem's if the time for the development was used up."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def identical(self) -> bool:
+        return self.first is None
+
+    @property
+    def healed(self) -> tuple[int, ...]:
+        """The updates of the development after the first difference at which all weights were the same again."""
+        first = self.first.update if self.first else self.problem.updates
+        return tuple(d.update for d in self.development if d.update > first and d.max_ulp == 0)
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        from .view import verdict
+
+        first = self.first
+        title = f"{self.problem.name}: {self.sides[0]} against {self.sides[1]}"
+        rows = [
+            (
+                o.name,
+                "same" if o.same else f"{o.differing:,} of {o.elements:,} differ",
+                f"{o.max_ulp:,}",
+                "\n".join(o.how),
+            )
+            for o in (first.operations if first else ())
+        ]
+        header = ("operation on the same inputs", "", "max ULP", "how each rounds") if rows else ()
+        return table(title, header, rows, [verdict(self), *self.notes])
+
+    def to_json(self) -> dict[str, Any]:
+        """As documented in docs/diverge.md."""
+        return {
+            "schema": SCHEMA,
+            "problem": self.problem.to_json(),
+            "passport": self.passport,
+            "backends": list(self.sides),
+            "dtypes": list(self.dtypes),
+            "arithmetics": list(self.arithmetics),
+            "updates_compared": self.updates,
+            "identical": self.identical,
+            "first": _json(self.first),
+            "how": {o.name: list(o.how) for o in self.first.operations if o.how} if self.first else {},
+            "earlier": _json(self.earlier),
+            "development": [
+                {"update": d.update, "max_ulp": d.max_ulp, "max_abs_difference": d.max_abs_difference}
+                for d in self.development
+            ],
+            "notes": list(self.notes),
+        }
+
+
+def _json(difference: Difference | None) -> dict[str, Any] | None:
+    if difference is None:
+        return None
+    return {
+        "update": difference.update,
+        "layer": difference.layer,
+        "quantity": difference.quantity,
+        "elements": [
+            {"index": list(e.index), "values": list(e.values), "hex": [v.hex() for v in e.values], "ulp": e.ulp}
+            for e in difference.elements
+        ],
+        "max_ulp": difference.max_ulp,
+        "operations": [
+            {"name": o.name, "same": o.same, "differing": o.differing, "max_ulp": o.max_ulp}
+            for o in difference.operations
+        ],
+    }
+
+
+def diverge(
+    problem: str | Problem = "one-layer",
+    backends: Sequence[str | Backend] = ("numpy", "torch"),
+    *,
+    dtype: str | Sequence[str] = "float64",
+    arithmetic: str | Sequence[str] = "native",
+    budget: float = 6.0,
+    progress: Progress | None = None,
+) -> Divergence:
+    """Train `problem` in two backends from the same first weights and find where they part.
+
+    `backends` are two names as `equigrad.load` takes them, or instances; or one, where `dtype` or `arithmetic`
+    has two values. Two dtypes are compared in the narrower one, to which all values are rounded.
+
+    The first update after which any weight differs, be it by one bit, is exact within the first 1,000 updates, where
+    the weights are compared after every one. Later they are compared every 1,000 updates, and after each of the
+    last 1,000 once these differ: a difference that comes and heals wholly between two comparisons is not seen.
+    In that update the traced quantities are compared in order of computation, and each operation is run in
+    both backends on the same inputs.
+
+    From then on the distance is measured at a few updates in every power of ten, for about `budget` seconds at
+    most; the search itself has no limit, so that 'identical' always means the whole run.
+
+    Raises UsageError unless that makes two, for a negative budget, or where a backend raises; and what
+    `equigrad.load` raises.
+    """
+    if not budget >= 0:
+        raise UsageError(f"the budget must be a number of seconds, at least 0, not {budget:g}")
+    task = built_in(problem) if isinstance(problem, str) else problem
+    both = sides(task, backends, dtype, arithmetic)
+    if len(both) != 2:
+        raise UsageError(
+            f"two are compared with each other, not {len(both)}: name two backends, or one and two dtypes or "
+            "arithmetics"
+        )
+    a, b = both
+    notes = [] if a.backend.dtype == b.backend.dtype else [_across_dtypes(a, b)]
+    first = None
+    parting, earlier = _search(a, b, progress)
+    if parting is not None:
+        first, why = _explain(a, b, parting)
+        notes += why
+    development = [Distance(i, 0, 0.0) for i in _rows(task.updates) if first is None or i < first.update]
+    if parting is not None:
+        development += _develop(a, b, parting, budget, progress)
+    reached = development[-1].update
+    if reached < task.updates:
+        notes.append(
+            f"the development ends at update {reached:,} of {task.updates:,}, where its {budget:g} s would have "
+            "been used up"
+        )
+    return Divergence(
+        problem=task,
+        sides=(a.label, b.label),
+        dtypes=(a.backend.dtype, b.backend.dtype),
+        arithmetics=(a.backend.arithmetic, b.backend.arithmetic),
+        passport=passport([name for name in backends if isinstance(name, str)]),
+        first=first,
+        earlier=earlier,
+        development=tuple(development),
+        updates=reached,
+        notes=tuple(notes),
+    )
+
+
+def _across_dtypes(a: Side, b: Side) -> str:
+    narrower = min(a.backend.dtype, b.backend.dtype)
+    return f"{a.label} and {b.label} are compared rounded to {narrower}, first weights and operations' inputs too"
+
+
+class _Parting(NamedTuple):
+    """The weights of both sides before and after some updates, the same before and not after."""
+
+    done: int
+    before: tuple[Any, Any]
+    updates: int
+    after: tuple[Any, Any]
+
+
+def _search(a: Side, b: Side, progress: Progress | None) -> tuple[_Parting | None, Difference | None]:
+    """The first update after which the weights differ, and the first intermediate that differed before.
+
+    A parting of several updates is one that cannot be seen when they are made one by one.
+    """
+    total, done, earlier = a.problem.updates, 0, None
+    held = a.start(), b.start()
+    while done < total:
+        n = 1 if done < SINGLY else min(EVERY, total - done)
+        after = a.train(held[0], n), b.train(held[1], n)
+        if any_differs(a.numpy(after[0]), b.numpy(after[1])):
+            return next(_single_steps(a, b, done, held, n), _Parting(done, held, n, after)), earlier
+        if earlier is None and done < min(OPENED, total):
+            earlier = _first_quantity(done + 1, _quantities(a.trace(held[0])), _quantities(b.trace(held[1])))
+        held, done = after, done + n
+        if progress:
+            progress(f"{a.label} and {b.label}", done, total)
+    return None, earlier
+
+
+def _single_steps(a: Side, b: Side, done: int, held: tuple[Any, Any], n: int) -> Iterator[_Parting]:
+    for i in range(done, done + n):
+        after = a.train(held[0]), b.train(held[1])
+        if any_differs(a.numpy(after[0]), b.numpy(after[1])):
+            yield _Parting(i, held, 1, after)
+        held = after
+
+
+def _explain(a: Side, b: Side, parting: _Parting) -> tuple[Difference, list[str]]:
+    """The first quantity that differs in the update, and why."""
+    after = a.numpy(parting.after[0]), b.numpy(parting.after[1])
+    weights = (
+        [("weight", i, w) for i, w in enumerate(after[0], 1)],
+        [("weight", i, w) for i, w in enumerate(after[1], 1)],
+    )
+    last = parting.done + parting.updates
+    if parting.updates > 1:
+        first = _first_quantity(last, *weights)
+        assert first is not None
+        return first, [note for s, w in zip((a, b), parting.before, strict=True) for note in _at_once(s, w, parting)]
+    steps = [
+        Step(side, side.numpy(before), side.trace(before), new)
+        for side, before, new in zip((a, b), parting.before, after, strict=True)
+    ]
+    lists = [[*_quantities(step.trace), *ws] for step, ws in zip(steps, weights, strict=True)]
+    first = _first_quantity(last, *lists)
+    assert first is not None
+    notes = [
+        f"{step.side.label} cannot run its operations one by one, so its trace stands for them"
+        for step in steps
+        if not step.faithful
+    ]
+    return replace(first, operations=operations(*steps)), notes
+
+
+def _at_once(side: Side, weights: Any, parting: _Parting) -> Iterator[str]:
+    """Whether so many updates in one call are the same as one by one."""
+    n = parting.updates
+    at_once, one_fewer = side.numpy(side.train(weights, n)), weights
+    for _ in range(n - 1):
+        one_fewer = side.train(one_fewer)
+    if any_differs(at_once, side.numpy(side.train(one_fewer))):
+        missing = not any_differs(at_once, side.numpy(one_fewer))
+        what = f"leaves one of {n} updates out" if missing else f"makes other weights of {n} updates"
+        yield f"{side.label} {what} when they are asked for in one call, not when one by one"
+
+
+Quantities = list[tuple[str, int, np.ndarray]]
+
+
+def _quantities(trace: Traces) -> Quantities:
+    """Name, layer from 1 and value of all that is traced, in order of computation."""
+    layers = list(enumerate(trace, 1))
+    forward = [(name, i, getattr(layer, name)) for i, layer in layers for name in LayerTrace._fields[:2]]
+    return forward + [
+        (name, i, getattr(layer, name)) for i, layer in reversed(layers) for name in LayerTrace._fields[2:]
+    ]
+
+
+def _first_quantity(update: int, a: Quantities, b: Quantities) -> Difference | None:
+    for (name, layer, v), (_, _, w) in zip(a, b, strict=True):
+        where = differs(v, w)
+        if where.any():
+            v, w = narrow(v, w)
+            ulp = distances(v, w)
+            elements = tuple(
+                Element(tuple(map(int, i)), (float(v[*i]), float(w[*i])), int(ulp[*i])) for i in np.argwhere(where)
+            )
+            return Difference(update, layer, name, v.size, elements, int(ulp[where].max()))
+    return None
+
+
+def _rows(total: int) -> list[int]:
+    """The updates of the development, evenly spread on a logarithmic scale, and the last one."""
+    powers = (10**i for i in range(len(str(total))))
+    return [*(row * power for power in powers for row in ROWS if row * power < total), total]
+
+
+def _develop(a: Side, b: Side, parting: _Parting, budget: float, progress: Progress | None) -> Iterator[Distance]:
+    """The distance when the weights part, and from then on as long as the time suffices."""
+    total, done = a.problem.updates, parting.done + parting.updates
+    held = parting.after
+    yield Distance(done, *farthest(a.numpy(held[0]), b.numpy(held[1])))
+    start, pace = time.perf_counter(), 0.0
+    for row in _rows(total):
+        if row <= done:
+            continue
+        if time.perf_counter() - start + pace * (row - done) > budget:
+            return
+        began = time.perf_counter()
+        held = a.train(held[0], row - done), b.train(held[1], row - done)
+        yield Distance(row, *farthest(a.numpy(held[0]), b.numpy(held[1])))
+        pace, done = (time.perf_counter() - began) / (row - done), row
+        if progress:
+            progress(f"{a.label} and {b.label}, development", done, total)

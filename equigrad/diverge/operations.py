@@ -1,0 +1,233 @@
+"""Why two sides part in one update: each operation run in both on the same inputs, and how each rounds it.
+
+The inputs are what one side held in that update, so that an operation that only inherits a difference is
+not blamed. A backend that cannot run its operations one by one (`Backend.replay`), or whose trace shows
+something else than they give, lends its inputs, and its trace stands for its results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from ..backends.interface import LayerTrace
+from ..session import Matrices, Side, Traces, differs, distances, narrow
+from . import forms
+
+UNKNOWN = "none of the ways tried"
+FOLLOWING, SMALL = 8, 1000
+"""How many further updates are looked at to tell forms apart, and up to how many activations."""
+
+Pairs = list[tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One kind of operation in one update, over all layers, on the same inputs on both sides."""
+
+    name: str
+    elements: int
+    """How many results were compared."""
+    differing: int
+    max_ulp: int
+    how: tuple[str, ...] = ()
+    """How each side rounds, as far as its bits show; empty where no result differs."""
+
+    @property
+    def same(self) -> bool:
+        return self.differing == 0
+
+
+class Case(NamedTuple):
+    """One operation of one layer: what it was given, what came out, and the forms it may have."""
+
+    layer: int
+    """Counted from 1."""
+    inputs: tuple[np.ndarray | float, ...]
+    result: np.ndarray
+    forms: dict[str, forms.Form]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One update of one side: the weights before, what it held, the weights after."""
+
+    side: Side
+    before: Matrices
+    trace: Traces
+    after: Matrices
+
+    def replay(self, weights: Matrices, trace: Traces) -> Traces | None:
+        return self.side.replay(self.side.hold(weights), trace)
+
+    @cached_property
+    def faithful(self) -> bool:
+        """Whether its operations, run one by one, give what its trace shows."""
+        again = self.replay(self.before, self.trace)
+        return again is not None and not any(
+            differs(v, w).any()
+            for one, other in zip(again, self.trace, strict=True)
+            for v, w in zip(one, other, strict=True)
+        )
+
+    @cached_property
+    def downhill(self) -> tuple[list[np.ndarray], float]:
+        """Each layer's change before the learning rate, and that rate; the change itself, and 1, if need be."""
+        plain = Side(self.side.problem.with_(learning_rate=1.0), self.side.backend, self.side.label)
+        again = plain.replay(plain.hold(self.before), self.trace) if self.faithful else None
+        return [layer.change for layer in again or self.trace], self.side.lr if again else 1.0
+
+    @cached_property
+    def cases(self) -> dict[str, list[Case]]:
+        """Every operation by name, one case per layer where it takes place."""
+        x, y = (self.side.backend.to_numpy(v) for v in (self.side.x, self.side.y))
+        inputs = [x, *(layer.activation for layer in self.trace[:-1])]
+        downhill, rate = self.downhill
+        cases: dict[str, list[Case]] = {name: [] for name in NAMES}
+        for i, (layer, w) in enumerate(zip(self.trace, self.before, strict=True)):
+            s, e = layer.activation, self.side.exp(-layer.preactivation)
+            cases["dot"].append(Case(i + 1, (inputs[i], w), layer.preactivation, forms.DOTS))
+            cases["sigmoid"].append(Case(i + 1, (s * np.nan if e is None else e, s), s, forms.SIGMOIDS))
+            if i + 1 == len(self.trace):
+                cases["error"].append(Case(i + 1, (y, s), layer.error, forms.ERRORS))
+            else:
+                back = self.trace[i + 1].delta, self.before[i + 1].T, self.after[i + 1].T
+                cases["backward dot"].append(Case(i + 1, back, layer.error, forms.BACKWARD_DOTS))
+            cases["derivative"].append(Case(i + 1, (layer.error, s), layer.delta, forms.DERIVATIVES))
+            cases["gradient dot"].append(
+                Case(i + 1, (inputs[i].T, layer.delta, self.side.lr), layer.change, forms.DOTS)
+            )
+            cases["update"].append(Case(i + 1, (w, downhill[i], rate), self.after[i], forms.UPDATES))
+        return cases
+
+    @cached_property
+    def following(self) -> list[Step]:
+        """This side's next updates, few and of small networks only: they tell forms apart that one does not."""
+        steps: list[Step] = []
+        if sum(layer.error.size for layer in self.trace) <= SMALL:
+            weights = self.side.hold(self.after)
+            for _ in range(FOLLOWING):
+                trace, after = self.side.trace(weights), self.side.train(weights)
+                steps.append(Step(self.side, self.side.numpy(weights), trace, self.side.numpy(after)))
+                weights = after
+        return steps
+
+    def ways(self, operation: str, where: Sequence[int] = ()) -> list[str]:
+        """The forms that give every bit of what this side made of its own inputs, in all cases or in `where`.
+
+        Of those, the ones that go on to do so in the following updates, if any does.
+        """
+        ways = self._ways(operation, where)
+        lasting = [set(step._ways(operation, where)) for step in self.following] if len(ways) > 1 else []
+        return [way for way in ways if all(way in others for others in lasting)] or ways
+
+    def _ways(self, operation: str, where: Sequence[int]) -> list[str]:
+        cases = self.cases[operation]
+        shown = [forms.shown(c.result, c.forms, c.inputs) for c in (cases[i] for i in where or range(len(cases)))]
+        return [name for name in shown[0] if all(name in names for names in shown)]
+
+    def made(self, operation: str, way: str, given: Step, width: np.dtype) -> list[np.ndarray]:
+        """What `way`, in this side's dtype, makes of what `given` held, rounded to `width`; layer by layer."""
+        dtype = self.side.backend.dtype
+
+        def fit(value: np.ndarray | float) -> np.ndarray | float:
+            return value.astype(width).astype(dtype) if isinstance(value, np.ndarray) else value
+
+        with np.errstate(all="ignore"):
+            return [case.forms[way](*map(fit, case.inputs)) for case in given.cases[operation]]
+
+
+NAMES = ("dot", "sigmoid", "error", "derivative", "backward dot", "gradient dot", "update")
+ORDER = ("dot", "exp", "sigmoid", "error", "derivative", "backward dot", "gradient dot", "update")
+
+
+def operations(a: Step, b: Step) -> tuple[Operation, ...]:
+    """Every operation of the update in order of computation; those that cannot be compared are left out."""
+    given, other = (a, b) if b.faithful else (b, a)
+    width = narrow(a.before[0], b.before[0])[0].dtype
+    ran: dict[str, Pairs] = {}
+    if other.faithful:
+        weights = tuple(w.astype(width) for w in given.before)
+        trace = tuple(LayerTrace(*(v.astype(width) for v in layer)) for layer in given.trace)
+        ra, rb = (step.replay(weights, trace) if step.faithful else step.trace for step in (a, b))
+        assert ra is not None
+        assert rb is not None
+        ran = _replayed(ra, rb) | _exps(a.side, b.side, trace, ra, rb)
+    for name in ("derivative", "update"):
+        ways = [(step, way) for step in (a, b) for way in step.ways(name)[:1]]
+        if len(ways) == 2:
+            ran[name] = list(zip(*(step.made(name, way, given, width) for step, way in ways), strict=True))
+        elif name == "update":
+            ran[name] = _after_equal_changes(a, b)
+    return tuple(_judge(name, ran[name], a, b) for name in ORDER if sum(v.size for v, _ in ran.get(name, ())))
+
+
+def _replayed(a: Traces, b: Traces) -> dict[str, Pairs]:
+    layers = list(zip(a, b, strict=True))
+    same = [~differs(p.activation, q.activation) for p, q in layers]
+    return {
+        "dot": [(p.preactivation, q.preactivation) for p, q in layers],
+        "sigmoid": [(p.activation, q.activation) for p, q in layers],
+        "error": [(p.error, q.error) for p, q in layers[-1:]],
+        "derivative": [(p.delta[m], q.delta[m]) for (p, q), m in zip(layers, same, strict=True)],
+        "backward dot": [(p.error, q.error) for p, q in layers[:-1]],
+        "gradient dot": [(p.change, q.change) for p, q in layers],
+    }
+
+
+def _exps(a: Side, b: Side, given: Traces, ra: Traces, rb: Traces) -> dict[str, Pairs]:
+    """exp(-z) on both sides, if both sigmoids are bit for bit made of it, which frameworks do not promise."""
+    pairs: Pairs = []
+    for layer, p, q in zip(given, ra, rb, strict=True):
+        ea, eb = a.exp(-layer.preactivation), b.exp(-layer.preactivation)
+        if ea is None or eb is None:
+            return {}
+        with np.errstate(all="ignore"):
+            if differs(1 / (1 + ea), p.activation).any() or differs(1 / (1 + eb), q.activation).any():
+                return {}
+        pairs.append((ea, eb))
+    return {"exp": pairs}
+
+
+def _after_equal_changes(a: Step, b: Step) -> Pairs:
+    same = [
+        ~(differs(wa, wb) | differs(la.change, lb.change))
+        for wa, wb, la, lb in zip(a.before, b.before, a.trace, b.trace, strict=True)
+    ]
+    return [(v[m], w[m]) for v, w, m in zip(a.after, b.after, same, strict=True)]
+
+
+def _judge(name: str, pairs: Pairs, a: Step, b: Step) -> Operation:
+    counts = [int(differs(v, w).sum()) for v, w in pairs]
+    ulp = max(int(distances(v, w).max(initial=0)) for v, w in pairs)
+    how = _how(name, a, b, [i for i, count in enumerate(counts) if count]) if name != "exp" else ()
+    return Operation(name, sum(v.size for v, _ in pairs), sum(counts), ulp, how)
+
+
+def _how(name: str, a: Step, b: Step, where: list[int]) -> tuple[str, ...]:
+    """How each side makes the results that differ: one way for all of them, or else one for each layer."""
+    told = [_told(name, a, b, where)] if where else []
+    if told and told[0] and UNKNOWN in told[0]:
+        each = [_told(name, a, b, [i]) for i in where]
+        told = each if len(set(each)) > 1 else each[:1]
+    layers = [a.cases[name][i].layer for i in where]
+    lines = []
+    for side, step in enumerate((a, b)):
+        texts = [
+            (f"layer {layer}: " if len(told) > 1 else "") + ways[side]
+            for layer, ways in zip(layers, told, strict=False)
+            if ways
+        ]
+        lines += [f"{step.side.label}: {'; '.join(texts)}"] if texts else []
+    return tuple(lines)
+
+
+def _told(name: str, a: Step, b: Step, where: list[int]) -> tuple[str, str] | None:
+    """A way of each side, one that the other does not show if there is one; None if they tell no difference."""
+    ways = a.ways(name, where), b.ways(name, where)
+    first, second = ([*(w for w in ways[i] if w not in ways[1 - i]), *ways[i], UNKNOWN][0] for i in (0, 1))
+    return (first, second) if first != second else None

@@ -1,0 +1,1 @@
+"""What must a backend obey, and are mistakes caught?"""

@@ -1,0 +1,200 @@
+"""The clock, the gate and the processes. No test here needs a quiet machine."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from equigrad.backends import load
+from equigrad.backends.interface import Backend
+from equigrad.bench import clock
+from equigrad.bench.case import Case, Contestant
+from equigrad.bench.clock import Row, Table, measure, ratio, verdict
+from equigrad.bench.contestants.contestants import NULL, backends
+from equigrad.bench.suite import cores
+from equigrad.bench.worker import Worker
+from equigrad.common.problem import problem
+from equigrad.common.ulp import sha256
+
+ROUNDS = 3
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return Case.of(problem("one-layer").with_(updates=200), "float64")
+
+
+@pytest.fixture(scope="module")
+def table(case: Case) -> Table:
+    """Every wrong backend beside right ones, in one measurement."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent)
+        names = (
+            "Right",
+            "OneMissing",
+            "Random",
+            "OtherDtype",
+            "NotANumber",
+            "Crashing",
+            "Hanging",
+            "Raising",
+            "Greedy",
+        )
+        absent = Contestant("Absent", "peer", "peers:trask", (), ("not_installed_here",))
+        submodule = Contestant("Submodule", "peer", "peers:trask", (), ("not_installed_here.part",))
+        sizes = Contestant("Unfit", "floor", "floor:c", (True,))
+        field = [*backends([f"bench_backends:{name}" for name in names], ["native"]), absent, submodule, NULL]
+        found = measure(case, field, rounds=ROUNDS, patience=5)
+        wide = Case.of(problem("digits").with_(updates=1), "float64")
+        found.rows += measure(wide, [sizes], rounds=1).rows
+    return found
+
+
+def row_of(table: Table, name: str) -> Row:
+    row = table.row(f"bench_backends:{name}") or table.row(name)
+    assert row is not None
+    return row
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "words"),
+    [
+        pytest.param("OneMissing", "disagree", "after 1 updates", id="one update missing is refused"),
+        pytest.param("Random", "nondeterministic", "other bits", id="other bits in another run are refused"),
+        pytest.param("OtherDtype", "wrong-dtype", "float32 instead of float64", id="another dtype is refused"),
+        pytest.param("NotANumber", "disagree", "NaN", id="NaN is refused"),
+        pytest.param("Crashing", "failed", "killed by SIGKILL", id="a crash is a row"),
+        pytest.param("Hanging", "failed", "no answer within 5 s", id="a hang is a row"),
+        pytest.param("Raising", "failed", "ZeroDivisionError: no luck", id="an exception is a row of one line"),
+        pytest.param("Absent", "missing", "pip install not_installed_here", id="a missing peer is a row"),
+        pytest.param("Submodule", "missing", "pip install not_installed_here", id="a missing peer's module is a row"),
+        pytest.param("Unfit", "unsuitable", "small layers", id="an unsuitable problem is a row"),
+    ],
+)
+def test_no_number_without_agreement(table: Table, name: str, outcome: str, words: str) -> None:
+    row = row_of(table, name)
+    assert (row.outcome, row.samples) == (outcome, [])
+    assert words in row.message
+    assert "\n" not in row.message
+
+
+def test_more_threads_than_allowed_are_refused(table: Table) -> None:
+    if cores() < 2 or not row_of(table, "Right").threads:
+        pytest.skip("one core, or a system that does not limit a process to some")
+    row = row_of(table, "Greedy")
+    assert (row.outcome, row.samples) == ("failed", [])
+    assert "threads where 1 were allowed" in row.message
+
+
+def test_the_right_ones_go_on_beside_them_with_one_sample_a_round(table: Table) -> None:
+    for name in ("Right", "null"):
+        row = row_of(table, name)
+        assert row.outcome == "identical", row.message
+        assert len(row.samples) == ROUNDS
+        assert all(seconds > 0 for seconds in row.samples)
+    assert table.base == "bench_backends:Right"
+    assert len(table.control) == ROUNDS
+
+
+def test_the_hash_beside_a_number_is_that_of_its_weights(table: Table, case: Case) -> None:
+    row = row_of(table, "Right")
+    trained = load("numpy").train(case.weights, case.x, case.y, case.rate, row.updates)
+    assert row.weights_sha256 == sha256(trained)
+    assert (row.distance, row.max_ulp, row.updates) == (0.0, 0, 200)
+
+
+def test_first_update_and_preparation_are_kept_apart(table: Table) -> None:
+    row = row_of(table, "Right")
+    assert row.first_call_seconds is not None
+    assert row.second_call_seconds is not None
+    assert row.prepare_seconds is not None
+    assert row.first_call_seconds not in row.samples
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["seen when waited for", "missed when not"])
+@pytest.mark.parametrize("queue", ["jax", "torch:cuda"], ids=["jax", "torch-cuda"])
+def test_work_that_is_still_under_way(ready: Callable[..., Backend], case: Case, queue: str, waits: bool) -> None:
+    """JAX and CUDA return before they have computed; a known delay on the queue is in the time if it is waited for.
+
+    That it is missed otherwise proves that there was something to miss.
+    """
+    ready(queue)
+    delay = 0.2
+    framework, _, device = queue.partition(":")
+    maker = f"{framework}_idioms:delayed"
+    contestant = Contestant("delayed", "peer", maker, (delay, waits), (framework,), device=device or "cpu")
+    worker = Worker(contestant, threads=1, patience=60)
+    try:
+        worker.prepare(case)
+        worker.run(1)  # compiles
+        seconds, _ = worker.run(1)
+    finally:
+        worker.close()
+    assert (seconds >= delay) is waits
+
+
+def test_ctrl_c_keeps_the_rounds_that_are_complete(case: Case) -> None:
+    def interrupt(what: str, done: int, total: int) -> None:
+        if (what, done) == ("rounds", 2):
+            raise KeyboardInterrupt
+
+    table = measure(case, backends(["numpy"], ["native"]), rounds=5, progress=interrupt)
+    assert table.interrupted
+    assert len(row_of(table, "numpy").samples) == 2
+    assert verdict(table).startswith("interrupted")
+
+
+def synthetic(control: list[float], **rows: list[float]) -> Table:
+    table = Table("synthetic", "float64", 4, [3, 1], 10, 1, len(control), 24, 1, base="one", control=control)
+    table.rows = [Row(name, "backend", outcome="agree", samples=samples) for name, samples in rows.items()]
+    return table
+
+
+def test_a_ratio_is_taken_within_each_round_so_a_slow_machine_cancels() -> None:
+    slow = [1, 1.6, 1, 1.6, 1.6]
+    found = ratio([3 * s for s in slow], slow)
+    assert (found.median, found.low, found.high) == pytest.approx((3, 3, 3))
+    assert statistics.median([3 * s for s in slow]) / statistics.median(sorted(slow)[:3]) != pytest.approx(3)
+
+
+@pytest.mark.parametrize(
+    ("control", "one", "two", "words"),
+    [
+        pytest.param([1.0, 1.01, 0.99], [1, 1, 1], [2, 2, 2], "fastest backend: one;", id="quiet and far apart"),
+        pytest.param([1.0, 1.01, 0.99], [1, 1, 1], [1.1, 0.9, 1.0], "two within the noise", id="quiet and close"),
+        pytest.param([1.0, 1.5, 0.7], [1, 1, 1], [2, 2, 2], "too noisy to rank", id="a control that scatters"),
+        pytest.param([1.3, 1.3, 1.3], [1, 1, 1], [2, 2, 2], "too noisy to rank", id="a control that drifts"),
+        pytest.param([], [1, 1, 1], [2, 2, 2], "nothing is ranked", id="no control"),
+    ],
+)
+def test_the_verdict_respects_the_noise(control: list[float], one: list[float], two: list[float], words: str) -> None:
+    assert words in verdict(synthetic(control, one=one, two=two))
+
+
+@pytest.mark.parametrize(
+    ("samples", "warm"),
+    [
+        pytest.param([1.0, 1.0, 1.1], True, id="a first round like the others"),
+        pytest.param([3.0, 1.0, 1.1], False, id="a slow first round"),
+    ],
+)
+def test_a_cold_first_round_is_told(samples: list[float], warm: bool) -> None:
+    assert Row("r", "backend", samples=samples).warm is warm
+
+
+@pytest.mark.parametrize(("updates", "lengths"), [(60_000, [4, 6, 60, 600, 6_000, 60_000]), (1, [1]), (25, [4, 25])])
+def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_but_never_fewer_than_four(
+    updates: int, lengths: list[int]
+) -> None:
+    assert clock.ladder(updates) == lengths
+
+
+def test_other_bits_are_refused_where_a_run_is_one_update_too() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parent)
+        once = Case.of(problem("one-layer").with_(updates=1), "float64")
+        (row,) = measure(once, backends(["bench_backends:Random"], ["native"]), rounds=5).rows
+    assert (row.outcome, row.samples) == ("nondeterministic", [])

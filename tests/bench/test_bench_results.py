@@ -1,0 +1,439 @@
+"""Sizes, stored results, comparisons, the page made from them and the command."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from equigrad.bench import process, results, sizes, suite
+from equigrad.bench.clock import Row, Table, short
+from equigrad.bench.pages import document, plot, present
+from equigrad.bench.process import Process
+from equigrad.bench.results import Result
+from equigrad.common.crossings import crossings
+from equigrad.common.errors import MissingError, UsageError
+
+DOCS = Path(__file__).parents[2] / "docs"
+README = DOCS.parent / "README.md"
+
+
+def text(renderable: RenderableType) -> str:
+    console = Console(width=220)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def made(numpy: list[float], torch: list[float], **passport: Any) -> Result:
+    table = Table("one-layer", "float64", 4, [3, 1], 10, 1, len(numpy), 24, 400, base="numpy", control=[1.0, 1.0, 1.0])
+    table.rows = [
+        Row("numpy", "backend", outcome="identical", samples=numpy, updates=10, first_call_seconds=1e-3, distance=0.0),
+        Row("torch", "backend", outcome="agree", samples=torch, updates=10, weights_sha256="ab" * 32, distance=1e-16),
+        Row("keras", "peer", outcome="missing", message="keras is not installed"),
+    ]
+    machine = {"processor": "A", "cores": 2, "python": "3.12", "versions": {"numpy": "2.4"}, "equigrad": "0.1.0"}
+    return Result([table], machine | passport, "equigrad bench")
+
+
+@pytest.fixture
+def result() -> Result:
+    return made([1e-6, 1.1e-6, 1e-6], [4e-6, 4.2e-6, 4.1e-6])
+
+
+def test_results_go_to_json_and_back(result: Result) -> None:
+    data = json.loads(json.dumps(result.to_json()))
+    assert Result.from_json(data) == result
+
+
+def test_whole_processes_go_to_json_and_back_too(result: Result) -> None:
+    result.process, result.interrupted = whole([3.0, 3.1], [2.0, 2.1]), True
+    assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+def whole(compare: list[float], alone: list[float], **more: Any) -> Process:
+    return Process("one-layer", ["numpy"], compare, alone, **({"outcome": "identical"} | more))
+
+
+def test_pytest_benchmark_reads_the_file(result: Result, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(result.to_json()))
+    command = [sys.executable, "-m", "pytest_benchmark", "compare", str(path), "--columns=median,rounds"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "numpy" in done.stdout
+    assert "keras" not in done.stdout
+
+
+def test_a_saved_result_is_found_by_its_name(result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    results.save(result, "before")
+    later = copy.deepcopy(result)
+    later.made = "later"
+    results.save(later, "before")
+    assert results.load("before") == later
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param("no json", "cannot be read as JSON", id="no JSON"),
+        pytest.param("[]", "no result of equigrad bench", id="JSON of another kind"),
+        pytest.param('{"kind": "bench", "schema": 1}', "another layout", id="a part is missing"),
+    ],
+)
+def test_a_file_that_is_no_result_is_refused(tmp_path: Path, content: str, words: str) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match=words):
+        results.load(str(path))
+
+
+def test_another_schema_is_compared_with_a_warning(
+    result: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps(result.to_json() | {"schema": 99}))
+    assert results.load(str(path)) == result
+    assert "schema 99" in capsys.readouterr().err
+
+
+def test_another_machine_is_compared_with_a_warning_that_names_what_differs(result: Result) -> None:
+    other = made([1e-6] * 3, [1e-6] * 3, processor="B")
+    shown = text(present.against(result, other, "before"))
+    assert "warning" in shown
+    assert "processor: B before, A now" in shown
+    other = made([1e-6] * 3, [1e-6] * 3)
+    other.tables[0].threads = 2
+    assert "threads of one-layer: 2 before, 1 now" in text(present.against(result, other, "before"))
+    assert "warning" not in text(present.against(result, copy.deepcopy(result), "before"))
+
+
+@pytest.mark.parametrize(
+    ("numpy", "torch", "verdict"),
+    [
+        pytest.param([1e-6] * 3, [2e-6] * 3, "slower", id="half the time before"),
+        pytest.param([1e-6] * 3, [9e-6] * 3, "faster", id="twice the time before"),
+        pytest.param([1e-6] * 3, [3e-6, 4e-6, 5e-6], "within the noise", id="a spread that covers both"),
+        pytest.param([5e-7] * 3, [2.05e-6] * 3, "within the noise", id="a machine twice as fast before"),
+    ],
+)
+def test_the_verdict_against_an_earlier_result(
+    result: Result, numpy: list[float], torch: list[float], verdict: str
+) -> None:
+    found = {change.name: change.verdict for change in results.changes(result, made(numpy, torch))}
+    assert found["torch"] == verdict
+    assert "keras" not in found
+
+
+def test_the_table_shows_a_row_without_a_number(result: Result) -> None:
+    shown = text(present.tables(result))
+    assert "keras: keras is not installed" in shown
+    assert "4 [3.91, 4.05]" in shown
+
+
+def test_a_long_reason_leaves_the_numbers_alone(result: Result) -> None:
+    result.tables[0].rows[2].message = "no luck " * 40
+    console = Console(width=160)
+    with console.capture() as capture:
+        console.print(present.tables(result))
+    assert "4 [3.91, 4.05]" in capture.get()
+    assert "log scale" in capture.get()
+
+
+def test_why_a_peer_disagrees_is_said_beside_the_distance(result: Result) -> None:
+    row = result.tables[0].rows[2]
+    row.outcome, row.message, row.about = "disagree", "3 ULP from the reference", "it minimises another loss"
+    assert present.refusals(result.tables[0]) == ["keras: 3 ULP from the reference (it minimises another loss)"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.0, "0"), (1234.5, "1,234"), (12.345, "12.3"), (0.00123, "0.00123"), (1.2e-6, "1.2e-06")]
+)
+def test_numbers_are_short(value: float, shown: str) -> None:
+    assert short(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        pytest.param(whole([3.0, 3.0], [2.0, 2.0]), "1.5 [1.5, 1.5]", id="a ratio"),
+        pytest.param(whole([], [], outcome="disagree", message="other bits"), "disagree: other bits", id="no number"),
+    ],
+)
+def test_whole_processes_are_shown(result: Result, found: Process, words: str) -> None:
+    result.process = found
+    assert words in text(present.everything(result))
+
+
+def test_a_whole_process_has_the_hashes_of_its_loops_alone() -> None:
+    found = process.measure("one-layer", ["numpy"], rounds=1)
+    assert found.outcome == "identical", found.message
+    assert len(found.compare_seconds) == len(found.alone_seconds) == 1
+    assert found.weights_sha256["numpy reproducible"].startswith("ea759685aa71")
+
+
+def test_both_whole_processes_have_numpy_which_compare_never_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for function in "_compare", "_alone":
+        monkeypatch.setattr(process, function, lambda name, specs: (1.0, dict.fromkeys(specs, "ab")))
+    assert process.measure("one-layer", ["jax"], rounds=1).backends == ["numpy", "jax"]
+    assert process.measure("one-layer", ["torch", "numpy"], rounds=1).backends == ["numpy", "torch"]
+
+
+@pytest.mark.parametrize(
+    ("hashes", "outcome"),
+    [({"numpy native": "other"}, "disagree"), (ValueError("ended with status 1"), "failed")],
+    ids=["other bits", "an error"],
+)
+def test_a_whole_process_without_agreement_gets_no_number(
+    monkeypatch: pytest.MonkeyPatch, hashes: Any, outcome: str
+) -> None:
+    def compare(name: str, specs: list[str]) -> tuple[float, dict[str, str]]:
+        if isinstance(hashes, Exception):
+            raise hashes
+        return 1.0, hashes
+
+    monkeypatch.setattr(process, "_compare", compare)
+    monkeypatch.setattr(process, "_alone", lambda name, specs: (1.0, {"numpy native": "ab"}))
+    found = process.measure("one-layer", ["numpy"], rounds=2)
+    assert (found.outcome, found.compare_seconds, found.alone_seconds) == (outcome, [], [])
+
+
+@pytest.mark.needs("matplotlib")
+@pytest.mark.parametrize("ending", ["html", "png"])
+def test_a_picture_is_written(result: Result, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"picture.{ending}"
+    plot.check(path)
+    plot.write(result, path)
+    start = path.read_bytes()[:15]
+    assert start == (b"<!doctype html>" if ending == "html" else b"\x89PNG\r\n\x1a\n" + path.read_bytes()[8:15])
+
+
+@pytest.mark.needs("matplotlib")
+def test_a_sweep_is_drawn(tmp_path: Path) -> None:
+    swept = []
+    for shape in [shape for shapes in sizes.SWEEP.values() for shape in shapes]:
+        table = Table("s", "float64", shape.samples, list(shape.layers), 1, 1, 1, shape.weights, 1)
+        table.rows = [Row("numpy", "backend", samples=[1e-6] * 3, peak_bytes=2**20), Row("torch", "backend")]
+        swept.append(table)
+    path = tmp_path / "sweep.html"
+    plot.write(Result(swept, {}), path)
+    page = path.read_text()
+    for axis in (*sizes.SWEEP, plot.WORK, "peak memory, MiB"):
+        assert f"<!-- {axis} -->" in page
+
+
+def test_without_matplotlib_the_command_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingError, match=r"pip install 'equigrad\[plot\]'"):
+        plot.check(Path("picture.png"))
+
+
+@pytest.mark.parametrize(
+    ("name", "samples", "layers"), [("4096x256-256-10", 4096, (256, 256, 10)), ("4x3-1", 4, (3, 1))]
+)
+def test_a_size_is_a_problem(name: str, samples: int, layers: tuple[int, ...]) -> None:
+    found = sizes.chosen(name)
+    assert (found.samples, found.layers, found.name) == (samples, layers, name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param({"names": ["two-leyer"]}, "did you mean 'two-layer'", id="an unknown problem"),
+        pytest.param({"names": ["0x3-1"]}, "at least 1", id="a size of zero"),
+        pytest.param({"names": ["99999999x9999-9999-1"]}, "does not fit", id="a size beyond memory"),
+        pytest.param({"rounds": 0}, "--rounds must be at least 1", id="no rounds"),
+        pytest.param({"threads": 0}, "--threads must be between 1", id="no threads"),
+        pytest.param({"patience": 0.0}, "--patience", id="no patience"),
+        pytest.param({"dtype": "float16"}, "unknown dtype", id="an unknown dtype"),
+        pytest.param({"who": "all"}, "unknown --who", id="an unknown field"),
+        pytest.param({"names": ["one-layer"], "sweep": True}, "give no problem", id="a sweep of a problem"),
+        pytest.param({"backends": ["nunpy"]}, "did you mean 'numpy'", id="an unknown backend"),
+        pytest.param({"updates": 0}, "updates", id="no updates"),
+    ],
+)
+def test_bad_arguments_are_refused_before_anything_starts(
+    arguments: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(*_: Any, **__: Any) -> None:
+        raise AssertionError("it was started")
+
+    monkeypatch.setattr(suite, "measure", start)
+    monkeypatch.setattr(sizes, "available_bytes", lambda: 2**34)
+    with pytest.raises(UsageError, match=words):
+        suite.bench(**arguments)
+
+
+def test_the_sweep_spans_four_decades_of_work() -> None:
+    for shapes in sizes.SWEEP.values():
+        assert len(shapes) >= 5
+    works = [shape.samples * shape.weights for shapes in sizes.SWEEP.values() for shape in shapes]
+    assert max(works) / min(works) >= 1e4
+
+
+def test_curves_cross_where_they_cross() -> None:
+    at = [1, 10, 100, 1000]
+    overhead_and_slope = {n: 10 + 1.0 * n for n in at}
+    no_overhead = {n: 2.0 * n for n in at}
+    ((size, cost),) = crossings(no_overhead, overhead_and_slope)
+    assert 7 < size < 13
+    assert cost == pytest.approx(2 * size)
+    assert crossings(no_overhead, {n: 3.0 * n for n in at}) == []
+
+
+def test_break_even_names_the_winner_on_each_side() -> None:
+    tables = []
+    for n in (4, 40, 400):
+        table = Table("s", "float64", n, [16, 16, 1], 1, 1, 1, n, 1)
+        table.rows = [Row("lean", "backend", samples=[2.0 * n]), Row("heavy", "backend", samples=[100 + 1.0 * n])]
+        tables.append(table)
+    (line,) = present.break_even("samples", tables, [4, 40, 400])
+    assert line.startswith("lean and heavy: lean is faster first, break-even at samples")
+    tables[1].control = [1.0, 2.0, 1.0]
+    assert "too noisy to rank at samples 40:" in present.break_even("samples", tables, [4, 40, 400])[0]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "asked", "status"),
+    [("agree", [], 0), ("disagree", [], 1), ("failed", [], 1), ("missing", [], 0), ("missing", ["torch"], 3)],
+)
+def test_exit_status(result: Result, outcome: str, asked: list[str], status: int) -> None:
+    result.tables[0].rows[1].outcome = outcome
+    assert suite.status(result, asked) == status
+
+
+def test_the_command_times_prints_and_writes(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    command = [sys.executable, "-m", "equigrad", "bench", "--backend", "numpy", "--who", "backends", "--updates", "50"]
+    command += ["--rounds", "2", "--json", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "numpy reproducible" in done.stdout
+    (table,) = results.load(str(path)).tables
+    assert [(row.outcome, len(row.samples)) for row in table.rows] == [("identical", 2)] * 2
+    assert json.loads(path.read_text())["command"].endswith("--rounds 2 --json " + str(path))
+
+
+@pytest.mark.parametrize("during", ["imports", "measure"])
+def test_ctrl_c_at_any_time_keeps_what_was_measured(during: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def interrupted(*_: Any, **__: Any) -> Any:
+        calls.append(during)
+        if during == "imports" or len(calls) == 2:
+            raise KeyboardInterrupt
+        return Table("4x16-16-1", "float64", 4, [16, 16, 1], 1, 1, 1, 1, 1)
+
+    monkeypatch.setattr(suite, during, interrupted)
+    found = suite.bench([], ["numpy"], sweep=True, anatomy=during == "imports")
+    assert found.interrupted
+    assert len(found.tables) == len(calls) - 1
+    assert suite.status(found) == 130
+
+
+FILES = sorted((DOCS / "results").glob("*.json"))
+
+
+def test_the_page_is_in_step_with_the_results() -> None:
+    assert FILES
+    assert (DOCS / "benchmarks.md").read_text() == document.document(FILES), "run the last line of `make bench`"
+
+
+def test_readmes_table_is_in_step_with_the_results() -> None:
+    shown = README.read_text()
+    assert document.readme(FILES, shown) == shown, "run the last line of `make bench`"
+    table = shown[shown.index(document.BEGIN) : shown.index(document.END)]
+    for words in ("| numpy |", "| torch reproducible |", "| jax |", "`equigrad bench one-layer", "ea759685aa71"):
+        assert words in table
+
+
+def written(result: Result, tmp_path: Path, name: str = "result.json") -> Path:
+    path = tmp_path / name
+    path.write_text(json.dumps(result.to_json()))
+    return path
+
+
+def test_readmes_table_is_made_of_the_results_and_leaves_the_rest_alone(result: Result, tmp_path: Path) -> None:
+    text = f"before\n{document.BEGIN}\nold\n{document.END}\nafter\n"
+    new = document.readme([written(result, tmp_path)], text)
+    assert new.startswith(f"before\n{document.BEGIN}\n")
+    assert new.endswith(f"{document.END}\nafter\n")
+    assert "old" not in new
+    assert "| torch | 4.1 | 4 [3.91, 4.05] | `abababababab` (10) |" in new
+    assert "equigrad bench" in new
+    assert document.readme([written(result, tmp_path)], new) == new
+
+
+@pytest.mark.parametrize(
+    "text", ["", document.BEGIN, f"{document.END}\n{document.BEGIN}", document.BEGIN * 2 + document.END]
+)
+def test_a_readme_without_a_place_for_the_table_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="needs one line"):
+        document.readme([], text)
+
+
+def aimed(result: Result, tmp_path: Path, *more: Result) -> list[list[str]]:
+    files = [written(one, tmp_path, f"{i}.json") for i, one in enumerate((result, *more))]
+    lines = document.document(files).partition("## What was aimed at")[2].partition("\n## ")[0].splitlines()
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")][1:]
+
+
+def test_every_figure_aimed_at_is_reached_missed_or_not_measured(result: Result, tmp_path: Path) -> None:
+    result.tables[0].rows += [
+        Row("torch reproducible", "backend", outcome="agree", samples=[1e-5, 1.1e-5, 1e-5]),
+        Row(document.LINEAR, "peer", outcome="agree", samples=[1e-4] * 3),
+        Row("numpy reproducible", "backend", outcome="agree", samples=[9e-6] * 3),
+    ]
+    result.process = whole([2.4] * 3, [2.0] * 3)
+    found = {(row[0], row[1]): row for row in aimed(result, tmp_path)}
+    assert len(found) == len(document.TARGETS)
+    assert found[f"torch against {document.LINEAR}", "one-layer float64"][2:] == [
+        "0.24",
+        "0.041 [0.0405, 0.0415]",
+        "reached",
+    ]
+    assert found["numpy reproducible against numpy", "one-layer float64"][4].startswith("missed")
+    process_row = found["equigrad compare, the process, against imports and loops alone", "one-layer float64"]
+    assert process_row[3:] == ["1.2", "reached"]
+    assert found["torch:cuda, us per update", "one-layer float64"][3:] == ["", "not measured"]
+
+
+def test_why_a_figure_was_missed_is_said_only_where_it_was(
+    result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(document, "WHY", {"numpy reproducible": "because"})
+    for seconds, said in (9e-6, "missed: because"), (1e-6, "reached"):
+        result.tables[0].rows[2:] = [Row("numpy reproducible", "backend", outcome="agree", samples=[seconds] * 3)]
+        found = {(row[0], row[1]): row for row in aimed(result, tmp_path)}
+        assert found["numpy reproducible against numpy", "one-layer float64"][4] == said
+
+
+def test_memory_is_counted_above_what_the_same_row_holds_for_the_one_layer_network(
+    result: Result, tmp_path: Path
+) -> None:
+    large = copy.deepcopy(result)
+    large.tables[0].problem, large.tables[0].bytes_needed = document.MEDIUM, 1000
+    result.tables[0].rows[0].peak_bytes, large.tables[0].rows[0].peak_bytes = 500, 1700
+    found = {(row[0], row[1]): row for row in aimed(result, tmp_path, large)}
+    row = found["memory of numpy, above one-layer's, against what the arrays need", f"{document.MEDIUM} float64"]
+    assert row[3:] == ["1.2", "reached"]
+
+
+def test_every_reason_is_for_a_figure() -> None:
+    assert set(document.WHY) <= {target.why for target in document.TARGETS}
+
+
+def test_the_page_maker_refuses_what_is_no_result(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{}")
+    command = [sys.executable, "-m", "equigrad.bench.pages.document", "x.json", "--page", "page.md"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is no result of equigrad bench" in done.stderr
+    assert not (tmp_path / "page.md").exists()

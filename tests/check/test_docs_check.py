@@ -1,0 +1,89 @@
+"""Every block of docs/check.md that runs is run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from equigrad.laws.laws import LAWS
+from equigrad.laws.mutants import MUTANTS
+
+pytestmark = pytest.mark.needs("flint")
+
+TEXT = (Path(__file__).parents[2] / "docs" / "check.md").read_text()
+ENGINE, SUITE, FUNCTION = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+COMMANDS = re.findall(r"^\$ (.*)$", TEXT, re.MULTILINE)
+RIGHT = ENGINE.replace("0.25", "a * (1 - a)")
+
+
+def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    program, *arguments = shlex.split(line)
+    if program == "pytest":
+        arguments = ["-p", "equigrad.pytest_plugin", "-c", os.devnull, "--rootdir", str(folder), *arguments]
+    return subprocess.run(
+        [sys.executable, "-m", program, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_the_engine_takes_ten_lines() -> None:
+    assert len([line for line in ENGINE.splitlines() if line]) == 10
+
+
+def test_the_engine_fails_as_the_text_says_and_passes_once_mended(tmp_path: Path) -> None:
+    (command,) = [line for line in COMMANDS if "mine:Mine" in line and line.startswith("equigrad")]
+    (tmp_path / "mine.py").write_text(ENGINE)
+    done = run(command, tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "mine:Mine native: gradient_is_exact: the gradient is off by" in done.stdout
+    (tmp_path / "mine.py").write_text(RIGHT)
+    done = run(command, tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = run(command.replace("one-layer", "two-layer"), tmp_path)
+    assert done.returncode == 1
+    assert "failed" in done.stdout
+    assert "gradient returned 1 array - expected a tuple of 2 arrays" in done.stdout
+
+
+def test_the_kit_runs_from_the_command_line_and_as_a_class(tmp_path: Path) -> None:
+    (command,) = [line for line in COMMANDS if line.startswith("pytest")]
+    (tmp_path / "mine.py").write_text(RIGHT)
+    (tmp_path / "test_mine.py").write_text(SUITE)
+    for done in (run(f"{command} -k one-layer", tmp_path), run("pytest test_mine.py -k one-layer", tmp_path)):
+        assert done.returncode == 0, done.stdout
+        assert f"{2 * len(LAWS)} passed" in done.stdout
+
+
+def test_the_function_agrees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(FUNCTION, "docs/check.md", "exec"), {})
+    assert "numpy: agree" in capsys.readouterr().out
+
+
+def test_the_remaining_commands_work(tmp_path: Path) -> None:
+    assert run(COMMANDS[0] + " -b numpy", tmp_path).returncode == 0
+    assert run(COMMANDS[-1] + " -b numpy --problems 4", tmp_path).returncode == 0
+
+
+def test_the_table_of_laws_is_complete() -> None:
+    assert re.findall(r"^\| `(\w+)` \| ", TEXT, re.MULTILINE)[: len(LAWS)] == list(LAWS)
+
+
+def test_the_number_of_mutants_is_the_one_published() -> None:
+    assert f"{len(MUTANTS)} of {len(MUTANTS)} wrong backends caught" in TEXT
+
+
+def test_the_entry_point_is_toml() -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+    assert tomllib.loads(block)["project"]["entry-points"]["equigrad.backends"] == {"mine": "mine:Mine"}

@@ -1,0 +1,253 @@
+"""`equigrad check`: who is how far from the exact gradient, and what goes wrong is one line."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import equigrad
+from equigrad.backends.interface import Backend
+from equigrad.backends.numpy_backend import NumpyBackend
+from equigrad.check.gradcheck import Check, check
+from equigrad.common.agreement import OUTCOMES
+from equigrad.common.errors import UsageError
+
+pytestmark = pytest.mark.needs("flint")
+
+ENGINES = Path(__file__).parents[1] / "engines"
+
+
+def command(*arguments: str, folder: Path = ENGINES) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "equigrad", "check", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def outcomes(result: Check) -> dict[str, str]:
+    return {b.name: b.outcome for b in result.backends}
+
+
+def test_every_backend_has_the_gradient(spec: str, dtype: str, arithmetic: str, ready: Any) -> None:
+    ready(spec, dtype, arithmetic)
+    result = check("two-layer", [spec], dtype=dtype, arithmetic=arithmetic)
+    (backend,) = result.backends
+    assert result.agreed
+    assert backend.outcome in ("agree", "identical")
+    assert [layer.shape for layer in backend.layers] == [(3, 4), (4, 1)]
+    assert all(layer.margin < 0.1 and layer.nearest for layer in backend.layers)
+    assert all(law.kept for law in backend.laws)
+    assert result.complex_step <= result.complex_step_bound < 1e-10
+
+
+def test_reproducible_backends_err_alike() -> None:
+    result = check("two-layer", ["numpy", "torch", "jax"], arithmetic="reproducible")
+    first, *others = (b.layers for b in result.backends if b.outcome != "missing")
+    assert all(layers == first for layers in others)
+
+
+def test_the_gradient_of_the_first_problem_is_correctly_rounded() -> None:
+    result = check("one-layer", ["numpy"], arithmetic="reproducible")
+    assert outcomes(result) == {"numpy": "identical"}
+
+
+def test_the_gradient_is_taken_at_the_weights_given() -> None:
+    trained = equigrad.compare("two-layer", ["numpy"], arithmetic="native").runs[0].weights
+    result = check("two-layer", ["numpy"], weights=trained)
+    assert result.agreed
+    assert max(layer.ulp for layer in result.backends[1].layers) > 30  # small errors left: digits cancel
+
+
+def test_weights_of_another_shape_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"takes weights of shapes \[\(3, 1\)\], not \[\(1, 3\)\]"):
+        check("one-layer", ["numpy"], weights=[np.zeros((1, 3))])
+    with pytest.raises(UsageError, match="finite"):
+        check("one-layer", ["numpy"], weights=[np.full((3, 1), np.nan)])
+
+
+class Listed(NumpyBackend):
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        return list(super().gradient(weights, x, y))
+
+
+class Flat(NumpyBackend):
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        return tuple(g.ravel() for g in super().gradient(weights, x, y))
+
+
+class Whole(NumpyBackend):
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        return tuple(g.astype(int) for g in super().gradient(weights, x, y))
+
+
+class Raising(NumpyBackend):
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        raise RuntimeError("out of\ncheese")
+
+
+class Narrow(NumpyBackend):
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        return tuple(g.astype(np.float32) for g in super().gradient(weights, x, y))
+
+
+class Elsewhere(NumpyBackend):
+    def device_of(self, array: Any) -> str:
+        return "tpu"
+
+
+class Fickle(NumpyBackend):
+    calls = itertools.count()
+
+    def predict(self, weights: Any, x: Any) -> Any:
+        return super().predict(weights, x) + np.finfo(float).eps * (next(self.calls) % 2)
+
+
+class Unstartable(NumpyBackend):
+    def __init__(self, *_: str) -> None:
+        raise OSError("no licence")
+
+
+class Lacking(Backend):
+    name = "lacking"
+
+
+EXPECTED = "expected a tuple of 1 array of shape (3, 1), float64"
+
+
+@pytest.mark.parametrize(
+    ("backend", "outcome", "message"),
+    [
+        (Listed, "failed", f"gradient returned a list - {EXPECTED}"),
+        (Flat, "failed", f"gradient returned an array of shape (3,) - {EXPECTED}"),
+        (Whole, "failed", f"gradient returned an array of int64 - {EXPECTED}"),
+        (Raising, "failed", f"gradient raised RuntimeError: out of - {EXPECTED}"),
+        (Narrow, "wrong-dtype", f"gradient returned an array of float32 - {EXPECTED}"),
+        (Elsewhere, "wrong-device", "predict left its result on 'tpu', not on 'cpu'"),
+        (Unstartable, "failed", "loading raised OSError: no licence"),
+        (Lacking, "failed", "Lacking lacks device_of, devices, environment, from_numpy, gradient, predict"),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_a_broken_backend_is_named_and_the_others_still_show(
+    backend: type[Backend], outcome: str, message: str
+) -> None:
+    result = check("one-layer", ["numpy", backend, "torch"], arithmetic="native")
+    assert outcome in OUTCOMES
+    assert [b.outcome for b in result.backends][:2] == ["agree", outcome]
+    assert result.backends[2].outcome in ("agree", "missing")
+    assert message in result.backends[1].message
+    assert not result.agreed
+    assert f"{backend.__name__} native {outcome}" in result.verdict
+
+
+def test_a_right_gradient_does_not_excuse_a_broken_law() -> None:
+    result = check("one-layer", [Fickle], arithmetic="native")
+    assert outcomes(result) == {"Fickle": "nondeterministic"}
+    assert result.backends[0].layers[0].margin < 1
+    assert [law.law for law in result.backends[0].laws if not law.kept] == ["calls_repeat"]
+
+
+def test_only_right_backends_are_nearest() -> None:
+    class Doubled(NumpyBackend):
+        def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+            return tuple(2 * g for g in super().gradient(weights, x, y))
+
+    right, wrong = check("one-layer", ["numpy", Doubled], arithmetic="native").backends
+    assert right.layers[0].nearest
+    assert not wrong.layers[0].nearest
+    assert not check("one-layer", [Doubled], arithmetic="native").backends[0].layers[0].nearest
+
+
+def test_a_wrong_referee_accuses_nobody_but_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    from equigrad.referee import exact as referee
+
+    monkeypatch.setattr(referee, "complex_step", lambda loss, arrays, places: np.zeros(len(places)))
+    result = check("one-layer", ["numpy"])
+    assert not result.agreed
+    assert "trust neither" in result.verdict
+
+
+def test_the_command_prints_a_table_and_writes_json(tmp_path: Path) -> None:
+    done = command("two-layer", "-b", "numpy", "--curve", "--json", str(tmp_path / "check.json"))
+    assert done.returncode == 0, done.stderr
+    assert "every gradient is right" in done.stdout
+    assert "best central step" in done.stdout
+    written = json.loads((tmp_path / "check.json").read_text())
+    assert written["problem"] == {"name": "two-layer", "layers": [3, 4, 1], "samples": 4}
+    assert [b["outcome"] for b in written["backends"]] == ["agree", "agree"]
+    assert len(written["backends"][0]["layers"]) == 2
+    assert len(written["backends"][0]["laws"]) == 11
+    assert len(written["curve"]["points"]) == 29
+
+
+def test_the_command_checks_data_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "xor.csv").write_text("a,b,c,y\n0,0,1,0\n0,1,1,1\n1,0,1,1\n1,1,1,0\n")
+    done = command("--data", "xor.csv", "--target", "y", "--hidden", "3", "-b", "numpy", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "3 x 3" in done.stdout
+
+
+def test_a_wrong_engine_fails_beside_a_right_one() -> None:
+    arguments = ["-b", "numpy", "-b", "wrong_engine:WrongBackend", "--arithmetic", "native"]
+    done = command("two-layer", *arguments)
+    assert done.returncode == 1
+    assert "gradient_is_exact: the gradient is off by 0.0109 at layer 1 element (1, 3)" in done.stdout
+    assert "NOT the gradient: wrong_engine:WrongBackend native disagree." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["-b", "nowhere:Nothing"], 2, "ModuleNotFoundError: No module named 'nowhere'"),
+        (["-b", "numpi"], 2, "did you mean 'numpy'?"),
+        (["nonsense"], 2, "unknown problem 'nonsense'"),
+        (["--dtype", "float16", "-b", "numpy"], 2, "unknown dtype 'float16'"),
+        (["--arithmetic", "exact", "-b", "numpy"], 2, "unknown arithmetic 'exact'"),
+        (["--power", "one-layer", "--dtype", "float32"], 2, "dtype and arithmetic: leave out problem, --dtype"),
+        (["--problems", "3"], 2, "--problems goes with --power"),
+        (["--power", "--problems", "-1"], 2, "must not be negative, not -1"),
+        (["--json", "/no/such/folder/x.json"], 2, "there is no folder"),
+        (["-b", "autograd_engine:AutogradBackend", "--arithmetic", "reproducible"], 3, ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_arguments_are_one_line(arguments: list[str], status: int, message: str) -> None:
+    done = command(*arguments)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stderr.count("\n") <= 1
+
+
+def test_the_proof_of_power_prints_and_writes_every_mutant(tmp_path: Path) -> None:
+    done = command("--power", "--problems", "4", "-b", "numpy", "--json", str(tmp_path / "power.json"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "wrong backends caught" in done.stdout
+    written = json.loads((tmp_path / "power.json").read_text())
+    assert len(written["mutants"]) >= 25
+    assert all(set(m) >= {"name", "caught", "law", "margin"} and m["caught"] for m in written["mutants"])
+    assert written["problems"] == {"numpy": 4}
+    assert written["false_alarms"] == []
+
+
+def test_without_python_flint_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from equigrad.common.errors import MissingError
+    from equigrad.referee import exact as referee
+
+    monkeypatch.setitem(sys.modules, "flint", None)
+    referee._flint.cache_clear()
+    with pytest.raises(MissingError, match=r"pip install 'equigrad\[check\]'"):
+        check("one-layer", ["numpy"])

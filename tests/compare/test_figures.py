@@ -1,0 +1,111 @@
+"""Every figure that the seed publishes comes out, digit for digit, in every backend in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+
+import equigrad
+from equigrad.backends import load
+from equigrad.backends.interface import ARITHMETICS, Backend
+from equigrad.common.problem import problem
+from equigrad.compare.result import Run
+
+Ready = Callable[..., Backend]
+ALL = pytest.mark.parametrize("spec", ["numpy", "torch", "jax"])
+
+
+@cache
+def runs(name: str, arithmetic: str) -> dict[str, Run]:
+    """One comparison of all backends, all updates, which the tests below look at from all sides."""
+    return {run.name: run for run in equigrad.compare(name, arithmetic=arithmetic).runs}
+
+
+@ALL
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ARITHMETICS)
+@pytest.mark.parametrize(("name", "figures"), [("one-layer", 2), ("two-layer", 6)])
+def test_every_published_digit_comes_out(ready: Ready, spec: str, name: str, figures: int, mode: str) -> None:
+    ready(spec, "float64", mode)
+    run = runs(name, mode)[spec]
+    assert run.outcome in ("identical", "agree"), run.message
+    assert run.figures == [True] * figures
+
+
+@ALL
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["one-layer", "two-layer"])
+def test_the_reproducible_weights_are_identical_to_the_published_hash(ready: Ready, spec: str, name: str) -> None:
+    ready(spec, "float64", "reproducible")
+    run = runs(name, "reproducible")[spec]
+    assert (run.outcome, run.max_ulp, run.weights_sha256) == ("identical", 0, problem(name).golden["float64"])
+
+
+@ALL
+@pytest.mark.slow
+def test_the_weights_after_ten_thousand_updates_are_the_recomputed_ones(ready: Ready, spec: str) -> None:
+    ready(spec)
+    (weights,) = runs("one-layer", "native")[spec].weights
+    assert weights.ravel().round(8).tolist() == [9.67299303, -0.2078435, -4.62963669]
+
+
+def after(spec: str, updates: int) -> tuple[np.ndarray, np.ndarray]:
+    """(X @ W, activation) of the one-layer network after that many updates."""
+    task, backend = problem("one-layer"), load(spec)
+    x, y, w = (backend.from_numpy(a) for a in (task.inputs, task.targets, *task.first_weights()))
+    weights = backend.train((w,), x, y, 1.0, updates)
+    (layer,) = backend.trace(weights, x, y, 1.0)
+    return layer.preactivation.ravel(), layer.activation.ravel()
+
+
+def test_the_first_weights_are_the_seeds() -> None:
+    (weights,) = problem("one-layer").first_weights()
+    assert weights.ravel().round(8).tolist() == [-0.16595599, 0.44064899, -0.99977125]
+    first, second = problem("two-layer").first_weights()
+    assert (first.shape, second.shape) == ((3, 4), (4, 1))
+    assert first.ravel()[:3].tolist() == weights.ravel().tolist()
+
+
+PASSES = {
+    "the first pass, which the seed cuts to two decimals": (0, [0.2689864, 0.36375058, 0.23762817, 0.3262757]),
+    "the second pass": (1, [0.29929909, 0.41433436, 0.32511054, 0.44378327]),
+}
+
+
+@ALL
+@pytest.mark.parametrize(("updates", "expected"), PASSES.values(), ids=PASSES)
+def test_output_of_an_early_pass(ready: Ready, spec: str, updates: int, expected: list[float]) -> None:
+    ready(spec)
+    assert after(spec, updates)[1].round(8).tolist() == expected
+
+
+@ALL
+def test_the_seeds_example_of_x_at_w_is_reached_after_20006_updates(ready: Ready, spec: str) -> None:
+    ready(spec)
+    assert after(spec, 20_006)[0].round(8).tolist() == [-4.98467345, -5.19108471, 5.39603866, 5.1896274]
+
+
+@ALL
+@pytest.mark.parametrize("mode", ARITHMETICS)
+def test_the_worked_matrix_product(ready: Ready, spec: str, mode: str) -> None:
+    backend = ready(spec, "float64", mode)
+    a, b = np.arange(1.0, 7).reshape(2, 3), np.arange(7.0, 13).reshape(3, 2)
+    zeros = backend.from_numpy(np.zeros((2, 2)))
+    (layer,) = backend.trace((backend.from_numpy(b),), backend.from_numpy(a), zeros, 1.0)
+    assert layer.preactivation.tolist() == [[58, 64], [139, 154]]
+
+
+def test_more_updates_bring_the_output_closer() -> None:
+    errors = [np.abs(problem("one-layer").targets.ravel() - after("numpy", n)[1]).mean() for n in (100, 1000, 10_000)]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_digits_learns_to_read_more_than_95_percent() -> None:
+    result = equigrad.compare("digits", ["jax"], arithmetic="native")
+    outputs, targets = result.runs[-1].outputs, result.problem.targets
+    assert outputs is not None
+    assert (outputs.argmax(axis=1) == targets.argmax(axis=1)).mean() > 0.95
+    assert result.agreed

@@ -1,0 +1,194 @@
+"""`equigrad.crosscheck`: a derivative of anybody's function, in three frameworks, leaf by leaf."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import equigrad
+from equigrad.common.errors import UsageError
+from equigrad.crosscheck.crosschecks import crosscheck, leaves, over
+
+GENERATOR = np.random.RandomState(0)
+INPUTS = {"layer": (GENERATOR.standard_normal((3, 2)), [GENERATOR.standard_normal(2)]), "x": np.ones((4, 3)) / 3}
+
+
+def network(xp: Any) -> Any:
+    def f(p: Any) -> Any:
+        w, (b,) = p["layer"]
+        return (xp.tanh(p["x"] @ w + b) ** 2).sum()
+
+    return f
+
+
+def by_hand(p: Any) -> Any:
+    w, (b,) = p["layer"]
+    t = np.tanh(p["x"] @ w + b)
+    d = 2 * t * (1 - t * t)
+    return {"layer": (p["x"].T @ d, [d.sum(axis=0)]), "x": d @ w.T}
+
+
+@pytest.fixture(params=["float64", "float32"])
+def dtype(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_a_right_gradient_agrees_in_every_framework(dtype: str) -> None:
+    torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
+    result = equigrad.crosscheck(
+        numpy=(network(np), by_hand), torch=network(torch), jax=network(jnp), inputs=INPUTS, dtype=dtype
+    )
+    assert result.agreed, str(result)
+    assert result.referee == "complex step"
+    assert [f.name for f in result.functions] == ["numpy", "torch", "jax"]
+    paths = ["inputs['layer'][0]", "inputs['layer'][1][0]", "inputs['x']"]
+    assert all([leaf.path for leaf in f.leaves] == paths for f in result.functions)
+    tight = 1e-14 if dtype == "float64" else 2e-6
+    assert max(leaf.relative_error for f in result.functions for leaf in f.leaves) < tight
+
+
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_either_framework_may_be_left_out(framework: str) -> None:
+    module = pytest.importorskip(framework if framework == "torch" else "jax.numpy")
+    result = crosscheck(numpy=network(np), inputs=INPUTS, **{framework: network(module)})
+    assert [f.name for f in result.functions] == [framework]
+    assert result.agreed
+
+
+def spoilt(change: Any) -> Any:
+    def df(p: Any) -> Any:
+        gradient = by_hand(p)
+        w, [b] = gradient["layer"]
+        return {**gradient, "layer": (w, [change(b)])}
+
+    return df
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome", "message"),
+    [
+        (lambda b: b * b.dtype.type(1.0005), "disagree", "referee"),
+        (lambda b: -b, "disagree", "referee"),
+        (lambda b: b * np.nan, "disagree", "holds NaN or inf"),
+        (lambda b: b[:1], "failed", "has shape (1,) - expected (2,)"),
+        (lambda b: b.astype("float16"), "wrong-dtype", "is float16 - expected"),
+    ],
+    ids=["wrong by 0.05 %", "wrong sign", "NaN", "wrong shape", "wrong dtype"],
+)
+def test_a_wrong_leaf_is_named_and_the_others_are_not(change: Any, outcome: str, message: str, dtype: str) -> None:
+    result = crosscheck(numpy=(network(np), spoilt(change)), inputs=INPUTS, dtype=dtype)
+    (function,) = result.functions
+    assert not result.agreed
+    assert function.outcome == outcome
+    assert [leaf.outcome for leaf in function.leaves] == ["agree", outcome, "agree"]
+    assert function.message == "inputs['layer'][1][0]"
+    assert message in function.leaves[1].message
+    assert f"numpy: {outcome} - inputs['layer'][1][0]" in str(result)
+
+
+def test_an_error_of_1e_8_shows_in_float64() -> None:
+    assert not crosscheck(numpy=(network(np), spoilt(lambda b: b * (1 + 1e-8))), inputs=INPUTS).agreed
+
+
+def test_a_missing_leaf_is_named() -> None:
+    result = crosscheck(numpy=(network(np), lambda p: {"layer": by_hand(p)["layer"]}), inputs=INPUTS)
+    assert result.functions[0].leaves[2].message == "no such leaf in the gradient"
+
+
+def test_another_function_is_told_from_a_wrong_gradient() -> None:
+    torch = pytest.importorskip("torch")
+    result = crosscheck(numpy=network(np), torch=lambda p: 2 * network(torch)(p), inputs=INPUTS)
+    assert "another function: its value is" in result.functions[0].message
+
+
+def test_a_function_that_raises_is_reported_and_the_others_still_run() -> None:
+    torch = pytest.importorskip("torch")
+    result = crosscheck(numpy=(network(np), lambda p: p["y"]), torch=network(torch), inputs=INPUTS)
+    assert [f.outcome for f in result.functions] == ["failed", "agree"]
+    assert result.functions[0].message == "KeyError: 'y'"
+    detached = crosscheck(numpy=network(np), torch=lambda p: network(torch)(p).detach(), inputs=INPUTS)
+    assert "carries no gradient" in detached.functions[0].message
+
+
+def test_a_tuple_of_inputs_is_passed_as_separate_arguments() -> None:
+    point = (np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    assert crosscheck(numpy=(lambda a, b: (a * b).sum(), lambda a, b: (b, a)), inputs=point).agreed
+    assert crosscheck(numpy=(lambda p: (p[0] * p[1]).sum(), lambda p: (p[1], p[0])), inputs=point).agreed
+
+
+def test_a_leaf_without_influence_has_a_zero_gradient() -> None:
+    point = {"used": np.ones(2), "unused": np.ones(3)}
+
+    def square(p: Any) -> Any:
+        return (p["used"] ** 2).sum()
+
+    assert crosscheck(numpy=square, torch=square, jax=square, inputs=point).agreed
+
+
+def test_functions_that_take_no_complex_numbers_are_differenced() -> None:
+    def f(x: np.ndarray) -> Any:
+        return np.exp(np.asarray(x, float)).sum() if np.isrealobj(x) else 1 / 0
+
+    result = crosscheck(numpy=(f, np.exp), inputs=np.array([1.0, -2.0]))
+    assert result.agreed
+    assert result.referee == "central differences"
+    assert 0 < result.referee_error < 1e-9
+
+
+def test_a_complex_step_that_lies_is_not_believed() -> None:
+    """|x|^2 through conjugation is not analytic: the complex step gives 0, differences give 2 x."""
+    result = crosscheck(numpy=(lambda x: (x * np.conj(x)).real.sum(), lambda x: 2 * x), inputs=np.array([1.0, -2.0]))
+    assert result.referee == "central differences"
+    assert result.agreed
+
+
+def test_large_leaves_are_sampled() -> None:
+    result = crosscheck(numpy=(lambda x: (x**3).sum(), lambda x: 3 * x**2), inputs=np.linspace(1, 2, 1000))
+    assert result.agreed
+    assert result.functions[0].leaves[0].elements == 200
+
+
+class Pair(NamedTuple):
+    left: Any
+    right: Any
+
+
+def test_any_nesting_keeps_its_kind_and_names_its_leaves() -> None:
+    tree = {"a": (1, [2]), 3: Pair(left=4, right={"b": 5})}
+    assert leaves(tree) == {
+        "inputs['a'][0]": 1,
+        "inputs['a'][1][0]": 2,
+        "inputs[3].left": 4,
+        "inputs[3].right['b']": 5,
+    }
+    assert over(tree, lambda _, v: -v) == {"a": (-1, [-2]), 3: Pair(left=-4, right={"b": -5})}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"inputs": {"n": np.arange(3)}}, r"inputs\['n'\] is int64, not floating-point"),
+        ({"inputs": np.array([np.nan])}, "inputs holds NaN or inf"),
+        ({"inputs": np.array([1.0, 0.0])}, r"has a kink at these inputs, in inputs at \[1\]"),
+        ({"inputs": np.ones(2), "dtype": "float16"}, "unknown dtype 'float16'"),
+        ({"inputs": np.ones(2), "numpy": (lambda x: x, np.sign)}, r"returned shape \(2,\) - expected one number"),
+        ({"inputs": np.ones(2), "numpy": (lambda x: np.log(-x).sum(), np.sign)}, "the NumPy function is nan"),
+        ({"inputs": np.ones(2), "numpy": lambda x: x.sum()}, "nothing to check"),
+    ],
+    ids=["integers", "NaN", "a kink", "a dtype", "not a scalar", "outside its domain", "nothing to check"],
+)
+def test_what_cannot_be_checked_is_refused_in_one_line(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        crosscheck(**{"numpy": (lambda x: np.maximum(x, 0).sum(), lambda x: 1.0 * (x > 0)), **changed})
+
+
+def test_a_missing_framework_is_missing_not_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    result = crosscheck(numpy=(network(np), by_hand), torch=lambda p: p, inputs=INPUTS)
+    assert [f.outcome for f in result.functions] == ["agree", "missing"]
+    assert "pip install 'equigrad[torch]'" in result.functions[1].message
+    assert result.agreed

@@ -1,0 +1,168 @@
+"""The kit in other people's hands: real engines pass, a wrong one fails, and expected failures are strict."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from equigrad.conformance import Conformance, read_expected
+from equigrad.laws.laws import LAWS
+
+pytestmark = pytest.mark.needs("flint", "autograd")
+
+ENGINES = Path(__file__).parents[1] / "engines"
+AUTOGRAD = "autograd_engine:AutogradBackend"
+
+
+class TestNumpy(Conformance):
+    backend = "numpy"
+
+
+def kit(*arguments: str, folder: Path = ENGINES) -> subprocess.CompletedProcess[str]:
+    plugin = [
+        "-p",
+        "equigrad.pytest_plugin",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(folder),
+    ]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *plugin, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ENGINES), *filter(None, sys.path)])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def kit_on(backend: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return kit("--pyargs", "equigrad.conformance", "--equigrad-backend", backend, *arguments)
+
+
+def test_hips_autograd_passes_all_of_it() -> None:
+    done = kit_on(AUTOGRAD)
+    assert done.returncode == 0, done.stdout
+    assert "132 passed" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.needs("tinygrad")
+def test_tinygrad_passes_on_trasks_two_networks() -> None:
+    """And on all the others, but its interpreter needs a minute or two for those."""
+    done = kit_on("tinygrad_engine:TinygradBackend", "-k", "one-layer or two-layer")
+    assert done.returncode == 0, done.stdout
+    assert "44 passed" in done.stdout
+
+
+@pytest.mark.parametrize("engine", ["autograd_engine.py", "tinygrad_engine.py"])
+def test_an_engine_takes_at_most_sixty_lines(engine: str) -> None:
+    assert len((ENGINES / engine).read_text().splitlines()) <= 60
+
+
+def test_the_wrong_engine_breaks_the_laws_about_gradients_and_no_other() -> None:
+    done = kit_on("wrong_engine:WrongBackend", "-k", "float64")
+    assert done.returncode == 1
+    broken = set(re.findall(r"^FAILED .*test_law\[(\w+)-", done.stdout, re.MULTILINE))
+    assert broken == {"gradient_is_exact", "weights_are_exact", "trace_is_the_update", "calls_are_independent"}
+    assert "LawBroken: gradient_is_exact: the gradient is off by 0.138 at layer 1 element (0, 0)" in done.stdout
+    assert "laws.py:" not in done.stdout  # a message, not our traceback
+
+
+def test_an_expected_failure_is_no_failure_but_an_unexpected_pass_is(tmp_path: Path) -> None:
+    expected = tmp_path / "expected.txt"
+    expected.write_text("# known\n*_exact-*-one-layer: sets gradients\ntrace*: the same\ncalls_are*: the same\n")
+    arguments = ("-k", "float64 and one-layer", "--equigrad-expected-failures", str(expected))
+    done = kit_on("wrong_engine:WrongBackend", *arguments)
+    assert done.returncode == 1
+    assert "4 xfailed" in done.stdout
+    assert "[XPASS(strict)] sets gradients" in done.stdout  # prediction_is_exact passes
+    expected.write_text(expected.read_text().replace("*_exact", "[gw]*_exact"))
+    done = kit_on("wrong_engine:WrongBackend", *arguments)
+    assert done.returncode == 0, done.stdout
+    assert "4 xfailed" in done.stdout
+
+
+def test_an_expected_failure_that_names_no_test_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "expected.txt").write_text("gradient_is_wrong-*: no such law\n")
+    done = kit_on(AUTOGRAD, "--equigrad-expected-failures", str(tmp_path / "expected.txt"))
+    assert done.returncode != 0
+    assert "expected failures that name no test: gradient_is_wrong-*" in done.stdout
+
+
+def test_an_expected_failure_needs_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "expected.txt").write_text("\n# a comment: fine\ncalls_repeat-*:\n")
+    with pytest.raises(pytest.UsageError, match=r"expected\.txt:3: an expected failure needs a reason"):
+        read_expected(tmp_path / "expected.txt")
+    with pytest.raises(pytest.UsageError, match="No such file"):
+        read_expected(tmp_path / "missing.txt")
+    assert read_expected(None) == {}
+
+
+def test_a_class_in_ones_own_suite_needs_no_option(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(
+        "from autograd_engine import AutogradBackend\n"
+        "from equigrad.conformance import Conformance\n\n\n"
+        "class TestMine(Conformance):\n"
+        "    backend = AutogradBackend\n"
+    )
+    done = kit("-k", "one-layer", folder=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert f"{len(LAWS) * 2} passed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "say which backend: --equigrad-backend package.module:Class"),
+        (["--equigrad-backend", "nowhere:Nothing"], "ModuleNotFoundError: No module named 'nowhere'"),
+    ],
+    ids=["no backend", "no such module"],
+)
+def test_a_backend_that_cannot_be_found_is_one_line(arguments: list[str], message: str) -> None:
+    done = kit("--pyargs", "equigrad.conformance", *arguments)
+    assert done.returncode != 0
+    assert f"UsageError: {message}" in done.stdout or message in done.stdout
+    assert "passed" not in done.stdout
+
+
+def test_a_class_that_lacks_methods_fails_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / "test_lacking.py").write_text(
+        "from equigrad import Backend\n"
+        "from equigrad.conformance import Conformance\n\n\n"
+        "class Lacking(Backend):\n"
+        "    name = 'lacking'\n\n\n"
+        "class TestLacking(Conformance):\n"
+        "    backend = Lacking\n"
+    )
+    done = kit("-x", folder=tmp_path)
+    assert done.returncode == 1
+    assert "Lacking lacks device_of, devices, environment, from_numpy, gradient, predict" in done.stdout
+
+
+def test_a_registered_backend_goes_by_its_name(tmp_path: Path) -> None:
+    info = tmp_path / "someones_engine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: someones-engine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[equigrad.backends]\nsomeones = autograd_engine:AutogradBackend\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ENGINES), *filter(None, sys.path)])}
+    done = subprocess.run(
+        [sys.executable, "-m", "equigrad", "check", "-b", "someones", "--arithmetic", "native"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "someones" in done.stdout

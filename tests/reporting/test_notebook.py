@@ -1,0 +1,83 @@
+"""What a notebook shows, and the notebook in docs, which is executed as it stands."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import equigrad
+from equigrad.backends.interface import Backend
+from equigrad.common.problem import problem as built_in
+
+WALKTHROUGH = Path(__file__).parents[2] / "docs" / "walkthrough.ipynb"
+TASK = replace(built_in("one-layer").with_(updates=20), name="<i>&one</i>")
+
+
+def text(html: str) -> str:
+    return unescape(re.sub(r"<[^>]+>", " ", html))
+
+
+def test_a_comparison_shows_its_runs_and_verdict() -> None:
+    result = equigrad.compare(TASK, ["numpy"])
+    html = result._repr_html_()
+    assert "<i>" not in html
+    assert "&lt;i&gt;&amp;one&lt;/i&gt;: 3 → 1, 20 updates" in html
+    assert all(verdict in text(html) for verdict in result.verdicts)
+    assert str(result.runs[0].weights_sha256)[:12] in html
+    assert html.count("<tr>") == 1 + len(result.runs)
+
+
+def test_a_trace_shows_every_line_and_marks_what_differs() -> None:
+    result = equigrad.trace(TASK, ["numpy"], updates=3, dtype=["float64", "float32"])
+    html = result._repr_html_()
+    assert "<i>" not in html
+    assert html.count("<tr>") == 1 + len(result.lines)
+    shown = text(html)
+    for line in result.lines:
+        assert f"{line.values[1][0, 0]: .8f}" in shown
+    marks = sum(line.differing[1] for line in result.lines)
+    assert marks
+    assert shown.count("≠") == 1 + marks
+
+
+def test_a_long_trace_is_cut_and_says_so() -> None:
+    html = equigrad.trace(TASK, ["numpy"], updates=20)._repr_html_()
+    assert "and 60 more lines" in html
+
+
+def test_a_divergence_shows_its_verdict_and_operations(ready: Callable[..., Backend]) -> None:
+    ready("torch")
+    result = equigrad.diverge(TASK, ["numpy"], dtype=["float64", "float32"], arithmetic="native")
+    html = result._repr_html_()
+    assert "<i>" not in html
+    assert result.first is not None
+    assert f"part in update {result.first.update}" in text(html)
+    assert html.count("<tr>") == 1 + len(result.first.operations)
+    same = equigrad.diverge(TASK, ["numpy", "torch"], arithmetic="reproducible")._repr_html_()
+    assert "never part" in same
+
+
+@pytest.mark.slow
+def test_the_walkthrough_runs_and_gives_the_figures_stored_in_it(ready: Callable[..., Backend]) -> None:
+    for name in ("numpy", "torch", "jax"):
+        ready(name)
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    stored = nbformat.read(WALKTHROUGH, as_version=4)
+    nbformat.validate(stored)
+    fresh = nbformat.read(WALKTHROUGH, as_version=4)
+    nbclient.NotebookClient(fresh, timeout=300, kernel_name="python3", coalesce_streams=True).execute()
+    for old, new in zip(stored.cells, fresh.cells, strict=True):
+        if "same-everywhere" in old.metadata.get("tags", []):
+            assert printed(old) == printed(new)
+            assert printed(old)
+
+
+def printed(cell: Any) -> str:
+    """Everything that a cell put out, as text."""
+    return "".join(o.get("text") or "".join(o["data"].get("text/plain", "")) for o in cell.outputs)
