@@ -9,7 +9,8 @@ import pytest
 
 import equigrad
 from equigrad.common.errors import UsageError
-from equigrad.crosscheck.crosschecks import crosscheck, leaves, over
+from equigrad.crosscheck.crosschecks import crosscheck
+from equigrad.crosscheck.nesting import leaves, over
 
 GENERATOR = np.random.RandomState(0)
 INPUTS = {"layer": (GENERATOR.standard_normal((3, 2)), [GENERATOR.standard_normal(2)]), "x": np.ones((4, 3)) / 3}
