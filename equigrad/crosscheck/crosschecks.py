@@ -77,6 +77,9 @@ def crosscheck(
             if part is not None and not callable(part):
                 raise UsageError(f"{name}= is a {type(part).__name__} - expected a function")
     given, jax = _given(torch, jax, inputs, parameters, mapping, dtype)
+    if not given.varied and (torch is None or jax is None):
+        whole = [path for path, v in given.points.items() if v.dtype.kind != "f"]
+        raise UsageError(f"nothing to differentiate: {', '.join(whole) or 'there'} is no floating-point array")
     session = _Session(given, dtype, elements)
     if numpy is not None:
         session.ask_numpy(NumpyFunction(numpy, given))
@@ -162,6 +165,9 @@ class _Session:
         for path, v in self.value.items():
             if v.dtype.kind == "f" and np.isnan(v).any() or v.size == 1 and not np.isfinite(v).all():
                 raise UsageError(f"the NumPy function is {v if v.size == 1 else 'NaN'} at these inputs, in {path}")
+        if function.by_hand is not None and any(v.size != 1 for v in self.value.values()):
+            shape = next(v.shape for v in self.value.values() if v.size != 1)
+            raise UsageError(f"the NumPy function returned shape {shape} - expected one number, whose gradient df is")
         self._weigh(self.value)
 
         def loss(points: Mapping[str, np.ndarray]) -> Any:
@@ -257,7 +263,7 @@ class _Session:
         if differing and len(pair) == 2:
             parting = self._part(pair)
         if self.numpy is not None and self.truth is not None:
-            referee, error = f"{self.truth.name} of the NumPy function", self.truth.error
+            referee, error = self.truth.name, self.truth.error
             left = [path for path, where in self.truth.places.items() if len(where) < self.given.points[path].size]
             if left:
                 self.notes.append(
@@ -331,7 +337,7 @@ class _Session:
         if self.numpy is not None:
             unlike = _unlike(ran.results, self.value, BOUNDS["float64"], "NumPy's", self.bound)
             if unlike:
-                return FunctionCheck(ran.name, "disagree", unlike)
+                return FunctionCheck(ran.name, "disagree", f"another function: {unlike}")
             check = self._with_leaves(ran.name, ran.judged[1])
             if check.outcome == "agree" and differing and other is not None:
                 path, message = next(iter(differing.items()))

@@ -80,7 +80,7 @@ class Program:
         name, params = eqn.primitive.name, eqn.params
         self._equation_now = id(eqn)
         lines, called = _where(eqn)
-        where = (lines or outer[0], outer[1] or called)
+        where = (lines, called) if lines else outer
         bound = eqn.primitive.get_bind_params(params)
         functions, bound = bound if isinstance(bound, tuple) else ((), bound)  # before JAX 0.10 a pair
         many = eqn.primitive.multiple_results

@@ -241,7 +241,7 @@ def part(
     lost_t, lost_j = torch.astray([t for t, _ in wrong]), jax.astray([j for _, j in wrong])
     heads = {n for n, o in enumerate(jax.recording.operations)
              if any(i in lost_j for i in o.outputs) and not any(i in lost_j for i in o.inputs)}  # fmt: skip
-    edge_j = {i for n in heads for i in jax.recording.operations[n].inputs if values_j[i].dtype.kind == "f"}
+    edge_j = {i for i in jax.edge(lost_j) if values_j[i].dtype.kind == "f"}
     edge_t = {i for t in lost_t if (o := torch.operation(t)) for i in o.inputs if i not in lost_t}
     candidates = sorted(t for t in lost_t | edge_t if values_t[t].dtype.kind == "f")
     users = {n for n, o in enumerate(jax.recording.operations) if any(i in lost_j for i in o.outputs)}
@@ -249,6 +249,10 @@ def part(
     if finding is not None:
         return finding
     repair = program.repairs([w for _, w in wrong], heads, users)
+
+    def fixes(j: int, value: np.ndarray, mode: int) -> bool:
+        return all(same(f, values_t[v]) for f, (v, _) in zip(repair(j, value, mode), wrong, strict=True))
+
     tried = 0
     for j in sorted(lost_j | edge_j):
         if values_j[j].dtype.kind != "f" or (j in edge_j and jax.trivial(j)):
@@ -261,10 +265,10 @@ def part(
                     if same(value, values_j[j]) or tried > MOST:
                         continue
                     tried += 1
-                    for mode in (EVERYWHERE,) if j in lost_j else (AT_HEADS, AT_LOST):
-                        found = repair(j, value, mode)
-                        if all(same(f, values_t[v]) for f, (v, _) in zip(found, wrong, strict=True)):
-                            return _blamed(torch, jax, lost_t, lost_j, heads, t, j, backward)
+                    for mode in (EVERYWHERE,) if j in lost_j else (AT_HEADS, AT_LOST, EVERYWHERE):
+                        if fixes(j, value, mode):
+                            j = _counterpart(jax, lost_j, t, j, values_t[t], fixes)
+                            return _blamed(torch, jax, lost_t, lost_j, t, j, backward)
     first_t, first_j = torch.sources(lost_t), jax.sources(lost_j)
     return Finding(
         "differs",
@@ -275,7 +279,7 @@ def part(
 
 
 def _blamed(
-    torch: Side, jax: Side, lost_t: set[int], lost_j: set[int], heads: set[int], t: int, j: int, backward: bool
+    torch: Side, jax: Side, lost_t: set[int], lost_j: set[int], t: int, j: int, backward: bool
 ) -> Finding:
     """What the repair of JAX's value j by torch's value t says about where the mistake is."""
     onward = _first_user(jax, j, lost_j)
@@ -311,9 +315,10 @@ def _exchanged(
     """Two values that one line makes, such as the parts of a split, each used in the place of the other."""
     values = torch.recording.values
     groups: dict[Any, dict[tuple[Any, int], int]] = {}
-    for i in sorted({i for n, o in enumerate(jax.recording.operations) if set(o.outputs) & lost for i in o.inputs}):
-        here = jax.operation(i)
-        if here is not None and i not in lost and here.name in TAKING and here.lines:
+    lines = {_line(o) for i in jax.edge(lost) if (o := jax.operation(i)) is not None and o.name in TAKING}
+    for i, number in sorted(jax.recording.maker.items()):
+        here = jax.recording.operations[number]
+        if here.name in TAKING and i not in lost and here.lines and _line(here) in lines and jax.same[i]:
             key = (here.lines[0], jax.recording.values[i].shape)
             groups.setdefault(key, {}).setdefault(program.origin(i), i)
     tried = 0
@@ -327,6 +332,23 @@ def _exchanged(
                 t = jax.same[i][0]
                 return Finding("exchanged", Blame(torch.operation(t), t), Blame(jax.operation(j), j), None, True, backward)
     return None
+
+
+def _counterpart(
+    jax: Side, lost: set[int], t: int, j: int, value: np.ndarray, fixes: Callable[[int, np.ndarray, int], bool]
+) -> int:
+    """The value that JAX makes of j at once, if torch's value in its place is a repair as good as one of j."""
+    values = jax.recording.values
+    if j in lost or t in jax.same[j]:
+        return j
+    for number in jax.users.get(j, ()):
+        operation = jax.recording.operations[number]
+        if any(i in lost and values[i].dtype.kind == "f" for i in operation.inputs):
+            continue
+        for o in operation.outputs:
+            if o in lost and values[o].dtype.kind == "f" and any(fixes(o, v, EVERYWHERE) for v in aligned(value, values[o])):
+                return o
+    return j
 
 
 def _first_user(side: Side, i: int, lost: set[int]) -> Operation | None:

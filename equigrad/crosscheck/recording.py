@@ -67,6 +67,10 @@ class Frame(NamedTuple):
     function: str
 
 
+NAMED = ("torch/nn/functional", "torch/functional", "jax/_src/nn/functions", "jax/_src/numpy/", "jax/_src/scipy/")
+"""Where the functions are that people call by name."""
+
+
 @cache
 def _kind(file: str) -> str:
     """`own` for equigrad, `framework`, `library` for anything installed, or `user`."""
@@ -100,6 +104,6 @@ def user_lines(frames: Iterable[Frame]) -> tuple[tuple[Line, ...], str]:
             users.append(Line(*frame))
         elif kind == "library" and not frame.file.startswith("<") and "/functools.py" not in frame.file:
             libraries.append(Line(*frame))
-        elif kind == "framework" and not users and not frame.function.startswith(("_", "<")):
-            called = frame.function
+        elif kind == "framework" and not users and any(part in frame.file for part in NAMED):
+            called = called if frame.function.startswith(("_", "<")) or "." in frame.function else frame.function
     return tuple(users or libraries), called

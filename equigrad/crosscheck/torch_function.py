@@ -50,7 +50,7 @@ class TorchFunction:
         moved = [path for path in self.arguments.varied if path in direction]
 
         def f(*values: torch.Tensor) -> dict[str, torch.Tensor]:
-            results = self._results({**tensors, **dict(zip(moved, values, strict=True))})
+            results = self._called({**tensors, **dict(zip(moved, values, strict=True))})
             return {path: v for path, v in results.items() if v.is_floating_point()}
 
         primals = tuple(tensors[path] for path in moved)
@@ -65,7 +65,7 @@ class TorchFunction:
         for path, tensor in tensors.items():
             recorder.leaf(path, tensor, path in self.arguments.varied)
         with recorder:
-            results = self._results(tensors)
+            results = self._called(tensors)
             if backward:
                 slopes = self._pull(results, tensors, cotangents)
         recording = recorder.recording
@@ -85,15 +85,20 @@ class TorchFunction:
         return None if self.module is None else self.module.to(getattr(torch, dtype))
 
     def _results(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Raises ValueError for a function that changes what it is given."""
         before = {path: t.detach().clone() for path, t in tensors.items()}
+        found = self._called(tensors)
+        for path, tensor in tensors.items():
+            if not torch.equal(tensor.detach(), before[path]):
+                raise ValueError(f"it changes its input {path}")
+        return found
+
+    def _called(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         inputs, parameters = self.arguments.trees(tensors)
         if self.module is None:
             result = call(self.function, inputs, *(() if parameters is None else (parameters,)))
         else:
             result = self._module(inputs, tensors)
-        for path, tensor in tensors.items():
-            if not torch.equal(tensor.detach(), before[path]):
-                raise ValueError(f"it changes its input {path}")
         found = leaves(result, "result")
         for path, v in found.items():
             if not isinstance(v, (torch.Tensor, int, float)):
@@ -122,8 +127,10 @@ class TorchFunction:
     ) -> dict[str, torch.Tensor]:
         varied = {path: tensors[path] for path in self.arguments.varied}
         pulled = {path: v for path, v in results.items() if v.requires_grad and path in cotangents}
+        if not varied:
+            return {}
         if not pulled:
-            return {path: torch.zeros_like(v) for path, v in varied.items()}
+            raise ValueError("the result carries no gradient - expected a tensor computed from the inputs")
         weights = [torch.tensor(cotangents[path], dtype=v.dtype) for path, v in pulled.items()]
         slopes = torch.autograd.grad(
             list(pulled.values()), list(varied.values()), weights, allow_unused=True, materialize_grads=True
