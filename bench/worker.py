@@ -171,7 +171,7 @@ def _import(state: dict[str, Any], contestant: Contestant) -> float:
         import_module(module)
     seconds = time.perf_counter() - start
     name, _, function = contestant.maker.partition(":")
-    state["maker"] = getattr(import_module(name if "." in name else f".{name}", __package__), function)
+    state["maker"] = getattr(import_module(name if "." in name else f".contestants.{name}", __package__), function)
     state["before"] = _status("VmRSS")
     return seconds
 
