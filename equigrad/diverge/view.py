@@ -13,11 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..common.ulp import differs
-from .divergence import Difference, Distance, Divergence
-from .tracing import Line, Trace
+from .result import MOST, Difference, Distance, Divergence, LoopLine, Trace
 
-MOST = 8
-"""So many rows of a matrix, and so many differing elements, are shown."""
 BAR = 24
 """The length of the longest bar. Bars are drawn here, since a plotting library would need a fixed size."""
 
@@ -48,50 +45,20 @@ def divergence(result: Divergence) -> RenderableType:
         e = result.earlier
         parts.append(
             Text(
-                f"Already in update {e.update:,}, {_count(len(e.elements), e.size)} of {_quantity(e)} differed, by "
+                f"Already in update {e.update:,}, {len(e.elements):,} of {e.size:,} elements of {e.where} differed, by "
                 f"{e.max_ulp:,} ULP at most; the rounding of the weights removed that."
             )
         )
     parts += [Text(f"Note: {note}.") for note in result.notes]
-    parts.append(Text(verdict(result), style="bold green" if result.identical else "bold yellow"))
+    parts.append(Text(result.verdict, style="bold green" if result.identical else "bold yellow"))
     return Group(*parts)
-
-
-def verdict(result: Divergence) -> str:
-    """One sentence: where, by what, how far, and whether it heals."""
-    a, b = result.sides
-    if result.first is None:
-        return f"{a} and {b} never part: every bit of every weight is the same after {result.updates:,} updates."
-    first = result.first
-    ulp = max(d.max_ulp for d in result.development)
-    absolute = float(np.max([d.max_abs_difference for d in result.development]))
-    blamed = [o.name for o in first.operations if not o.same]
-    cause = f" (differing on the same inputs: {', '.join(blamed)})" if blamed else ""
-    later = sum(d.update > first.update for d in result.development)
-    healed = (
-        f"the same again at {len(result.healed)} of {later} later updates looked at"
-        if later
-        else "not followed further"
-    )
-    return (
-        f"{a} and {b} part in update {first.update:,}, in {_quantity(first)}{cause}. Within {result.updates:,} updates "
-        f"they get {ulp:,} ULP, {absolute:.1e}, apart at most; {healed}."
-    )
 
 
 def _where(first: Difference) -> str:
     return (
-        f"They part in update {first.update:,}: {_count(len(first.elements), first.size)} of {_quantity(first)} "
+        f"They part in update {first.update:,}: {len(first.elements):,} of {first.size:,} elements of {first.where} "
         f"differ, by {first.max_ulp:,} ULP at most."
     )
-
-
-def _quantity(difference: Difference) -> str:
-    return f"{difference.quantity} of layer {difference.layer}"
-
-
-def _count(some: int, all_: int) -> str:
-    return f"{some:,} of {all_:,} elements"
 
 
 def _elements(first: Difference, sides: tuple[str, str]) -> RenderableType:
@@ -168,7 +135,7 @@ def _shape(array: np.ndarray) -> str:
     return " x ".join(map(str, array.shape))
 
 
-def _blocks(line: Line, sides: tuple[str, ...]) -> Iterator[Text]:
+def _blocks(line: LoopLine, sides: tuple[str, ...]) -> Iterator[Text]:
     marks = zip(line.differing, line.max_ulp, strict=True)
     for i, (side, value, (differing, ulp)) in enumerate(zip(sides, line.values, marks, strict=True)):
         mark = f"≠ in {differing:,} of {value.size:,}, {ulp:,} ULP" if differing else "same" if i else ""

@@ -16,7 +16,7 @@ from equigrad.backends.interface import Backend
 from equigrad.cli import main
 from equigrad.common.errors import UsageError
 from equigrad.common.problem import problem
-from equigrad.diverge.tracing import Trace
+from equigrad.diverge.result import Trace
 from equigrad.diverge.view import tracing as render
 
 Ready = Callable[..., Backend]
