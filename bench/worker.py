@@ -31,8 +31,8 @@ ON_DEVICE = {
 }
 """Some libraries take a GPU whenever they see one. The last two are Keras's and tinygrad's."""
 
-PACKAGES = {"sklearn": "scikit-learn"}
-"""Where a package is not called what it is imported as."""
+PACKAGES = {"sklearn": "scikit-learn", "torch": "'equigrad[torch]'", "jax": "'equigrad[jax]'"}
+"""What pip calls a package where that is not what it is imported as; the frameworks come as ranges that are tested."""
 
 
 class Refused(Exception):

@@ -320,7 +320,7 @@ def bench(
     for path in (json, plot):
         check_writable(path)
     picture.check(plot)
-    results.check(save, json)
+    results.check(save)
     before = results.load(against) if against else None
     signal.set_wakeup_fd(-1)  # Ctrl-C keeps what was measured; nothing here computes for long
     with progress_bar() as report:

@@ -294,10 +294,10 @@ def test_break_even_names_the_winner_on_each_side() -> None:
         table = Table("s", "float64", n, [16, 16, 1], 1, 1, 1, n, 1)
         table.rows = [Row("lean", "backend", samples=[2.0 * n]), Row("heavy", "backend", samples=[100 + 1.0 * n])]
         tables.append(table)
-    (line,) = terminal.break_even("samples", tables, [4, 40, 400])
+    (line,) = results.break_even("samples", tables, [4, 40, 400])
     assert line.startswith("lean and heavy: lean is faster first, break-even at samples")
     tables[1].control = [1.0, 2.0, 1.0]
-    assert "too noisy to rank at samples 40:" in terminal.break_even("samples", tables, [4, 40, 400])[0]
+    assert "too noisy to rank at samples 40:" in results.break_even("samples", tables, [4, 40, 400])[0]
 
 
 @pytest.mark.parametrize(
