@@ -23,8 +23,8 @@ from equigrad.backends.interface import Backend
 from equigrad.common.errors import UsageError
 from equigrad.common.files import write_json
 from equigrad.common.problem import problem as built_in
+from equigrad.common.ulp import farthest
 from equigrad.reporting import aligned, content, documents, recording
-from equigrad.session import farthest
 
 DOCS = Path(__file__).parents[2] / "docs"
 BENCH = "a file of bench"
@@ -321,7 +321,7 @@ class Huge(NumpyBackend):
     [
         ("Late", "trace raised RuntimeError"),
         ("Huge", "leave the finite numbers"),
-        ("Flat", "must return one LayerTrace"),
+        ("Flat", "expected a tuple of 1 LayerTrace"),
     ],
 )
 def test_a_backend_that_breaks_down_ends_its_track_with_the_reason(
