@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from .clock import Row, Table
+from .workload import Contestant
 
 WRITTEN = {
     "numpy": ("expressions", "NumPy expressions"),
@@ -44,8 +45,8 @@ def written(spec: str) -> str:
     return f"{spec}, {WRITTEN[spec.partition(':')[0]][0]}"
 
 
-def is_written(row: Row) -> bool:
-    """Whether the row is one of those."""
+def is_written(row: Row | Contestant) -> bool:
+    """Whether the row, or who is to have it, is one of those."""
     return any(row.name.partition(", ")[2] == name for name, _ in WRITTEN.values()) and row.group in WRITTEN
 
 

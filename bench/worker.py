@@ -21,6 +21,7 @@ from typing import Any
 from ..backends import backend_class
 from ..common.agreement import Disagreement
 from ..common.errors import EquigradError, MissingError, said
+from ..session import Fault
 from .workload import Arrays, Contestant, Moved, Unsuitable, Workload
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -152,7 +153,7 @@ def _guarded(task: Any, state: dict[str, Any], argument: Any) -> tuple[str, Any]
         return "unsuitable", str(reason)
     except MissingError as error:
         return "missing", str(error)
-    except Disagreement as error:
+    except (Disagreement, Fault) as error:
         return error.outcome, str(error)
     except ModuleNotFoundError as error:
         absent = error.name or ""

@@ -96,7 +96,9 @@ def _bars(result: Result) -> Any:
         rows=len(found), cols=1, row_heights=heights, subplot_titles=[title(table) for table in found],
         vertical_spacing=1.1 / (1 + sum(heights)) if len(found) > 1 else 0.0,
     )  # fmt: skip
-    figure.update_layout(height=100 * (1 + sum(heights)), margin_t=50, legend={"orientation": "h", "y": 1 + 0.5 / sum(heights)})
+    figure.update_layout(
+        height=100 * (1 + sum(heights)), margin_t=50, legend={"orientation": "h", "y": 1 + 0.5 / sum(heights)}
+    )
     for i, table in enumerate(found, 1):
         _bar(figure, i, table)
     return figure
