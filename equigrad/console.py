@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -11,7 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 NARROW = {"show_edge": False, "pad_edge": False, "collapse_padding": True}
-STYLES = {"identical": "green", "agree": "green", "missing": "yellow"}
+STYLES = {"identical": "green", "agree": "green", "missing": "yellow", "inconclusive": "yellow"}
+BAR = 24
+"""The length of the longest bar. Bars are drawn here, since a plotting library would need a fixed size."""
 
 
 def show(renderable: RenderableType, width: int = 140) -> None:
@@ -28,8 +32,24 @@ def show(renderable: RenderableType, width: int = 140) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
 
 
-def titled(title: str, *headers: str, **style: bool) -> Table:
-    return Table(*headers, title=title, title_justify="left", title_style="bold", **style)  # type: ignore[arg-type]
+def titled(title: str, *headers: str, **style: Any) -> Table:
+    return Table(*headers, title=title, title_justify="left", title_style="bold", **style)
+
+
+def outcome(word: str) -> Text:
+    """A word of `common.agreement.OUTCOMES` in its colour."""
+    return Text(word, style=STYLES.get(word, "bold red"))
+
+
+def bar(value: float, values: Sequence[float]) -> str:
+    """`value` on a logarithmic scale from half the smallest to the largest of `values`; nothing for 0."""
+    known = [v for v in values if 0 < v < math.inf]
+    if not value or not known:
+        return ""
+    if not value < math.inf:
+        return "█" * BAR
+    low, high = math.log(min(known) / 2), math.log(max(known))
+    return "█" * max(1, round(BAR * (math.log(value) - low) / (high - low)))
 
 
 class Fitting:
@@ -51,15 +71,15 @@ def passport(facts: dict[str, Any]) -> RenderableType:
     table = titled("passport", show_header=False)
     for name, value in facts.items():
         if name != "backends":
-            table.add_row(name, _plain(value))
+            table.add_row(name, _fact(value))
     for framework, values in facts["backends"].items():
         table.add_section()
         for name, value in values.items():
-            table.add_row(f"{framework} {name}", Text(_plain(value), style="" if name != "missing" else "yellow"))
+            table.add_row(f"{framework} {name}", Text(_fact(value), style="" if name != "missing" else "yellow"))
     return table
 
 
-def _plain(value: Any) -> str:
+def _fact(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k} {v or 'not installed'}" for k, v in value.items()) or "none set"
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -190,11 +190,11 @@ class LoopLine:
     """One line of the loop, and what it gave in each backend."""
 
     update: int
-    """Counted from 1."""
+    """Counted from 1; 0 before the first."""
     layer: int
-    """Counted from 1."""
+    """Counted from 1; 0 for the inputs."""
     quantity: str
-    """preactivation, activation, error, delta, change or weight (after the update)"""
+    """preactivation, activation, error, delta, change or weight (after the update); first inputs and targets"""
     formula: str
     """z, l, e, d, c and w are these quantities, numbered by layer; l0 is the input and y the target."""
     values: Matrices
@@ -210,6 +210,21 @@ class LoopLine:
         """How far each backend is from the first."""
         return tuple(int(distances(self.values[0], v).max(initial=0)) for v in self.values)
 
+    def digits(self) -> Iterator[list[list[tuple[str, bool]]]]:
+        """For each backend the rows of the corner that is shown: each element's digits, and whether it differs.
+
+        Eight digits, but all of them in every backend where one differs from the first.
+        """
+        corner = np.s_[:MOST, :MOST]
+        apart = [differs(self.values[0], v)[corner] for v in self.values]
+        anywhere = np.any(apart, axis=0)
+        for value, marks in zip(self.values, apart, strict=True):
+            exact = zip(value[corner], anywhere, marks, strict=True)
+            yield [
+                [(str(v) if full else f"{v:.8g}", bool(mark)) for v, full, mark in zip(*row, strict=True)]
+                for row in exact
+            ]
+
 
 @dataclass(frozen=True, eq=False)
 class Trace:
@@ -221,22 +236,42 @@ class Trace:
     """One tuple per backend."""
     lines: tuple[LoopLine, ...]
 
+    @property
+    def given(self) -> Iterator[LoopLine]:
+        """What the first line computes with: the inputs, the targets and the first weights."""
+        dtypes = [weights[0].dtype for weights in self.first_weights]
+        yield LoopLine(0, 0, "inputs", "l0", tuple(self.problem.inputs.astype(d) for d in dtypes))
+        yield LoopLine(
+            0, len(self.problem.shapes), "targets", "y", tuple(self.problem.targets.astype(d) for d in dtypes)
+        )
+        for layer, weights in enumerate(zip(*self.first_weights, strict=True), 1):
+            yield LoopLine(0, layer, "weight", f"w{layer}", weights)
+
+    @property
+    def explanation(self) -> str:
+        """One sentence on the differences that are marked; nothing where there are none."""
+        if not any(map(any, (line.differing for line in self.lines))):
+            return ""
+        return (
+            "A difference inside an update may be rounded away in its weights, and one in the weights may vanish "
+            "again as training goes on: equigrad compare looks at the weights after the last update only, equigrad "
+            "diverge at those of every update."
+        )
+
     def _repr_html_(self) -> str:
         """How a notebook shows it: each line of the loop, and what each backend holds there."""
-        rows = [(f"{v.update:,}", v.formula, v.quantity, *_cells(v)) for v in self.lines[:MOST_LINES]]
-        left_out = len(self.lines) - len(rows)
+        shown = [*self.given, *self.lines][:MOST_LINES]
+        rows = [(f"{v.update:,}" if v.update else "", v.formula, v.quantity, *_cells(v)) for v in shown]
+        left_out = len([*self.given, *self.lines]) - len(rows)
         notes = ["≠ marks what differs from the first backend's"] if len(self.sides) > 1 else []
+        notes += [self.explanation] if self.explanation else []
         notes += [f"and {left_out:,} more lines"] if left_out else []
         title = f"{self.problem.name}: {' → '.join(map(str, self.problem.layers))}"
         return table(title, ("update", "line", "quantity", *self.sides), rows, notes)
 
 
 def _cells(line: LoopLine) -> Iterator[str]:
-    for value in line.values:
-        apart = differs(line.values[0], value)
-        rows = [
-            " ".join(f"{'≠' if a else ' '}{v: .8f}" for v, a in zip(row[:MOST], marks[:MOST], strict=True))
-            + (" …" if len(row) > MOST else "")
-            for row, marks in zip(value[:MOST], apart, strict=False)
-        ]
-        yield "\n".join([*rows, *(["…"] if len(value) > MOST else [])])
+    for value, rows in zip(line.values, line.digits(), strict=True):
+        more = " …" if value.shape[1] > MOST else ""
+        texts = [" ".join(f"{'≠' if apart else ' '}{digits}" for digits, apart in row) + more for row in rows]
+        yield "\n".join([*texts, *(["…"] if len(value) > MOST else [])])
