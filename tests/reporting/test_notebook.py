@@ -40,7 +40,7 @@ def test_a_trace_shows_every_line_and_marks_what_differs() -> None:
     assert html.count("<tr>") == 1 + len([*result.given, *result.lines])
     shown = text(html)
     for line in result.lines:
-        assert f"{line.values[1][0, 0]: .8f}" in shown
+        assert f"{line.values[1][0, 0]:.8g}" in shown or str(line.values[1][0, 0]) in shown
     marks = sum(line.differing[1] for line in result.lines)
     assert marks
     assert shown.count("≠") == 1 + marks
