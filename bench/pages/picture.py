@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import statistics
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from ...common.errors import MissingError, UsageError, said
 from ...common.files import write_text
 from .. import sizes
 from ..clock import Row, Table
+from ..hardware import Hardware
 from ..headline import is_written, shown
 from ..results import Result
 from .terminal import title
@@ -48,6 +50,32 @@ def write(result: Result, path: Path) -> None:
     figure = _sweep(result) if any(sizes.axis(table) for table in result.tables) else _bars(result)
     facts = "\n".join(f"{name}: {value}" for name, value in result.passport.items())
     save(figure, path, f"{result.command}\n\n{facts}")
+
+
+def write_hardware(found: Hardware, path: Path) -> None:
+    """Machines side by side, one chart per problem."""
+    heights = [1 + 0.12 * len(sheet.rows) * len(sheet.places) for sheet in found.sheets]
+    figure = subplots(
+        rows=len(heights), cols=1, row_heights=heights,
+        subplot_titles=[f"{sheet.problem} {sheet.dtype}" for sheet in found.sheets],
+        vertical_spacing=1.1 / (1 + sum(heights)) if len(heights) > 1 else 0.0,
+    )  # fmt: skip
+    figure.update_layout(height=200 + 100 * sum(heights), margin_t=80, barmode="group",
+                         legend={"orientation": "h", "y": 1 + 0.5 / sum(heights)})  # fmt: skip
+    places = list(dict.fromkeys(place for sheet in found.sheets for place in sheet.places))
+    for i, sheet in enumerate(found.sheets, 1):
+        names = {name: shown(replace(next(row for row in rows if row), name=name)) for name, rows in sheet.rows.items()}
+        for column, place in enumerate(sheet.places):
+            microseconds = [s and 1e6 * s for s in (sheet.seconds(name)[column] for name in names)]
+            label = f"{place.file} {place.device}"
+            first = not any(trace.name == label for trace in figure.data)
+            figure.add_bar(x=microseconds, y=list(names.values()), orientation="h", name=label, legendgroup=label,
+                           showlegend=first, marker_color=CURVES[places.index(place) % len(CURVES)],
+                           row=i, col=1)  # fmt: skip
+        figure.update_yaxes(row=i, col=1, autorange="reversed", automargin=True, dtick=1)
+        figure.update_xaxes(type="log", title="microseconds per update", exponentformat="power", row=i, col=1)
+    lines = [f"{place.file} {place.device}: {place.about}" for place in places]
+    save(figure, path, "\n".join([*lines, *found.left_out, *found.findings]))
 
 
 def save(figure: Any, path: Path, below: str) -> None:

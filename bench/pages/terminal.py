@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -14,6 +15,7 @@ from rich.text import Text
 from ...console import Fitting
 from .. import sizes
 from ..clock import Row, Table, ratio, short, spread, verdict
+from ..hardware import Hardware
 from ..headline import TRAIN, is_written, pays, shown, ways, written
 from ..process import Process
 from ..results import Change, Result, break_even, changes, differences
@@ -58,8 +60,8 @@ def headline(table: Table) -> list[RenderableType]:
     for column in (
         "us per update",
         "compile, ms",
-        "pays against NumPy\nexpressions, updates",
-        "pays against the same\nas written, updates",
+        "overtakes NumPy\nexpressions after",
+        "overtakes the same\nas written after",
     ):
         grid.add_column(column, justify="right")
     for way in found:
@@ -284,3 +286,39 @@ def _change(change: Change) -> list[RenderableType]:
         escape(str(change.relative or "")),
         Text(change.verdict, style=style),
     ]
+
+
+def hardware(found: Hardware) -> RenderableType:
+    """One table per problem, a column for each machine and device."""
+    parts: list[RenderableType] = []
+    for sheet in found.sheets:
+        first = f"{sheet.places[0].file} {sheet.places[0].device}"
+        grid = Grid(title=f"{sheet.problem} {sheet.dtype}, us per update, and times {first}", title_justify="left",
+                    title_style="bold")  # fmt: skip
+        grid.add_column("", no_wrap=True)
+        for place in sheet.places:
+            noisy = "\ntoo noisy to rank" if place in sheet.noisy else ""
+            grid.add_column(Text(f"{place.file}\n{place.device}{noisy}"), justify="right")
+        for name, rows in sheet.rows.items():
+            label = shown(replace(next(row for row in rows if row), name=name))
+            cells = zip(sheet.seconds(name), sheet.times_first(name), sheet.odd(name), strict=True)
+            grid.add_row(Text(label), *(_place(*cell) for cell in cells))
+        parts.append(grid)
+    places = dict.fromkeys(place for sheet in found.sheets for place in sheet.places)
+    parts += [Text(f"{place.file} {place.device}: {place.about}") for place in places]
+    parts += [Text(line, style="yellow") for line in found.left_out]
+    parts += [Text(f"≠ {line}", style="bold red") for line in found.findings]
+    if not found.findings and any(r.arithmetic == "reproducible" for r in _rows(found)):
+        parts.append(Text("every reproducible row has the same weights wherever it made as many updates", style="bold"))
+    return Group(*parts)
+
+
+def _rows(found: Hardware) -> list[Row]:
+    return [row for sheet in found.sheets for rows in sheet.rows.values() for row in rows if row]
+
+
+def _place(seconds: float | None, times: float | None, odd: bool) -> Text:
+    if seconds is None:
+        return Text("")
+    ratio_to_first = "" if times is None else f"  {short(times)}"
+    return Text(f"{'≠ ' if odd else ''}{short(1e6 * seconds)}{ratio_to_first}", style="bold red" if odd else "")
