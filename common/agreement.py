@@ -39,6 +39,11 @@ def missing(outcomes: Iterable[tuple[str, str]], asked: Sequence[str]) -> list[s
     return [name for name in dict.fromkeys(n for n, _ in outcomes) if name in names and name not in took_part]
 
 
+def status(agreed: bool, missing: Sequence[str] = ()) -> int:
+    """The exit status: 3 where a backend asked for by name is missing, 0 for agreement, else 1."""
+    return 3 if missing else 0 if agreed else 1
+
+
 FEW = 10
 """Agreement is also asked after this many updates, when noise has had no time to hide a mistake."""
 

@@ -94,6 +94,10 @@ class Comparison:
         """Which of `names` are missing altogether."""
         return agreement.missing(((run.name, run.outcome) for run in self.runs), names)
 
+    def status(self, names: Sequence[str] = ()) -> int:
+        """The exit status of a command that was asked for these backends."""
+        return agreement.status(self.agreed, self.missing(names))
+
     @property
     def verdicts(self) -> list[str]:
         """One sentence for each arithmetic, with the hash or the distance that carries it."""
