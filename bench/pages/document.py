@@ -68,7 +68,8 @@ def _rendered(template: str, **values: Any) -> str:
     }  # fmt: skip
     known = {
         "ways": headline.ways, "train": TRAIN, "title": terminal.title, "refusals": terminal.refusals,
-        "verdict": verdict, "spread": spread, "ratio": ratio, "times": _times, "hash": _hash, "axis": sizes.axis, "sweeps": _sweeps,
+        "verdict": verdict, "spread": spread, "ratio": ratio,
+        "times": _times, "hash": _hash, "axis": sizes.axis, "sweeps": _sweeps,
     }  # fmt: skip
     return environment.get_template(template).render(**known, **values).rstrip() + "\n"
 
