@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -12,11 +11,12 @@ from rich.markup import escape
 from rich.table import Table as Grid
 from rich.text import Text
 
+from ...common.headline import TRAIN, is_written, shown, written
 from ...console import Fitting
 from .. import sizes
 from ..clock import Row, Table, ratio, short, spread, verdict
 from ..hardware import Hardware
-from ..headline import TRAIN, is_written, pays, shown, ways, written
+from ..headline import pays, ways
 from ..process import Process
 from ..results import Change, Result, break_even, changes, differences
 
@@ -85,7 +85,7 @@ def refusals(table: Table) -> list[str]:
     for row in table.rows:
         if not row.timed:
             about = f" ({row.about})" if row.about and row.outcome == "disagree" else ""
-            lines.append(f"{shown(row)}: {row.message or 'interrupted'}{about}")
+            lines.append(f"{row.shown}: {row.message or 'interrupted'}{about}")
     return lines
 
 
@@ -128,12 +128,12 @@ def _cells(table: Table, row: Row) -> list[RenderableType]:
         row.outcome, style="green" if good else "yellow" if row.outcome in ("missing", "unsuitable") else "red"
     )
     if not row.timed:
-        return [shown(row), outcome]
+        return [row.shown, outcome]
     base = table.row(table.base)
     low, median, high = quartiles(row.samples)
     times = "" if base is None or not base.timed else str(ratio(row.samples, base.samples))
     return [
-        shown(row),
+        row.shown,
         outcome,
         "0" if not row.distance else f"{row.distance:.0e}",
         short(1e6 * median) + ("" if row.warm else " cold"),
@@ -173,11 +173,15 @@ def anatomy(result: Result) -> RenderableType:
         grid.add_section()
         numpy = table.row(written("numpy")) or table.row("numpy")
         numpy = numpy if numpy and numpy.timed else None
-        for row in (row for row in table.timed if row.group == "backend" or is_written(row) or row.name == "null"):
+        for row in (
+            row
+            for row in table.timed
+            if row.group == "backend" or is_written(row.name, row.group) or row.name == "null"
+        ):
             framework = row.name.partition(" ")[0].partition(":")[0].rstrip(",")
             seconds = result.imports.get(framework, [])
             grid.add_row(
-                shown(row),
+                row.shown,
                 f"{table.problem} {table.dtype}",
                 short(1e3 * statistics.median(seconds)) if seconds else "",
                 short(1e3 * (row.prepare_seconds or 0.0)),
@@ -300,7 +304,7 @@ def hardware(found: Hardware) -> RenderableType:
             noisy = "\ntoo noisy to rank" if place in sheet.noisy else ""
             grid.add_column(Text(f"{place.file}\n{place.device}{noisy}"), justify="right")
         for name, rows in sheet.rows.items():
-            label = shown(replace(next(row for row in rows if row), name=name))
+            label = shown(name, next(row.group for row in rows if row))
             cells = zip(sheet.seconds(name), sheet.times_first(name), sheet.odd(name), strict=True)
             grid.add_row(Text(label), *(_place(*cell) for cell in cells))
         parts.append(grid)
