@@ -321,7 +321,7 @@ def bench(
     """
     from . import console
     from .bench import hardware, results, suite
-    from .bench.pages import picture, terminal
+    from .bench.pages import picture, view
     from .common.files import check_writable, write_json
 
     for path in (json, plot):
@@ -336,7 +336,7 @@ def bench(
         merged = hardware.merge(problem or ())
         if plot:
             picture.write_hardware(merged, plot)
-        console.show(terminal.hardware(merged), width=200)
+        console.show(view.hardware(merged), width=200)
         raise typer.Exit(int(bool(merged.findings)))
     results.check(save)
     before = results.load(against) if against else None
@@ -353,7 +353,7 @@ def bench(
         results.save(result, save)
     if plot:
         picture.write(result, plot)
-    console.show(terminal.everything(result, anatomy, before, against or ""), width=200)
+    console.show(view.everything(result, anatomy, before, against or ""), width=200)
     raise typer.Exit(suite.status(result, backend or ()))
 
 
