@@ -61,7 +61,7 @@ class Training {
   }
 
   // Trains from `weights`, after `done` updates, and tells of each stop: { update, weights, moment, after, error }, the
-  // weights before that update; between stops of the progress, { done }; at the end of a failure, { trouble }.
+  // weights before that update; between stops of the progress, { done }; at the end of { outputs }, or of { trouble }.
   run(weights, done, stops, part, tell) {
     for (const update of stops) {
       let n = 1;
@@ -79,6 +79,7 @@ class Training {
       tell({ update, weights, moment: this.moment(inside, part), after, error: error.data.reduce((sum, v) => sum + Math.abs(v), 0) / a.data.length });
       [weights, done] = [after, done + 1];
     }
+    tell({ outputs: this.network.predict(weights, this.x) });
   }
 
   // Which update is the first at which weights overflow.
