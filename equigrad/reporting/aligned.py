@@ -32,7 +32,9 @@ STEPS = (
     ),
     LessonStep("error", "e = y − a", "How far off is each output?", ("error",)),
     LessonStep("delta", "δ = e · a(1 − a)", "Scale it by the slope of the sigmoid.", ("delta",)),
-    LessonStep("update", "w ← w + η · a_prevᵀ · δ", "Move each weight by what its inputs caused.", ("change", "weight")),
+    LessonStep(
+        "update", "w ← w + η · a_prevᵀ · δ", "Move each weight by what its inputs caused.", ("change", "weight")
+    ),
 )
 
 PLACES: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {

@@ -41,7 +41,7 @@ async function startLab(problem) {
     return value;
   }
   const CHECKS = {
-    precision: (text) => { if (!(text in SMALLEST)) throw new Error(`must be float64 or float32, not ${quoted(text)}`); return text; },
+    precision: (text) => { if (!Object.hasOwn(SMALLEST, text)) throw new Error(`must be float64 or float32, not ${quoted(text)}`); return text; },
     updates: (text) => whole(text, 1, MOST_UPDATES, "; equigrad compare takes more"),
     seed: (text) => whole(text, 0, 2 ** 32 - 1),
     rate: (text, dtype) => { const value = number(text); if (value <= 0) throw new Error("must be more than 0"); return fitting(value, dtype); },
@@ -251,7 +251,7 @@ async function startLab(problem) {
     }
     if (texts.inputs.length !== texts.targets.length) throw new Error(`it has ${texts.inputs.length} rows of inputs and ${texts.targets.length} of targets`);
     if (editable && (texts.inputs.length > MOST_ROWS || texts.inputs.some((r) => r.length !== wide) || texts.targets.some((r) => r.length !== outs))) throw new Error(`each of at most ${MOST_ROWS} rows needs ${wide} inputs and ${outs} ${outs === 1 ? "target" : "targets"}`);
-    if (!(texts.precision in SMALLEST)) throw new Error(`the precision must be float64 or float32, not ${quoted(texts.precision)}`);
+    if (!Object.hasOwn(SMALLEST, texts.precision)) throw new Error(`the precision must be float64 or float32, not ${quoted(texts.precision)}`);
     return { texts, at };
   }
   async function open(hash) {
@@ -321,7 +321,7 @@ async function startLab(problem) {
       const others = base.map((v, i) => [i, v]).filter(([i]) => i !== Number($("#across").value) && i !== Number($("#up").value));
       $("#surface-note").textContent = `The network ${where}${others.length ? `; ${others.map(([i, v]) => `input ${i + 1} is ${v}`).join(", ")}, as in sample ${(task.inputs[sample] ? sample : 0) + 1}` : ""}.`;
     }
-    if (isDigits && track.moments.length === stops.length) { pictures.hiddenUnits($("#hidden-units"), weights[0]); if (at === null) { mistakes(track.outputs, task); guess(); } }
+    if (isDigits && track.moments.length === stops.length) { pictures.hiddenUnits($("#hidden-units"), weights[0]); if (at === null && track.outputs) { mistakes(track.outputs, task); guess(); } }
   }
   document.addEventListener("shown", () => {
     if (shown) { const moved = replay.state.stop !== draw.stop; draw.stop = replay.state.stop; if (moved && !settling) following = true; }
@@ -360,7 +360,8 @@ async function startLab(problem) {
     } catch (error) { $("#any-z").setAttribute("aria-invalid", "true"); out.textContent = `z ${error.message}.`; }
   }
 
-  // new inputs
+  // new inputs, with as many digits as were published
+  const eight = (v) => (v >= 1e-4 ? v.toFixed(8) : v.toExponential(7));
   function predictions() {
     const wrong = $("#wrong-unseen"), body = $("#predictions").tBodies[0];
     wrong.textContent = "";
@@ -379,7 +380,7 @@ async function startLab(problem) {
     if (!rows.length) { body.replaceChildren(); return; }
     const out = new Perceptron(task.dtype).predict(track.after, matrixOf(rows, task.dtype));
     $("#predictions").tHead.replaceChildren(html("tr", {}, html("th", {}, "input"), ...targets[0].map((_, j) => html("th", { class: "n" }, outs === 1 ? "output" : `output ${j + 1}`))));
-    body.replaceChildren(...rows.map((row, i) => html("tr", {}, html("th", { scope: "row" }, row.length > 8 ? `${row.slice(0, 4).join(" ")} …` : row.join(" ")), ...targets[0].map((_, j) => html("td", { class: "n" }, short(out.data[i * outs + j]))))));
+    body.replaceChildren(...rows.map((row, i) => html("tr", {}, html("th", { scope: "row" }, row.length > 8 ? `${row.slice(0, 4).join(" ")} …` : row.join(" ")), ...targets[0].map((_, j) => html("td", { class: "n" }, eight(out.data[i * outs + j]))))));
   }
 
   // digits
@@ -387,8 +388,8 @@ async function startLab(problem) {
   function mistakes(outputs, task) {
     const wrong = [];
     for (let k = 0; k < outputs.rows; k++) { const said = highest([...outputs.data.subarray(k * outs, (k + 1) * outs)]), is = highest(task.targets[k]); if (said !== is) wrong.push([k, said, is]); }
-    $("#wrong-count").textContent = `${wrong.length.toLocaleString("en")} of ${outputs.rows.toLocaleString("en")} samples`;
-    $("#mistakes").replaceChildren(...wrong.slice(0, 40).map(([k, said, is]) => { const picture = pictures.digit(task.inputs[k], 48); picture.setAttribute("role", "img"); picture.setAttribute("aria-label", `Sample ${k + 1}, a ${is} taken for a ${said}`); return html("figure", {}, picture, html("figcaption", {}, `${is} → ${said}`)); }));
+    $("#wrong-count").textContent = `${wrong.length.toLocaleString("en")} of ${outputs.rows.toLocaleString("en")} samples${wrong.length > 24 ? ", of which 24" : ""}; what it is → what the network says`;
+    $("#mistakes").replaceChildren(...wrong.slice(0, 24).map(([k, said, is]) => { const picture = pictures.digit(task.inputs[k], 48); picture.setAttribute("role", "img"); picture.setAttribute("aria-label", `Sample ${k + 1}, a ${is} taken for a ${said}`); return html("figure", {}, picture, html("figcaption", {}, `${is} → ${said}`)); }));
   }
   const SIDE = 32, pad = { ink: new Uint8Array(SIDE * SIDE), x: 15, y: 8, down: false, last: null };
   function dab(x, y) { for (let i = -2; i <= 1; i++) for (let j = -2; j <= 1; j++) { const p = Math.round(y) + i, q = Math.round(x) + j; if (p >= 0 && p < SIDE && q >= 0 && q < SIDE) pad.ink[p * SIDE + q] = 1; } }
@@ -438,7 +439,7 @@ async function startLab(problem) {
   $("#reset").addEventListener("click", reset);
   $("#banner button").addEventListener("click", reset);
   $("#add-row").addEventListener("click", () => { const rows = $("#rows").tBodies[0], added = tableRow(cellsOf(rows.rows[rows.rows.length - 1])); rows.append(added); numbered(); added.querySelector("input").focus(); });
-  $("#goto").addEventListener("change", (event) => goTo(event.target.value));
+  $("#goto-form").addEventListener("submit", (event) => { event.preventDefault(); goTo($("#goto").value); });
   $("#any-z").addEventListener("input", anyZ);
   document.addEventListener("shown", anyZ);
   const TRY = {

@@ -16,7 +16,7 @@ const pictures = (() => {
     const X = (u) => left + (Math.log10(u) / end) * (W - left - right), Y = (e) => top + ((to - Math.log10(e)) / (to - from)) * (H - top - bottom);
     const parts = [], raised = (power) => (power >= 0 ? String(10 ** power) : (10 ** power).toFixed(-power));
     for (let p = from; p <= to; p += Math.ceil((to - from) / 5)) parts.push(svg("line", { x1: left, x2: W - right, y1: Y(10 ** p), y2: Y(10 ** p), stroke: "var(--line)" }), svg("text", { class: "soft", x: left - 6, y: Y(10 ** p) + 4, "text-anchor": "end" }, p < -4 ? `1e${p}` : raised(p)));
-    for (let p = 0; p <= end; p += Math.ceil(end / 6)) parts.push(svg("line", { x1: X(10 ** p), x2: X(10 ** p), y1: top, y2: H - bottom, stroke: "var(--line)" }), svg("text", { class: "soft", x: X(10 ** p), y: H - bottom + 16, "text-anchor": "middle" }, (10 ** p).toLocaleString("en")));
+    for (let p = 0; p <= end; p += Math.ceil(end / 6)) parts.push(svg("line", { x1: X(10 ** p), x2: X(10 ** p), y1: top, y2: H - bottom, stroke: "var(--line)" }), svg("text", { class: "soft", x: X(10 ** p), y: H - bottom + 16, "text-anchor": X(10 ** p) > W - 30 ? "end" : "middle" }, (10 ** p).toLocaleString("en")));
     parts.push(svg("text", { class: "soft", x: W - right, y: H - 4, "text-anchor": "end" }, "update"));
     parts.push(svg("path", { d: known.map((p, i) => `${i ? "L" : "M"}${X(p.update).toFixed(1)} ${Y(p.error).toFixed(1)}`).join(""), fill: "none", stroke: "var(--browser)", "stroke-width": 2.5, "stroke-linejoin": "round" }));
     const mark = known.find((p) => p.update === at) ?? known.at(-1);

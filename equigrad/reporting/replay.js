@@ -47,7 +47,7 @@ $("#theme").addEventListener("click", () => theme(root.dataset.theme === "dark" 
 
 const REPLAY = DATA.replay;
 const BROWSER = "browser";
-DATA.names[BROWSER] = "your browser";
+DATA.names = Object.assign(Object.create(null), DATA.names, { [BROWSER]: "your browser" });
 const QUANTITIES = ["weight", "preactivation", "activation", "error", "delta", "change", "after"];
 // Arrays come as the bits they have, in base64.
 function matrix(text, columns, dtype) {
@@ -152,7 +152,7 @@ function startReplay(recording) {
   let W = 520, H = 340, place = [];
   function room(box) {
     W = Math.max(300, Math.min(560, Math.round(box.parentElement.clientWidth - 30)));
-    H = Math.round(W < 400 ? W * 0.78 : W * 0.64);
+    H = Math.round(W < 400 ? W * 0.95 : W * 0.64);
     box.setAttribute("viewBox", `0 0 ${W} ${H}`);
   }
   window.addEventListener("resize", () => { drawNetwork(); drawSigmoid(); });
@@ -160,7 +160,7 @@ function startReplay(recording) {
     const box = $("#network"), t = track();
     room(box);
     const columns = recording.units.map((units) => units.length);
-    const crowded = Math.max(...columns) > 5, radius = crowded ? 11 : 24, edge = Math.min(crowded ? 60 : 74, W / 7);
+    const crowded = Math.max(...columns) > 5, phone = W < 400, radius = crowded ? 11 : phone ? 19 : 24, edge = phone ? 38 : crowded ? 60 : 74;
     place = columns.map((n, layer) => Array.from({ length: n }, (_, j) => [edge + (layer * (W - 2 * edge - 24)) / last, (H * (j + 0.5)) / n]));
     if (!value(t, state.stop, 1, "weight")) { box.replaceChildren(svg("text", { x: 20, y: 40 }, t?.trouble || "not recorded in this update; your browser has it")); return; }
     const largest = Math.max(1e-9, ...t.moments.flatMap((m, s) => (m ?? []).map((_, l) => Math.max(...value(t, s, l + 1, "weight").flat().map(Math.abs)))));
@@ -170,7 +170,7 @@ function startReplay(recording) {
       w.forEach((row, i) => row.forEach((v, j) => {
         const [[x1, y1], [x2, y2]] = [place[layer - 1][i], place[layer][j]], size = Math.sqrt(Math.abs(v) / largest), into = layer === state.layer && j === state.unit;
         edges.push(svg("line", { x1, y1, x2, y2, stroke: v < 0 ? "var(--negative)" : "var(--positive)", "stroke-width": (crowded ? 0.3 : 0.8) + (crowded ? 4 : 9) * size, "stroke-dasharray": v < 0 ? "9 5" : null, opacity: into ? 1 : crowded ? 0.35 : 0.5 }));
-        if (into && !crowded) { const at = 0.4; const x = x1 + at * (x2 - x1), y = y1 + at * (y2 - y1), text = (apart("weight", layer, i, j) ? "≠ " : "") + v.toFixed(4).replace("-", "−"); labels.push(svg("rect", { x: x - 3.7 * text.length - 4, y: y - 9, width: 7.4 * text.length + 8, height: 18, rx: 5, fill: "var(--panel)" }), svg("text", { x, y: y + 4, "text-anchor": "middle", "data-weight": i }, text)); }
+        if (into && !crowded) { const at = phone ? 0.56 : 0.4; const x = x1 + at * (x2 - x1), y = y1 + at * (y2 - y1), text = (apart("weight", layer, i, j) ? "≠ " : "") + v.toFixed(4).replace("-", "−"); labels.push(svg("rect", { x: x - 3.5 * text.length - 3, y: y - 9, width: 7 * text.length + 6, height: 18, rx: 5, fill: "var(--panel)" }), svg("text", { x, y: y + 4, "text-anchor": "middle", "data-weight": i }, text)); }
       }));
     }
     place.forEach((column, layer) => column.forEach(([x, y], j) => {
