@@ -16,6 +16,7 @@ import numpy as np
 from ..backends import FRAMEWORKS
 from ..common.agreement import GOOD
 from ..common.crossings import crossings
+from ..common.headline import is_written, shown
 from ..common.problem import PROBLEMS, Problem
 from .documents import Documents
 from .recording import Recording, Track
@@ -107,12 +108,15 @@ def _of_comparisons(given: Documents) -> Iterator[Verdict]:
     for document in given.compare:
         for arithmetic in dict.fromkeys(run["arithmetic"] for run in document["runs"]):
             runs = [run for run in document["runs"] if run["arithmetic"] == arithmetic]
-            bad = [run for run in runs if run["outcome"] not in (*GOOD, "missing")]
+            bad = [run for run in runs if run["outcome"] not in (*GOOD, "missing", "inconclusive")]
+            unclear = [nice(_run_name(run)) for run in runs if run["outcome"] == "inconclusive"]
             ran = [run for run in runs if run["outcome"] in GOOD]
             hashes = {run["weights_sha256"] for run in ran}
             names = [nice(_run_name(run)) for run in ran]
             if bad:
                 text = "not in agreement: " + "; ".join(_accused(run) for run in bad)
+            elif unclear:
+                text = f"inconclusive: rounding leaves nothing to tell of {named(unclear)}"
             elif len(ran) < 2:
                 text = f"{named(names) if names else 'no framework'} ran alone, so there was nothing to compare"
             elif len(hashes) == 1:
@@ -124,7 +128,7 @@ def _of_comparisons(given: Documents) -> Iterator[Verdict]:
             text += f" ({named(missing)} missing)" if missing else ""
             one = hashes.pop() if len(hashes) == 1 and not bad else ""
             dtype = runs[0]["dtype"]
-            yield Verdict(f"{arithmetic}, {dtype}", text, not bad and bool(ran), one or "")
+            yield Verdict(f"{arithmetic}, {dtype}", text, not (bad or unclear) and bool(ran), one or "")
 
 
 def _accused(run: dict[str, Any]) -> str:
@@ -381,6 +385,9 @@ def _iterations(replay: Recording) -> dict[str, Any]:
     }
 
 
+AS_WRITTEN = " (as people write it)"
+
+
 def _timings(document: dict[str, Any]) -> list[dict[str, Any]]:
     """One entry per problem and dtype: every row with all its samples, in seconds per update."""
     samples = {(b["group"], b["name"]): b["stats"]["data"] for b in document["benchmarks"]}
@@ -390,6 +397,7 @@ def _timings(document: dict[str, Any]) -> list[dict[str, Any]]:
         found = [
             {
                 "name": row["name"],
+                "label": shown(row["name"], row["group"]) + AS_WRITTEN * is_written(row["name"], row["group"]),
                 "group": row["group"],
                 "framework": next((f for f in FRAMEWORKS if f in (row["group"], re.split(r"\W", row["name"])[0])), ""),
                 "samples": samples[group, row["name"]],
