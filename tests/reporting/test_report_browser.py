@@ -17,7 +17,7 @@ from equigrad.backends.interface import Backend
 from equigrad.common.files import write_json
 from equigrad.common.problem import problem as built_in
 from equigrad.common.ulp import ulp_distance
-from equigrad.diverge.tracing import Trace
+from equigrad.diverge.result import Trace
 
 BACKENDS = ("numpy", "torch", "jax")
 TASK = built_in("two-layer").with_(updates=300)
