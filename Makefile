@@ -6,14 +6,21 @@ READY := $(VENV)/.ready
 # What must be here for the tests; CI adds chromium.
 REQUIRE ?= numpy,torch,jax
 
-.PHONY: compare test check bench format clean
+.PHONY: compare test quick check bench pages gpu format clean
 .DEFAULT_GOAL := compare
 
 compare: $(READY)
 	$(BIN)/equigrad compare
 
+# Two workers or more; pytest-benchmark times nothing beside others, so it stays out.
+PYTEST = EQUIGRAD_REQUIRE=$(REQUIRE) $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal -p no:benchmark
+
 test: $(READY)
-	EQUIGRAD_REQUIRE=$(REQUIRE) $(BIN)/python -m pytest
+	$(PYTEST)
+
+# What is not marked slow: an answer within a minute and a half.
+quick: $(READY)
+	$(PYTEST) -m "not slow"
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -25,11 +32,20 @@ RESULTS := docs/results
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peers]'
 	$(BIN)/equigrad bench one-layer two-layer --anatomy --process --rounds 4 --json $(RESULTS)/small.json
-	$(BIN)/equigrad bench 4096x256-256-10 --who floors --dtype both --rounds 4 --json $(RESULTS)/medium.json
+	$(BIN)/equigrad bench 4096x256-256-10 --who headline --dtype both --rounds 4 --json $(RESULTS)/medium.json
 	$(BIN)/equigrad bench 16384x1024-1024-10 --who floors --arithmetic native --dtype both --updates 3 --rounds 3 \
 		--json $(RESULTS)/large.json
 	$(BIN)/equigrad bench --sweep --arithmetic native --rounds 3 --json $(RESULTS)/sweep.json
-	$(BIN)/python -m equigrad.bench.pages.document $(RESULTS)/*.json --page docs/benchmarks.md --readme README.md
+	$(MAKE) pages
+
+# docs/benchmarks.md, the maintainers' targets and README's table, from the results that are there.
+pages: $(READY)
+	$(BIN)/python -m equigrad.bench.pages.document $(RESULTS)/*.json --page docs/benchmarks.md \
+		--targets docs/maintainers/targets.md --readme README.md
+
+# All that needs a GPU, in less than eight minutes, with the Python that has PyTorch and JAX for CUDA; then `make pages`.
+gpu:
+	$(PYTHON) -m equigrad.bench.gpu --out $(RESULTS)
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -19,12 +19,12 @@ from ..common.nearest import nearest
 from ..session import Progress
 from . import process as whole
 from . import sizes
-from .case import Case, Contestant
 from .clock import Table, measure
-from .contestants import contestants, floor
+from .contestants import floors, roster
 from .results import Result
+from .workload import Contestant, Workload
 
-WHO = ("backends", "floors", "everyone")
+WHO = ("backends", "floors", "headline", "everyone")
 
 
 def bench(
@@ -47,7 +47,8 @@ def bench(
     """Time `train` of each backend on each problem, side by side with floors, idioms and peers.
 
     `names` are problems or sizes, see `sizes.chosen`; `sweep` times those of `sizes.SWEEP`, backends alone.
-    `who` is backends, floors (these too) or everyone: on a small problem, the idioms and the peers too.
+    `who` is backends, floors (these too), headline (each framework as people write it too) or everyone (on a small
+    problem, all other ways to write it and what others write).
     `threads` is everyone's; by default one for a small problem, all cores for others. `anatomy` times imports too,
     `process` the whole of `equigrad compare`. Ctrl-C keeps the rounds that are complete.
 
@@ -73,19 +74,20 @@ def bench(
     chosen = [problem.with_(updates=updates) for problem in chosen]
     specs = _checked(backends, dtype) if backends else _elsewhere(everything)
     modes = ARITHMETICS if arithmetic == "both" else (arithmetic,)
-    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], (1 + len(modes)) * len(specs))
-    result = Result([], machine() | {"compiler": floor.version()}, command)
+    each = len(modes) + 1 + (who == "headline")
+    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], each * len(specs))
+    result = Result([], machine() | {"compiler": floors.version()}, command)
     frameworks = [name for name in FRAMEWORKS if name in specs or f"{name}:cpu" in specs]
     try:
         if anatomy:
             result.imports = {name: imports(name) for name in frameworks}
-        for problem, each in [
-            (problem, each) for each in (DTYPES if dtype == "both" else (dtype,)) for problem in chosen
+        for problem, kind in [
+            (problem, kind) for kind in (DTYPES if dtype == "both" else (dtype,)) for problem in chosen
         ]:
-            case = Case.of(problem, each)
-            field = contestants.chosen("backends" if sweep else who, case, specs, modes)
-            allowed = threads or (1 if sweep or contestants.small(case) else cores())
-            table = _measured(case, field, rounds, allowed, patience, progress or _silent)
+            workload = Workload.of(problem, kind)
+            field = roster.chosen("backends" if sweep else who, workload, specs, modes)
+            allowed = threads or (1 if sweep or roster.small(workload) else cores())
+            table = _measured(workload, field, rounds, allowed, patience, progress or _silent)
             result.tables.append(table)
             for row in table.rows:
                 if row.environment:
@@ -136,12 +138,12 @@ def _silent(what: str, done: int, total: int) -> None:
 
 
 def _measured(
-    case: Case, field: list[Contestant], rounds: int, threads: int, patience: float, progress: Progress
+    workload: Workload, field: list[Contestant], rounds: int, threads: int, patience: float, progress: Progress
 ) -> Table:
     def report(what: str, done: int, total: int) -> None:
-        progress(f"{case.name} {case.dtype}: {what}", done, total)
+        progress(f"{workload.name} {workload.dtype}: {what}", done, total)
 
-    return measure(case, field, rounds=rounds, threads=threads, patience=patience, progress=report)
+    return measure(workload, field, rounds=rounds, threads=threads, patience=patience, progress=report)
 
 
 def cores() -> int:

@@ -1,6 +1,6 @@
 """A process for each contestant: what crashes, hangs or misbehaves does so alone, and no two thread pools meet.
 
-The parent sends ("prepare", case) or ("run", n) and waits for the answer, so only one of them works at a time:
+The parent sends ("prepare", workload) or ("run", n) and waits for the answer, so only one of them works at a time:
 that is what makes interleaved rounds possible over frameworks that should not share a process.
 """
 
@@ -21,7 +21,8 @@ from typing import Any
 from ..backends import backend_class
 from ..common.agreement import Disagreement
 from ..common.errors import EquigradError, MissingError, said
-from .case import Arrays, Case, Contestant, Moved, Unsuitable
+from ..session import Fault
+from .workload import Arrays, Contestant, Moved, Unsuitable, Workload
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -31,8 +32,8 @@ ON_DEVICE = {
 }
 """Some libraries take a GPU whenever they see one. The last two are Keras's and tinygrad's."""
 
-PACKAGES = {"sklearn": "scikit-learn"}
-"""Where a package is not called what it is imported as."""
+PACKAGES = {"sklearn": "scikit-learn", "torch": "'equigrad[torch]'", "jax": "'equigrad[jax]'"}
+"""What pip calls a package where that is not what it is imported as; the frameworks come as ranges that are tested."""
 
 
 class Refused(Exception):
@@ -61,9 +62,9 @@ class Worker:
         child.close()
         self.import_seconds: float = self._answer()
 
-    def prepare(self, case: Case) -> float:
-        """Build the contestant for this case, data moved to its device; the seconds that took."""
-        return float(self._ask("prepare", case))
+    def prepare(self, workload: Workload) -> float:
+        """Build the contestant for this workload, data moved to its device; the seconds that took."""
+        return float(self._ask("prepare", workload))
 
     def run(self, n: int, repeats: int = 1) -> tuple[float, Arrays]:
         """The seconds that a run of `n` updates took, the result included, and the result.
@@ -152,7 +153,7 @@ def _guarded(task: Any, state: dict[str, Any], argument: Any) -> tuple[str, Any]
         return "unsuitable", str(reason)
     except MissingError as error:
         return "missing", str(error)
-    except Disagreement as error:
+    except (Disagreement, Fault) as error:
         return error.outcome, str(error)
     except ModuleNotFoundError as error:
         absent = error.name or ""
@@ -171,19 +172,19 @@ def _import(state: dict[str, Any], contestant: Contestant) -> float:
         import_module(module)
     seconds = time.perf_counter() - start
     name, _, function = contestant.maker.partition(":")
-    state["maker"] = getattr(import_module(name if "." in name else f".{name}", __package__), function)
+    state["maker"] = getattr(import_module(f".contestants.{name}", __package__), function)
     state["before"] = _status("VmRSS")
     return seconds
 
 
-def _prepare(state: dict[str, Any], case: Case) -> float:
+def _prepare(state: dict[str, Any], workload: Workload) -> float:
     state.pop("run", None)
     gc.collect()
     start = time.perf_counter()
-    made = state["maker"](case, *state["contestant"].arguments)
+    made = state["maker"](workload, *state["contestant"].arguments)
     seconds = time.perf_counter() - start
     state["run"], state["transfer"] = (made.run, made.transfer_seconds) if isinstance(made, Moved) else (made, None)
-    del case
+    del workload
     _forget_peak()
     return seconds
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from equigrad.backends import load
 from equigrad.backends.interface import Backend
-from equigrad.bench import clock
-from equigrad.bench.case import Case, Contestant
+from equigrad.bench import clock, worker
 from equigrad.bench.clock import Row, Table, measure, ratio, verdict
-from equigrad.bench.contestants.contestants import NULL, backends
+from equigrad.bench.contestants.roster import NULL, backends
 from equigrad.bench.suite import cores
 from equigrad.bench.worker import Worker
+from equigrad.bench.workload import Contestant, Workload
 from equigrad.common.problem import problem
 from equigrad.common.ulp import sha256
 
@@ -23,12 +24,12 @@ ROUNDS = 3
 
 
 @pytest.fixture(scope="module")
-def case() -> Case:
-    return Case.of(problem("one-layer").with_(updates=200), "float64")
+def workload() -> Workload:
+    return Workload.of(problem("one-layer").with_(updates=200), "float64")
 
 
 @pytest.fixture(scope="module")
-def table(case: Case) -> Table:
+def table(workload: Workload) -> Table:
     """Every wrong backend beside right ones, in one measurement."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parent)
@@ -45,10 +46,10 @@ def table(case: Case) -> Table:
         )
         absent = Contestant("Absent", "peer", "peers:trask", (), ("not_installed_here",))
         submodule = Contestant("Submodule", "peer", "peers:trask", (), ("not_installed_here.part",))
-        sizes = Contestant("Unfit", "floor", "floor:c", (True,))
+        sizes = Contestant("Unfit", "floor", "floors:c", (True,))
         field = [*backends([f"bench_backends:{name}" for name in names], ["native"]), absent, submodule, NULL]
-        found = measure(case, field, rounds=ROUNDS, patience=5)
-        wide = Case.of(problem("digits").with_(updates=1), "float64")
+        found = measure(workload, field, rounds=ROUNDS, patience=5)
+        wide = Workload.of(problem("digits").with_(updates=1), "float64")
         found.rows += measure(wide, [sizes], rounds=1).rows
     return found
 
@@ -64,11 +65,13 @@ def row_of(table: Table, name: str) -> Row:
     [
         pytest.param("OneMissing", "disagree", "after 1 updates", id="one update missing is refused"),
         pytest.param("Random", "nondeterministic", "other bits", id="other bits in another run are refused"),
-        pytest.param("OtherDtype", "wrong-dtype", "float32 instead of float64", id="another dtype is refused"),
+        pytest.param("OtherDtype", "wrong-dtype", "an array of float32 - expected", id="another dtype is refused"),
         pytest.param("NotANumber", "disagree", "NaN", id="NaN is refused"),
         pytest.param("Crashing", "failed", "killed by SIGKILL", id="a crash is a row"),
         pytest.param("Hanging", "failed", "no answer within 5 s", id="a hang is a row"),
-        pytest.param("Raising", "failed", "ZeroDivisionError: no luck", id="an exception is a row of one line"),
+        pytest.param(
+            "Raising", "failed", "train raised ZeroDivisionError: no luck", id="an exception is a row of one line"
+        ),
         pytest.param("Absent", "missing", "pip install not_installed_here", id="a missing peer is a row"),
         pytest.param("Submodule", "missing", "pip install not_installed_here", id="a missing peer's module is a row"),
         pytest.param("Unfit", "unsuitable", "small layers", id="an unsuitable problem is a row"),
@@ -79,6 +82,14 @@ def test_no_number_without_agreement(table: Table, name: str, outcome: str, word
     assert (row.outcome, row.samples) == (outcome, [])
     assert words in row.message
     assert "\n" not in row.message
+
+
+def test_a_missing_framework_is_installed_as_everywhere_else_is_said() -> None:
+    def absent(state: dict[str, Any], argument: None) -> None:
+        raise ModuleNotFoundError("No module named 'jax'", name="jax")
+
+    state = {"contestant": Contestant("jax", "jax", "jax_idioms:from_python", needs=("jax",))}
+    assert worker._guarded(absent, state, None) == ("missing", "jax is not installed: pip install 'equigrad[jax]'")
 
 
 def test_more_threads_than_allowed_are_refused(table: Table) -> None:
@@ -99,9 +110,9 @@ def test_the_right_ones_go_on_beside_them_with_one_sample_a_round(table: Table) 
     assert len(table.control) == ROUNDS
 
 
-def test_the_hash_beside_a_number_is_that_of_its_weights(table: Table, case: Case) -> None:
+def test_the_hash_beside_a_number_is_that_of_its_weights(table: Table, workload: Workload) -> None:
     row = row_of(table, "Right")
-    trained = load("numpy").train(case.weights, case.x, case.y, case.rate, row.updates)
+    trained = load("numpy").train(workload.weights, workload.x, workload.y, workload.rate, row.updates)
     assert row.weights_sha256 == sha256(trained)
     assert (row.distance, row.max_ulp, row.updates) == (0.0, 0, 200)
 
@@ -116,7 +127,9 @@ def test_first_update_and_preparation_are_kept_apart(table: Table) -> None:
 
 @pytest.mark.parametrize("waits", [True, False], ids=["seen when waited for", "missed when not"])
 @pytest.mark.parametrize("queue", ["jax", "torch:cuda"], ids=["jax", "torch-cuda"])
-def test_work_that_is_still_under_way(ready: Callable[..., Backend], case: Case, queue: str, waits: bool) -> None:
+def test_work_that_is_still_under_way(
+    ready: Callable[..., Backend], workload: Workload, queue: str, waits: bool
+) -> None:
     """JAX and CUDA return before they have computed; a known delay on the queue is in the time if it is waited for.
 
     That it is missed otherwise proves that there was something to miss.
@@ -126,22 +139,22 @@ def test_work_that_is_still_under_way(ready: Callable[..., Backend], case: Case,
     framework, _, device = queue.partition(":")
     maker = f"{framework}_idioms:delayed"
     contestant = Contestant("delayed", "peer", maker, (delay, waits), (framework,), device=device or "cpu")
-    worker = Worker(contestant, threads=1, patience=60)
+    child = Worker(contestant, threads=1, patience=60)
     try:
-        worker.prepare(case)
-        worker.run(1)  # compiles
-        seconds, _ = worker.run(1)
+        child.prepare(workload)
+        child.run(1)  # compiles
+        seconds, _ = child.run(1)
     finally:
-        worker.close()
+        child.close()
     assert (seconds >= delay) is waits
 
 
-def test_ctrl_c_keeps_the_rounds_that_are_complete(case: Case) -> None:
+def test_ctrl_c_keeps_the_rounds_that_are_complete(workload: Workload) -> None:
     def interrupt(what: str, done: int, total: int) -> None:
         if (what, done) == ("rounds", 2):
             raise KeyboardInterrupt
 
-    table = measure(case, backends(["numpy"], ["native"]), rounds=5, progress=interrupt)
+    table = measure(workload, backends(["numpy"], ["native"]), rounds=5, progress=interrupt)
     assert table.interrupted
     assert len(row_of(table, "numpy").samples) == 2
     assert verdict(table).startswith("interrupted")
@@ -192,9 +205,35 @@ def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_but_never_fewer_t
     assert clock.ladder(updates) == lengths
 
 
+def test_a_run_that_compiled_does_not_keep_the_runs_short(monkeypatch: pytest.MonkeyPatch, workload: Workload) -> None:
+    """On a busy machine one update took long, and the first run of each length compiles for two seconds."""
+    seen: set[int] = set()
+
+    class Slow:
+        import_seconds = 0.1
+
+        def __init__(self, *_: Any) -> None: ...
+        def prepare(self, workload: Workload) -> float:
+            return 0.1
+
+        def run(self, n: int, repeats: int = 1) -> tuple[float, Any]:
+            seconds = 0.06 if n == 1 else n * 1e-5 + (0 if n in seen else 2.0)
+            seen.add(n)
+            return seconds, load("numpy").train(workload.weights, workload.x, workload.y, workload.rate, n)
+
+        def facts(self) -> dict[str, Any]:
+            return dict.fromkeys(("peak_bytes", "transfer_seconds")) | {"threads": {}, "versions": {}, "precision": {}}
+
+    monkeypatch.setattr(clock, "Worker", Slow)
+    heat = clock.Heat(backends(["numpy"], ["native"])[0], clock.Gate(workload))
+    heat.start(workload, 1, 60)
+    assert heat.row.outcome == "identical", heat.row.message
+    assert heat.row.updates == workload.updates
+
+
 def test_other_bits_are_refused_where_a_run_is_one_update_too() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parent)
-        once = Case.of(problem("one-layer").with_(updates=1), "float64")
+        once = Workload.of(problem("one-layer").with_(updates=1), "float64")
         (row,) = measure(once, backends(["bench_backends:Random"], ["native"]), rounds=5).rows
     assert (row.outcome, row.samples) == ("nondeterministic", [])

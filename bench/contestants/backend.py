@@ -1,0 +1,31 @@
+"""A backend of the suite as a contestant: its `train`, as every command uses it."""
+
+from __future__ import annotations
+
+import time
+
+from ...backends import FRAMEWORKS
+from ...session import Session, loaded
+from ..workload import Arrays, Moved, Workload
+
+
+def train(workload: Workload, spec: str, arithmetic: str) -> Moved:
+    """All updates in one call of `train`, the data already on the device."""
+    backend = loaded(spec, workload.dtype, arithmetic)
+    session = Session(backend, workload.weights, workload.x, workload.y, workload.rate)
+
+    backend.synchronize(session.hold_all((workload.x, workload.y, *workload.weights)))  # the first pay for the device
+    start = time.perf_counter()
+    backend.synchronize((session.x, session.y, *session.weights))
+    seconds = time.perf_counter() - start
+
+    def run(n: int) -> Arrays:
+        return session.numpy(session.train(session.weights, n))
+
+    return Moved(run, seconds)
+
+
+def device_of(spec: str) -> str:
+    """Where the backend of that name has to compute; '' where the name does not say."""
+    name, _, rest = spec.partition(":")
+    return (rest or "cpu") if name in FRAMEWORKS else ""
