@@ -150,7 +150,7 @@ def _orders(shape: tuple[int, ...], wanted: tuple[int, ...]) -> list[tuple[int, 
     count = len(shape)
     if count != len(wanted) or count > 5:
         return []
-    usual = [tuple(range(count)), (*range(2, count), 1, 0)]
+    usual = [tuple(range(count)), *([(*range(2, count), 1, 0)] if count > 1 else [])]
     return [a for a in dict.fromkeys([*usual, *permutations(range(count))]) if tuple(shape[i] for i in a) == wanted]
 
 

@@ -10,6 +10,7 @@ import inspect
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import import_module
 from typing import Any
 
@@ -30,7 +31,11 @@ BOUNDS = {"float64": 1e-9, "float32": 2e-4}
 a thousand and more roundings' room, and still catch a gradient wrong by 0.05 %; in float64, by 1e-8."""
 MOST = 200
 """At so many elements of a leaf the referee of a NumPy function is asked, spread evenly, unless told otherwise."""
-FRAMEWORKS = ("torch", "jax")
+NARROW = 1e-5
+"""Allowed between two functions of which one computes in float32 inside, relative to the largest number."""
+
+
+INSIDE = "{} computes in float32 inside, whatever it is given: it is compared like that, and differences cannot judge it"
 
 
 def crosscheck(
@@ -141,6 +146,10 @@ class _Ran:
     """(error to its own differences, to its forward mode, message) for each leaf."""
     referee_error: float = 0.0
 
+    @cached_property
+    def narrows(self) -> bool:
+        return bool(self.function.narrows())
+
 
 class _Session:
     """One crosscheck: functions are run one after the other, and judged together."""
@@ -232,9 +241,13 @@ class _Session:
                 forward: float | None = abs(_weighed(ran.function.forward(self.given.points, {path: direction}), cotangents) - mine) / scale
             except Exception:  # a custom rule for the backward pass has none for forward mode
                 forward = None
+            if (found.kinked or abs(mine - found.value) > self.bound * scale) and ran.narrows:
+                self._note(INSIDE.format(ran.name))
+                ran.own[path] = (np.nan, forward, "")
+                continue
             if found.kinked:
                 self._note(f"not differentiable at these inputs, in {path}: differences cannot judge there")
-                ran.own[path] = (0.0, forward, "")
+                ran.own[path] = (np.nan, forward, "")
                 continue
             scale = max(scale, 10 * found.uncertainty / self.bound)
             error = abs(mine - found.value) / scale
@@ -367,7 +380,7 @@ class _Session:
                 outcome, message = "disagree", f"{self.dtype} is {rounding:.1e} from float64"
             else:
                 outcome = "disagree" if message else "agree"
-            checks.append(LeafCheck(path, self.given.points[path].shape, outcome, max(own, rounding), 0, message))
+            checks.append(LeafCheck(path, self.given.points[path].shape, outcome, own if np.isnan(own) else max(own, rounding), 0, message))
         bad = [leaf for leaf in checks if leaf.outcome != "agree"]
         outcome = bad[0].outcome if bad else "agree"
         message = ", ".join(leaf.path for leaf in bad)
@@ -431,7 +444,12 @@ class _Session:
 
     def _noise(self, pair: list[_Ran]) -> float:
         """What rounding in float64 may do to these functions: what float32 does to the steadier one, scaled down."""
-        found = []
+        if any(ran.narrows for ran in pair):
+            for ran in pair:
+                if ran.narrows:
+                    self._note(INSIDE.format(ran.name))
+            return NARROW
+        found: list[float] = []
         for ran in pair:
             try:
                 mine = {p: w.reshape(ran.results[p].shape) for p, w in self.cotangents.items()}
@@ -453,7 +471,8 @@ class _Session:
         from .parting_search import search
 
         try:
-            return search(pair[0].function, pair[1].function, self.given, self.cotangents)
+            narrow = any(ran.narrows for ran in pair)
+            return search(pair[0].function, pair[1].function, self.given, self.cotangents, narrow)
         except Exception as error:
             self.notes.append(f"where they part could not be found: {said(error)}")
             return None

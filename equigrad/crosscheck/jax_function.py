@@ -84,6 +84,11 @@ class JaxFunction:
         recording.gradients = dict(named[len(shapes[0]) :])
         return program
 
+    def narrows(self) -> bool:
+        """Whether the function computes in float32 inside though it is given float64, as some of JAX's own do."""
+        with _counting_in("float64"):
+            return "f32[" in str(jax.make_jaxpr(self._results)(self._arrays(self.arguments.points, "float64")))
+
     def gradients_like(
         self, program: Any, wanted: Leaves, cotangents: Leaves, same: Callable[[np.ndarray, np.ndarray], bool]
     ) -> Callable[[set[int], set[int]], bool]:

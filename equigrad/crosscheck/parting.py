@@ -69,9 +69,10 @@ class Tolerance:
 
     LEAST, MOST = 1e-12, 1e-6
 
-    def __init__(self, wide: Recording, narrow: Recording | None) -> None:
-        self.relative = np.full(len(wide.values), 1e-9)
-        if narrow is None or len(narrow.values) != len(wide.values):
+    def __init__(self, wide: Recording, narrow: Recording, narrow_inside: bool = False) -> None:
+        self.most = 1e-2 if narrow_inside else self.MOST
+        self.relative = np.full(len(wide.values), 1e-5 if narrow_inside else 1e-9)
+        if len(narrow.values) != len(wide.values) or narrow_inside:
             return
         for i, (v, w) in enumerate(zip(wide.values, narrow.values, strict=True)):
             if v.dtype.kind == "f" and v.shape == w.shape and v.size:
@@ -81,7 +82,7 @@ class Tolerance:
 
     def is_noise(self, i: int) -> bool:
         """Whether nothing but rounding is left of this value."""
-        return bool(self.relative[i] > self.MOST)
+        return bool(self.relative[i] > self.most)
 
 
 class Side:

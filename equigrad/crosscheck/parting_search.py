@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,21 @@ from .result import Parting, Site
 
 FEW = 3
 """So many numbers of each output are shown."""
-AGREE = 1e-8
+AGREE, AGREE_NARROW = 1e-8, 1e-5
 """Results that are this close after a repair are the same."""
 
 
-def search(torch: Any, jax: Any, given: Arguments, cotangents: Leaves) -> Parting | None:
-    """Where a TorchFunction and a JaxFunction part, first forwards, then backwards."""
+def search(torch: Any, jax: Any, given: Arguments, cotangents: Leaves, narrow: bool = False) -> Parting | None:
+    """Where a TorchFunction and a JaxFunction part, first forwards, then backwards.
+
+    With `narrow` one of them computes in float32 inside, whatever it is given, and rounds like that.
+    """
+    _same = partial(_close, AGREE_NARROW if narrow else AGREE)
     for backward in (False, True):
-        recording, narrow = (torch.record(given.points, cotangents, d, backward) for d in ("float64", "float32"))
+        recording, rounded = (torch.record(given.points, cotangents, d, backward) for d in ("float64", "float32"))
         program = jax.record(given.points, cotangents, "float64", backward)
         slim = jax.record(given.points, cotangents, "float32", backward).recording
-        sides = Side(recording, Tolerance(recording, narrow)), Side(program.recording, Tolerance(program.recording, slim))
+        sides = Side(recording, Tolerance(recording, rounded, narrow)), Side(program.recording, Tolerance(program.recording, slim, narrow))
         pair_up(*sides)
         ours, theirs = (r.gradients if backward else r.results for r in (recording, program.recording))
         outputs = [(ours[path], theirs[path]) for path in ours if path in theirs]
@@ -42,12 +47,12 @@ def search(torch: Any, jax: Any, given: Arguments, cotangents: Leaves) -> Partin
     return None
 
 
-def _same(a: np.ndarray, b: np.ndarray) -> bool:
+def _close(bound: float, a: np.ndarray, b: np.ndarray) -> bool:
     if a.size != b.size or a.size > 1 and a.shape != b.shape:
         return False
     a, b = a.astype(float).reshape(b.shape), b.astype(float)
     with np.errstate(invalid="ignore"):
-        close = (a == b) | (np.abs(a - b) <= AGREE * float(np.abs(b[np.isfinite(b)]).max(initial=0.0)) + 1e-14)
+        close = (a == b) | (np.abs(a - b) <= bound * float(np.abs(b[np.isfinite(b)]).max(initial=0.0)) + 1e-14)
     return bool(close.all())
 
 
@@ -78,8 +83,13 @@ def _said(finding: Finding, torch: Side, jax: Side) -> Parting:
 
 
 def _blamed(framework: str, blame: Blame, side: Side, value: np.ndarray, picked: tuple[float, ...]) -> Site:
-    if blame.operation is not None:
-        return _site(framework, blame.operation, side, value, picked)
+    operation, maker = blame.operation, side.operation(blame.value)
+    if operation is not None:
+        if maker is not None and maker.lines[:1] == operation.lines[:1] and maker.backward == operation.backward:
+            operation = maker  # on one line, the step whose output is another says more than the first of its steps
+        if operation.fused is not None:
+            operation = side.recording.operations[operation.fused]
+        return _site(framework, operation, side, value, picked)
     leaf = next((path for path, i in side.recording.leaves.items() if i == blame.value), "a constant")
     return Site(framework, "", leaf, "", 0, "", (), value.shape, picked)
 

@@ -20,7 +20,8 @@ class LeafCheck:
     outcome: str
     """`agree`, `disagree`, `failed` or `wrong-dtype`."""
     relative_error: float
-    """max |g - referee| / max |referee|; for a referee that looks along one direction, its error over max |g|."""
+    """max |g - referee| / max |referee|; for a referee that looks along one direction, its error over max |g|. NaN where
+    nothing could judge it but the other framework."""
     elements: int
     """At how many elements the referee was asked, one by one; 0 if only along a direction through all of them."""
     message: str = ""

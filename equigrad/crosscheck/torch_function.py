@@ -22,7 +22,8 @@ class TorchFunction:
 
     def __init__(self, function: Function, arguments: Arguments) -> None:
         self.arguments = arguments
-        self.module = copy.deepcopy(function) if isinstance(function, torch.nn.Module) else None
+        self.module = function if isinstance(function, torch.nn.Module) else None
+        self._copies: dict[str, torch.nn.Module] = {}
         self.function = function
         self.matches = {match.leaf: match for match in arguments.matches}
 
@@ -74,6 +75,11 @@ class TorchFunction:
             recording.gradients = {path: recorder.number(v) for path, v in slopes.items()}
         return recording
 
+    def narrows(self) -> bool:
+        """Whether the function computes in float32 inside though it is given float64."""
+        values = self.record(self.arguments.points, {}, "float64", False).values
+        return any(v.dtype == np.float32 for v in values)
+
     def _tensors(self, points: Mapping[str, np.ndarray], dtype: str, differentiated: bool) -> dict[str, torch.Tensor]:
         def tensor(path: str, v: np.ndarray) -> torch.Tensor:
             made = torch.tensor(v, dtype=getattr(torch, dtype) if v.dtype.kind == "f" else None)
@@ -82,7 +88,10 @@ class TorchFunction:
         return {path: tensor(path, v) for path, v in points.items()}
 
     def _copied(self, dtype: str) -> torch.nn.Module | None:
-        return None if self.module is None else self.module.to(getattr(torch, dtype))
+        """The module in that dtype, made once."""
+        if self.module is not None and dtype not in self._copies:
+            self._copies[dtype] = copy.deepcopy(self.module).to(getattr(torch, dtype))
+        return self._copies.get(dtype)
 
     def _results(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Raises ValueError for a function that changes what it is given."""
