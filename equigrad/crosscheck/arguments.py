@@ -101,8 +101,10 @@ def matched(state: Mapping[str, np.ndarray], learned: Leaves, mapping: Mapping[s
         if leaf not in learned:
             raise UsageError(f"mapping: there is no leaf '{target}'{nearest(leaf, learned)}")
         orders = _orders(state[name].shape, learned[leaf].shape)
-        if axes is not None and tuple(axes) not in orders or not orders:
-            raise UsageError(f"mapping: {leaf} {learned[leaf].shape} is not {name} {state[name].shape} in another order")
+        if (axes is not None and tuple(axes) not in orders) or not orders:
+            raise UsageError(
+                f"mapping: {leaf} {learned[leaf].shape} is not {name} {state[name].shape} in another order"
+            )
         found[leaf] = Match(leaf, name, tuple(axes) if axes is not None else orders[0], "mapping")
     used = {match.name for match in found.values()}
     for leaf, values in learned.items():

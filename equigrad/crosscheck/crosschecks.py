@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from typing import Any
 
@@ -35,7 +35,9 @@ NARROW = 1e-5
 """Allowed between two functions of which one computes in float32 inside, relative to the largest number."""
 
 
-INSIDE = "{} computes in float32 inside, whatever it is given: it is compared like that, and differences cannot judge it"
+INSIDE = (
+    "{} computes in float32 inside, whatever it is given: it is compared like that, and differences cannot judge it"
+)
 
 
 def crosscheck(
@@ -91,16 +93,16 @@ def crosscheck(
     for name, function in (("torch", torch), ("jax", jax)):
         if function is not None:
             session.run(name, function)
-    return session.judged()
+    with np.errstate(all="ignore"):
+        return session.judged()
 
 
 def _given(
     torch: Any, jax: Any, inputs: Any, parameters: Any, mapping: Mapping[str, Any] | None, dtype: str
 ) -> tuple[Arguments, Any]:
     """(the arguments, the JAX function): a model that is its own parameters becomes a function of them."""
-    if parameters is None and jax is not None and is_pytree(jax):
-        if any(is_array(leaf) for leaf in leaves(jax).values()):
-            parameters, jax = jax, _applied(jax)
+    if parameters is None and is_pytree(jax) and any(is_array(leaf) for leaf in leaves(jax).values()):
+        parameters, jax = jax, _applied(jax)
     state: dict[str, np.ndarray] | None = None
     frozen: set[str] = set()
     if sys.modules.get("torch") is not None and isinstance(torch, sys.modules["torch"].nn.Module):
@@ -172,7 +174,7 @@ class _Session:
         except Exception as error:
             raise UsageError(f"the NumPy function raised {type(error).__name__}: {error}") from error
         for path, v in self.value.items():
-            if v.dtype.kind == "f" and np.isnan(v).any() or v.size == 1 and not np.isfinite(v).all():
+            if (v.dtype.kind == "f" and np.isnan(v).any()) or (v.size == 1 and not np.isfinite(v).all()):
                 raise UsageError(f"the NumPy function is {v if v.size == 1 else 'NaN'} at these inputs, in {path}")
         if function.by_hand is not None and any(v.size != 1 for v in self.value.values()):
             shape = next(v.shape for v in self.value.values() if v.size != 1)
@@ -202,7 +204,8 @@ class _Session:
         ran = self.ran[name] = _Ran(name)
         try:
             ran.function = _wrapped(name, function, self.given)
-            self._run(ran)
+            with np.errstate(all="ignore"):
+                self._run(ran)
         except MissingError as error:
             ran.outcome, ran.message = "missing", str(error)
         except Exception as error:
@@ -214,7 +217,9 @@ class _Session:
         for path, v in ran.results.items():
             if not _equal(v, again.get(path, v + 1), 1e-9):
                 ran.outcome = "nondeterministic"
-                ran.message = f"two calls differ in {path}: it is random, or remembers something; fix the seed, or eval()"
+                ran.message = (
+                    f"two calls differ in {path}: it is random, or remembers something; fix the seed, or eval()"
+                )
                 return
         if not self.cotangents:
             self._weigh(ran.results)
@@ -234,11 +239,13 @@ class _Session:
         for path in self.given.varied:
             gradient, direction = ran.gradient[path], along(path, self.given.points[path].shape)
             at = moved(self.given.points, path, direction)
-            found = slope(lambda t: _weighed(ran.function.results(at(t)), cotangents), step_for(self.given.points[path]))  # noqa: B023
+            found = slope(partial(_at, ran.function, at, cotangents), step_for(self.given.points[path]))
             scale = max(float(np.abs(gradient).max(initial=0.0)), 1e-4 * largest, 1e-3 * found.nearby) or 1.0
             mine = float((gradient * direction).sum())
             try:
-                forward: float | None = abs(_weighed(ran.function.forward(self.given.points, {path: direction}), cotangents) - mine) / scale
+                forward: float | None = (
+                    abs(_weighed(ran.function.forward(self.given.points, {path: direction}), cotangents) - mine) / scale
+                )
             except Exception:  # a custom rule for the backward pass has none for forward mode
                 forward = None
             if (found.kinked or abs(mine - found.value) > self.bound * scale) and ran.narrows:
@@ -313,7 +320,12 @@ class _Session:
         bad = [leaf for leaf in checks if leaf.outcome != "agree"]
         message = ", ".join(leaf.path for leaf in bad)
         return FunctionCheck(
-            name, bad[0].outcome if bad else "agree", message, checks, f"{self.truth.name} of the NumPy function", self.truth.error
+            name,
+            bad[0].outcome if bad else "agree",
+            message,
+            checks,
+            f"{self.truth.name} of the NumPy function",
+            self.truth.error,
         )
 
     def _leaf(self, path: str, gradient: Any) -> LeafCheck:
@@ -339,7 +351,9 @@ class _Session:
             direction, through, uncertain = self.truth.whole[path]
             off = abs(float((array * direction).sum()) - through)
             if off > max(self.bound * max(scale, float(np.abs(array).sum()) * 1e-3), 10 * uncertain):
-                message = "right at the elements asked one by one, wrong along a direction through all: ask at more elements"
+                message = (
+                    "right at the elements asked one by one, wrong along a direction through all: ask at more elements"
+                )
                 return result("disagree", off / scale, message)
         return result("agree", error)
 
@@ -355,14 +369,18 @@ class _Session:
             if check.outcome == "agree" and differing and other is not None:
                 path, message = next(iter(differing.items()))
                 leaves = tuple(
-                    LeafCheck(k.path, k.shape, "disagree", k.relative_error, k.elements, differing[k.path]) if k.path in differing else k
+                    LeafCheck(k.path, k.shape, "disagree", k.relative_error, k.elements, differing[k.path])
+                    if k.path in differing
+                    else k
                     for k in check.leaves
                 )
-                return FunctionCheck(check.name, "disagree", f"{path}: {message}", leaves, check.referee, check.referee_error)
+                return FunctionCheck(
+                    check.name, "disagree", f"{path}: {message}", leaves, check.referee, check.referee_error
+                )
             return check
         checks = []
         for path in self.given.varied:
-            own, forward, message = ran.own[path]
+            own, _, message = ran.own[path]
             wrong = _unfit(ran.judged[1].get(path), self.given.points[path].shape, self.dtype)
             rounding = self._rounding(ran, path)
             if wrong:
@@ -380,7 +398,16 @@ class _Session:
                 outcome, message = "disagree", f"{self.dtype} is {rounding:.1e} from float64"
             else:
                 outcome = "disagree" if message else "agree"
-            checks.append(LeafCheck(path, self.given.points[path].shape, outcome, own if np.isnan(own) else max(own, rounding), 0, message))
+            checks.append(
+                LeafCheck(
+                    path,
+                    self.given.points[path].shape,
+                    outcome,
+                    own if np.isnan(own) else max(own, rounding),
+                    0,
+                    message,
+                )
+            )
         bad = [leaf for leaf in checks if leaf.outcome != "agree"]
         outcome = bad[0].outcome if bad else "agree"
         message = ", ".join(leaf.path for leaf in bad)
@@ -388,7 +415,9 @@ class _Session:
         if values and other is not None:
             right = all(not ran.own[path][2] for path in self.given.varied)
             outcome = "disagree"
-            message = f"another function than {other.name}: {values[0]}" + ("; its gradient is right for itself" if right else "")
+            message = f"another function than {other.name}: {values[0]}" + (
+                "; its gradient is right for itself" if right else ""
+            )
         modes = [f for _, f, _ in ran.own.values() if f is not None]
         return FunctionCheck(
             ran.name, outcome, message, tuple(checks), "central differences of itself", ran.referee_error,
@@ -491,13 +520,17 @@ def _wrapped(name: str, function: Function, given: Arguments) -> Any:
 
 def _advice(error: Exception) -> str:
     text = str(error)
-    if "same dtype" in text or "expected scalar type" in text or "but found" in text and "ouble" in text:
+    if "same dtype" in text or "expected scalar type" in text or ("but found" in text and "ouble" in text):
         return ' (constants of its own in float32? Convert them, or ask with dtype="float32")'
     return ""
 
 
 def _weighed(results: Leaves, weights: Leaves) -> float:
     return float(sum((results[p].reshape(w.shape) * w).sum() for p, w in weights.items() if p in results))
+
+
+def _at(function: Any, at: Callable[[float], Leaves], weights: Leaves, t: float) -> float:
+    return _weighed(function.results(at(t)), weights)
 
 
 def _fits(result: np.ndarray | None, weights: np.ndarray) -> bool:

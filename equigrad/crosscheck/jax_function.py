@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from .arguments import Arguments
-from .nesting import Function, Leaves, call, leaves
 from .jax_recording import Program, compiled
+from .nesting import Function, Leaves, call, leaves
 from .recording import Recording
 
 TRACED = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)

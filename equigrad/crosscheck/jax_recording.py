@@ -216,7 +216,7 @@ class Program:
         given = {i: v for i, v in enumerate(self._arrays) if i not in self.recording.maker}
 
         def run(given: dict[int, Any]) -> list[Any]:
-            found, latest = dict(given), {}
+            found, latest = dict(given), dict[tuple[int, int], Any]()
             places: dict[int, tuple[int, int]] = {}
             for number, (operation, step) in enumerate(zip(self.recording.operations, self.steps, strict=True)):
                 inputs = [latest.get(other[places[i]], found[i]) if i in places else found[i] for i in operation.inputs]

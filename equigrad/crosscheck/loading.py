@@ -36,7 +36,9 @@ def from_files(
     for text in functions:
         name, function = _function(text)
         if name in found:
-            raise UsageError(f"two functions for {name}: say which framework with numpy=, torch= or jax= before the file")
+            raise UsageError(
+                f"two functions for {name}: say which framework with numpy=, torch= or jax= before the file"
+            )
         found[name] = function
     if parameters is not None:
         found["parameters"] = _arrays(Path(parameters)) if parameters.endswith(".npz") else _named(parameters)
@@ -48,7 +50,7 @@ def from_files(
 
 def _has_other_arguments(function: Any, arrays: dict[str, np.ndarray]) -> bool:
     """Whether the function takes the dictionary rather than its one array."""
-    asked = getattr(function, "forward", function[0] if isinstance(function, tuple) else function)
+    asked: Any = getattr(function, "forward", function[0] if isinstance(function, tuple) else function)
     try:
         names = [p.name for p in inspect.signature(asked).parameters.values()]
     except (TypeError, ValueError):
@@ -88,7 +90,7 @@ def _framework(text: str, function: Any) -> str:
     known = getattr(inspect.unwrap(function), "__globals__", None) or vars(sys.modules[type(function).__module__])
     used = {v.__name__.partition(".")[0] for v in known.values() if isinstance(v, ModuleType)}
     used |= {str(getattr(v, "__module__", "")).partition(".")[0] for v in known.values()}
-    found = [name for name in ("torch", "jax") if name in used or name == "jax" and "equinox" in used]
+    found = [name for name in ("torch", "jax") if name in used or (name == "jax" and "equinox" in used)]
     if len(found) == 2:
         raise UsageError(f"the file of '{text}' imports torch and jax: write torch={text} or jax={text}")
     return found[0] if found else "numpy"

@@ -18,7 +18,8 @@ class NumpyFunction:
     name = "numpy"
 
     def __init__(self, function: Function | tuple[Function, Function], arguments: Arguments) -> None:
-        self.function, self.by_hand = function if isinstance(function, tuple) else (function, None)
+        self.function: Function = function[0] if isinstance(function, tuple) else function
+        self.by_hand: Function | None = function[1] if isinstance(function, tuple) else None
         self.arguments = arguments
 
     def results(self, points: Mapping[str, np.ndarray], dtype: str = "float64") -> Leaves:

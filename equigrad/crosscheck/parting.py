@@ -189,7 +189,9 @@ def pair_up(a: Side, b: Side) -> None:
         scale = max(float(np.abs(own[np.isfinite(own)]).max(initial=0.0)), 1e-300)
         with np.errstate(invalid="ignore"):
             for turned in (own, -own[::-1]) if v.dtype.kind != "b" else (own, 1 - own[::-1]):
-                equal = (rows == turned) | (np.abs(rows - turned) <= np.maximum(allowed, a.tolerance.relative[i])[:, None] * scale)
+                equal = (rows == turned) | (
+                    np.abs(rows - turned) <= np.maximum(allowed, a.tolerance.relative[i])[:, None] * scale
+                )
                 for k in np.flatnonzero(equal.all(axis=1)):
                     j = sizes[v.size][k]
                     if j not in a.same[i]:
@@ -268,20 +270,20 @@ def part(
                     tried += 1
                     for mode in (EVERYWHERE,) if j in lost_j else (AT_HEADS, AT_LOST, EVERYWHERE):
                         if fixes(j, value, mode):
+                            if j in (w for _, w in wrong) and j not in jax.sources(lost_j):
+                                return _first_astray(torch, jax, lost_t, lost_j, backward)
                             j = _counterpart(jax, lost_j, t, j, values_t[t], fixes)
                             return _blamed(torch, jax, lost_t, lost_j, t, j, backward)
-    first_t, first_j = torch.sources(lost_t), jax.sources(lost_j)
-    return Finding(
-        "differs",
-        Blame(torch.operation(first_t[0]), first_t[0]),
-        Blame(jax.operation(first_j[0]), first_j[0]),
-        backward=backward,
-    )
+    return _first_astray(torch, jax, lost_t, lost_j, backward)
 
 
-def _blamed(
-    torch: Side, jax: Side, lost_t: set[int], lost_j: set[int], t: int, j: int, backward: bool
-) -> Finding:
+def _first_astray(torch: Side, jax: Side, lost_t: set[int], lost_j: set[int], backward: bool) -> Finding:
+    """Where no repair but that of the result helps, as with two mistakes or one in a loop: the first to go astray."""
+    t, j = torch.sources(lost_t)[0], jax.sources(lost_j)[0]
+    return Finding("differs", Blame(torch.operation(t), t), Blame(jax.operation(j), j), backward=backward)
+
+
+def _blamed(torch: Side, jax: Side, lost_t: set[int], lost_j: set[int], t: int, j: int, backward: bool) -> Finding:
     """What the repair of JAX's value j by torch's value t says about where the mistake is."""
     onward = _first_user(jax, j, lost_j)
     there, here = torch.operation(t), jax.operation(j)
@@ -303,7 +305,9 @@ def _blamed(
     blamed = Blame(jax.operation(j if j in sources_j else sources_j[0]), j)
     if t in lost_t:
         firsts = torch.sources(torch.before(t, lost_t)) or [t]
-        return Finding("differs", Blame(torch.operation(t if t in firsts else firsts[0]), t), blamed, None, True, backward)
+        return Finding(
+            "differs", Blame(torch.operation(t if t in firsts else firsts[0]), t), blamed, None, True, backward
+        )
     makers = [jax.operation(i) for i in jax.edge(region) if t in jax.same[i]]
     if there is None or not any(_line(o) == _line(blamed.operation) for o in makers):
         there = _first_user(torch, t, lost_t) or there
@@ -331,7 +335,9 @@ def _exchanged(
             found = program.exchanged(a, b, [w for _, w in wrong])
             if all(same(f, values[t]) for f, (t, _) in zip(found, wrong, strict=True)):
                 t = jax.same[i][0]
-                return Finding("exchanged", Blame(torch.operation(t), t), Blame(jax.operation(j), j), None, True, backward)
+                return Finding(
+                    "exchanged", Blame(torch.operation(t), t), Blame(jax.operation(j), j), None, True, backward
+                )
     return None
 
 
@@ -347,7 +353,11 @@ def _counterpart(
         if any(i in lost and values[i].dtype.kind == "f" for i in operation.inputs):
             continue
         for o in operation.outputs:
-            if o in lost and values[o].dtype.kind == "f" and any(fixes(o, v, EVERYWHERE) for v in aligned(value, values[o])):
+            if (
+                o in lost
+                and values[o].dtype.kind == "f"
+                and any(fixes(o, v, EVERYWHERE) for v in aligned(value, values[o]))
+            ):
                 return o
     return j
 
@@ -379,9 +389,8 @@ def stopped(torch: Side, program: Any, jax: Side, gradients: Callable[[set[int],
     for n in bound[:MANY]:
         if gradients(set(), {n}):
             here = records[1].operations[n]
-            t = next(iter(_counterparts(jax, n)), None)
-            there_too = torch.operation(t) if t is not None else None
-            return Finding("stopped", Blame(there_too, t or 0), Blame(here, here.inputs[0]), None, True, True)
+            t = next(iter(_counterparts(jax, n)), 0)
+            return Finding("stopped", Blame(torch.operation(t), t), Blame(here, here.inputs[0]), None, True, True)
     return None
 
 

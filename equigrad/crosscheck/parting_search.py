@@ -26,18 +26,23 @@ def search(torch: Any, jax: Any, given: Arguments, cotangents: Leaves, narrow: b
     With `narrow` one of them computes in float32 inside, whatever it is given, and rounds like that.
     """
     _same = partial(_close, AGREE_NARROW if narrow else AGREE)
+    forward: Any = None
     for backward in (False, True):
         recording, rounded = (torch.record(given.points, cotangents, d, backward) for d in ("float64", "float32"))
         program = jax.record(given.points, cotangents, "float64", backward)
         slim = jax.record(given.points, cotangents, "float32", backward).recording
-        sides = Side(recording, Tolerance(recording, rounded, narrow)), Side(program.recording, Tolerance(program.recording, slim, narrow))
+        sides = (
+            Side(recording, Tolerance(recording, rounded, narrow)),
+            Side(program.recording, Tolerance(program.recording, slim, narrow)),
+        )
         pair_up(*sides)
         ours, theirs = (r.gradients if backward else r.results for r in (recording, program.recording))
         outputs = [(ours[path], theirs[path]) for path in ours if path in theirs]
         with jax.wide():
             if backward:
                 wanted = {path: recording.values[i] for path, i in ours.items()}
-                finding = stopped(*forward, jax.gradients_like(forward[1], wanted, cotangents, _same))
+                like = jax.gradients_like(forward[1], wanted, cotangents, _same)
+                finding = stopped(forward[0], forward[1], forward[2], like)
                 finding = finding or part(sides[0], program, sides[1], outputs, _same, True)
             else:
                 finding = part(sides[0], program, sides[1], outputs, _same, False)
@@ -48,7 +53,7 @@ def search(torch: Any, jax: Any, given: Arguments, cotangents: Leaves, narrow: b
 
 
 def _close(bound: float, a: np.ndarray, b: np.ndarray) -> bool:
-    if a.size != b.size or a.size > 1 and a.shape != b.shape:
+    if a.size != b.size or (a.size > 1 and a.shape != b.shape):
         return False
     a, b = a.astype(float).reshape(b.shape), b.astype(float)
     with np.errstate(invalid="ignore"):
@@ -58,7 +63,8 @@ def _close(bound: float, a: np.ndarray, b: np.ndarray) -> bool:
 
 def _said(finding: Finding, torch: Side, jax: Side) -> Parting:
     theirs, ours = torch.recording.values[finding.torch.value], jax.recording.values[finding.jax.value]
-    difference, ulp, elements = None, None, ()
+    difference, ulp = None, None
+    elements: tuple[tuple[int, ...], ...] = ()
     picked: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     finite = np.isfinite(ours)
     nearest = min(aligned(theirs, ours), key=lambda v: float(np.abs(v[finite] - ours[finite]).sum()), default=None)

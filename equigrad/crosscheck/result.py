@@ -20,8 +20,8 @@ class LeafCheck:
     outcome: str
     """`agree`, `disagree`, `failed` or `wrong-dtype`."""
     relative_error: float
-    """max |g - referee| / max |referee|; for a referee that looks along one direction, its error over max |g|. NaN where
-    nothing could judge it but the other framework."""
+    """max |g - referee| / max |referee|; for a referee that looks along one direction, its error over max |g|.
+    NaN where nothing could judge it but the other framework."""
     elements: int
     """At how many elements the referee was asked, one by one; 0 if only along a direction through all of them."""
     message: str = ""
@@ -166,7 +166,9 @@ class Crosscheck:
         if not ran:
             return f"nothing could be checked{skipped}."
         if self.agreed:
-            return f"{' and '.join(f.name for f in ran)} agree within {self.bound:.0e} of the largest derivative{skipped}."
+            return (
+                f"{' and '.join(f.name for f in ran)} agree within {self.bound:.0e} of the largest derivative{skipped}."
+            )
         bad = ", ".join(f"{f.name} {f.outcome}" for f in ran if f.outcome not in GOOD)
         return f"NOT in agreement: {bad}{skipped}." + (f" They part here: {self.parting}." if self.parting else "")
 

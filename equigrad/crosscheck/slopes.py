@@ -30,7 +30,7 @@ class Slope(NamedTuple):
     @property
     def kinked(self) -> bool:
         """Whether the slopes to both sides differ by more than rounding and the steps' length explain."""
-        return abs(self.jump) > 100 * self.jump_uncertainty
+        return bool(abs(self.jump) > 100 * self.jump_uncertainty)
 
 
 def slope(f: Callable[[float], float], step: float = STEP) -> Slope:

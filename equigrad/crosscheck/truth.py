@@ -39,7 +39,7 @@ class Truth:
     def largest(self) -> float:
         """The largest derivative, or the steepest slope nearby where there is next to none."""
         found = max((float(np.abs(s).max(initial=0.0)) for s in self.slopes.values()), default=0.0)
-        return max(found, 1e-3 * max(self.nearby.values(), default=0.0)) or 1.0
+        return max(found, 0.1 * max(self.nearby.values(), default=0.0)) or 1.0
 
     @property
     def error(self) -> float:
@@ -49,13 +49,13 @@ class Truth:
     def scale(self, path: str, bound: float) -> float:
         """What an error in this leaf is measured by; so large that its own uncertainty is within the bound."""
         own = float(np.abs(self.slopes[path]).max(initial=0.0))
-        return max(own, 1e-4 * self.largest, 1e-3 * self.nearby[path], 10 * self.uncertain[path] / bound)
+        return max(own, 1e-4 * self.largest, 0.1 * self.nearby[path], 10 * self.uncertain[path] / bound)
 
 
 def along(path: str, shape: tuple[int, ...]) -> np.ndarray:
-    """A direction through every element of a leaf, steps of 1 up or down, always the same for the same path."""
-    seed = sum((i + 1) * ord(c) for i, c in enumerate(path)) % 2**32
-    return np.random.RandomState(seed).choice((-1.0, 1.0), shape)
+    """A direction through every element of a leaf, none as far as another, always the same for the same path."""
+    draw = np.random.RandomState(sum((i + 1) * ord(c) for i, c in enumerate(path)) % 2**32)
+    return np.asarray(draw.choice((-1.0, 1.0), shape) * draw.uniform(0.5, 1.5, shape))
 
 
 def moved(points: Leaves, path: str, direction: np.ndarray) -> Callable[[float], Leaves]:
@@ -87,7 +87,9 @@ def numpy_truth(loss: Loss, points: Leaves, varied: Sequence[str], most: int) ->
                 at = moved(points, path, unit)
                 found.append(slope(lambda t: float(loss(at(t))), step_for(leaf[index])))  # noqa: B023
                 if found[-1].kinked:
-                    raise UsageError(f"the NumPy function has a kink at these inputs, in {path} at {list(index)}: move them")
+                    raise UsageError(
+                        f"the NumPy function has a kink at these inputs, in {path} at {list(index)}: move them"
+                    )
             slopes[path] = np.array([s.value for s in found])
             errors[path] = np.array([s.uncertainty for s in found])
             uncertain[path] = float(errors[path].max(initial=0.0))

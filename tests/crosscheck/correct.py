@@ -53,7 +53,7 @@ def functions() -> dict[str, Pair]:
         "gelu by tanh": (lambda x: F.gelu(x, approximate="tanh"), nn.gelu),
         "softplus": (F.softplus, nn.softplus), "softsign": (F.softsign, nn.soft_sign),
         "hard tanh": (F.hardtanh, nn.hard_tanh), "hard silu": (F.hardswish, nn.hard_silu),
-        "hard sigmoid": (F.hardsigmoid, nn.hard_sigmoid), "leaky relu": (F.leaky_relu, nn.leaky_relu),
+        "leaky relu": (F.leaky_relu, nn.leaky_relu),
         "log sigmoid": (F.logsigmoid, nn.log_sigmoid), "glu": (F.glu, nn.glu),
         "softmax": (lambda x: F.softmax(x, 0), lambda x: nn.softmax(x, 0)),
         "log softmax": (lambda x: F.log_softmax(x, 1), nn.log_softmax),
@@ -110,7 +110,8 @@ def functions() -> dict[str, Pair]:
         "matrix power": (lambda a: torch.linalg.matrix_power(a / 9, 5), lambda a: jnp.linalg.matrix_power(a / 9, 5)),
         "pseudo-inverse": (torch.linalg.pinv, jnp.linalg.pinv), "Kronecker": (lambda a: torch.kron(a, a[:2, :2]), lambda a: jnp.kron(a, a[:2, :2])),
         "trace": (torch.trace, jnp.trace), "triangle": (lambda a: a.tril(-1) @ a.triu(), lambda a: jnp.tril(a, -1) @ jnp.triu(a)),
-        "whitened": (lambda a: torch.linalg.solve_triangular(torch.linalg.cholesky(a), a, upper=False), lambda a: linalg.solve_triangular(linalg.cholesky(a, lower=True), a, lower=True)),
+        "whitened": (lambda a: torch.linalg.solve_triangular(torch.linalg.cholesky(a + a.T), a + 1, upper=False),
+                     lambda a: linalg.solve_triangular(linalg.cholesky(a + a.T, lower=True), a + 1, lower=True)),
     }  # fmt: skip
     conv = jax.lax.conv_general_dilated
     image: dict[str, tuple[Any, Any]] = {

@@ -124,8 +124,20 @@ def main() -> None:
     found = []
     for t in trials(chosen):
         found.append(t)
-        print("named" if t.named else "caught" if t.caught else "MISSED", "|", t.mistake.port, "|", t.mistake.what, "|", t.said, flush=True)
-    for name, part in (("tuned", [t for t in found if not t.mistake.held_out]), ("held out", [t for t in found if t.mistake.held_out])):
+        print(
+            "named" if t.named else "caught" if t.caught else "MISSED",
+            "|",
+            t.mistake.port,
+            "|",
+            t.mistake.what,
+            "|",
+            t.said,
+            flush=True,
+        )
+    for name, part in (
+        ("tuned", [t for t in found if not t.mistake.held_out]),
+        ("held out", [t for t in found if t.mistake.held_out]),
+    ):
         print(f"{name}: {sum(t.caught for t in part)} of {len(part)} caught, {sum(t.named for t in part)} named")
     if len(sys.argv) == 1:
         pairs = correct()

@@ -28,7 +28,8 @@ def f_jax(tokens, table, g, wg, wu, wd):
     position = jnp.arange(4, dtype=h.dtype)[:, None]
     angle = position * 0.1 ** jnp.arange(3, dtype=h.dtype)  # angle
     a, b = n[..., :3], n[..., 3:]  # halves
-    n = jnp.concatenate([a * jnp.cos(angle) - b * jnp.sin(angle), b * jnp.cos(angle) + a * jnp.sin(angle)], -1)  # rotate
+    c, s = jnp.cos(angle), jnp.sin(angle)  # angle
+    n = jnp.concatenate([a * c - b * s, b * c + a * s], -1)  # rotate
     gate = jax.nn.silu(n @ wg.T)  # gate
     h = h + (gate * (n @ wu.T)) @ wd.T  # mlp
     return h @ table.T  # logits
