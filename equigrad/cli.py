@@ -292,7 +292,7 @@ def bench(
     """
     from . import console
     from .bench import hardware, results, suite
-    from .bench.pages import picture, terminal
+    from .bench.pages import picture, view
     from .common.files import check_writable
 
     for path in (json, plot):
@@ -307,7 +307,7 @@ def bench(
         )  # fmt: skip
         merged = hardware.merge(problem or ())
         end(
-            terminal.hardware(merged),
+            view.hardware(merged),
             int(bool(merged.findings)),
             lambda: picture.write_hardware(merged, plot) if plot else None,
             width=200,
@@ -322,7 +322,7 @@ def bench(
             command=" ".join(["equigrad", *sys.argv[1:]]),
         )  # fmt: skip
     end(
-        terminal.everything(result, anatomy, before, against or ""),
+        view.everything(result, anatomy, before, against or ""),
         suite.status(result, backend or ()),
         to_json(json, result),
         lambda: results.save(result, save) if save else None,
