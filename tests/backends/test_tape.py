@@ -230,7 +230,7 @@ def uses_the_loss(backend: Backend, weights: Weights, x: Any, y: Any, lr: float)
 
 
 def scales_by_numbers_that_do_not_cancel(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
-    return tuple((w * 3.0) * (1 / 3) - -(w - (w * 0.5) * 4.0) for w in weights)
+    return tuple((w * 10.0) * 0.1 - -((w * 5.0) * 0.2 - (w * 0.5) * 4.0) for w in weights)
 
 
 def scales_by_numbers_that_cancel(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
@@ -245,7 +245,7 @@ def scales_by_numbers_that_cancel(backend: Backend, weights: Weights, x: Any, y:
 )
 def test_pytorchs_tape_shortens_nothing_but_what_keeps_every_bit(ready: Ready, update: Any, dtype: str) -> None:
     backend = ready("torch", dtype)
-    weights, x, y, lr = given_to(backend, problem("two-layer"))
+    weights, x, y, lr = given_to(backend, sized(4, (20, 30, 2)))
     change = partial(update, backend)
     expected = weights
     for _ in range(3):
