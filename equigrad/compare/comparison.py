@@ -314,4 +314,4 @@ class _Training:
 
     @cached_property
     def sensitivity(self) -> Sensitivity:
-        return Sensitivity(self.session, self.after)
+        return Sensitivity(self.session, self.after, self.progress)
