@@ -56,12 +56,12 @@ def headline(table: Table) -> list[RenderableType]:
     above = f"{table.problem} {table.dtype}: as people write it, and as train runs it"
     grid = Grid(title=above, title_justify="left", title_style="bold", caption=HEADLINE, caption_justify="left")
     grid.add_column("", no_wrap=True)
-    grid.add_column("one update after the other, by", no_wrap=True)
+    grid.add_column("how", no_wrap=True)
     for column in (
         "us per update",
         "compile, ms",
-        "overtakes NumPy\nexpressions after",
-        "overtakes the same\nas written after",
+        "ahead of NumPy\nexpressions after",
+        "ahead of its own\nbold row after",
     ):
         grid.add_column(column, justify="right")
     for way in found:
@@ -74,7 +74,7 @@ def headline(table: Table) -> list[RenderableType]:
     return [grid]
 
 
-HEADLINE = "Bold: as people write it; overtakes: after so many updates, compilation included. train:\n" + "\n".join(
+HEADLINE = "Bold: as people write it. ahead: after this many updates, compilation included. train:\n" + "\n".join(
     f"  {name}: {how}" for name, how in TRAIN.items()
 )
 
