@@ -1,0 +1,129 @@
+"""JAX over processes and devices: jax.distributed and shard_map, https://docs.jax.dev/en/latest/multi_process.html."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from ..backends.interface import Weights
+from ..backends.jax_arithmetic import Space
+from ..backends.jax_arrays import compiled
+from ..backends.jax_backend import JaxBackend
+from .summation import Shards
+
+AXIS = "samples"
+SPLIT, WHOLE = PartitionSpec(AXIS), PartitionSpec()
+
+
+def join(rank: int, size: int, meeting: str, device: str) -> None:
+    """Meet the others at host:port; each process brings all devices that it sees, or one GPU of those here."""
+    jax.config.update("jax_cpu_collectives_implementation", "gloo")
+    host = meeting.rpartition(":")[0]
+    local = int(os.environ.get("LOCAL_RANK", rank))
+    jax.distributed.initialize(
+        meeting,
+        size,
+        rank,
+        local_device_ids=[local] if device == "cuda" else None,
+        coordinator_bind_address=meeting if host == "127.0.0.1" else None,
+    )
+
+
+def leave() -> None:
+    jax.distributed.shutdown()
+
+
+class JaxShards(Shards):
+    """Inside shard_map, where each device has its rows, equally many: where a sample is lacking, a row fills up."""
+
+    def maximum(self, x: jax.Array) -> jax.Array:
+        return jax.lax.pmax(x, AXIS)
+
+    def total(self, x: jax.Array) -> jax.Array:
+        return jax.lax.psum(x, AXIS)
+
+    def gathered(self, x: jax.Array) -> jax.Array:
+        shards = jax.lax.all_gather(x, AXIS)
+        return jnp.concatenate([shards[i, :n] for i, n in enumerate(self.counts)])
+
+    def own(self, x: jax.Array) -> jax.Array:
+        """What fills up is no zero any more, once it has been through a sigmoid, and would count in the maximum."""
+        if len({*self.counts}) == 1:
+            return x
+        count = jnp.array(self.counts)[jax.lax.axis_index(AXIS)]
+        return jnp.where(jnp.arange(len(x))[:, None] < count, x, 0)
+
+
+class Operations:
+    """The backend's own, but for the products: their way is the whole problem's, and one adds over processes."""
+
+    def __init__(self, ops: Any, shards: JaxShards, arithmetic: str) -> None:
+        self.product, self.sigmoid = ops.product, ops.sigmoid
+        plain, over_samples = partial(shards.dot, Space), partial(shards.gradient_dot, Space)
+        if arithmetic == "native":
+            plain, over_samples = ops.dot, lambda a, b: shards.total(ops.dot(shards.own(a.T).T, b))
+
+        @jax.custom_vjp
+        def dot(a: jax.Array, b: jax.Array) -> jax.Array:
+            return plain(a, b)
+
+        def backward(saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array]:
+            a, b = saved
+            return plain(g, b.T), over_samples(a.T, g)
+
+        dot.defvjp(lambda a, b: (dot(a, b), (a, b)), backward)
+        self.dot = dot
+
+
+@dataclass(frozen=True)
+class Rank(JaxBackend):
+    """The backend on one of several processes, or on several devices of one."""
+
+    samples: int = 0
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        return Mesh(np.array(jax.devices(self.device)), (AXIS,))
+
+    @cached_property
+    def shards(self) -> JaxShards:
+        return JaxShards(self.samples, self.mesh.size)
+
+    @cached_property
+    def ops(self) -> Any:
+        return Operations(super().ops, self.shards, self.arithmetic)
+
+    def from_numpy(self, array: np.ndarray) -> jax.Array:
+        return self._placed(np.array(array, self.dtype), WHOLE)
+
+    def rows(self, array: np.ndarray) -> jax.Array:
+        """This process's rows of the data, each device's filled up to as many as the largest has."""
+        counts, most = self.shards.counts, max(self.shards.counts)
+        mine = [counts[i] for i, device in enumerate(self.mesh.devices) if device.process_index == jax.process_index()]
+        parts = np.split(array.astype(self.dtype), np.cumsum(mine)[:-1])
+        filled = [np.pad(part, ((0, most - len(part)), (0, 0))) for part in parts]
+        return self._placed(np.concatenate(filled), SPLIT)
+
+    def _placed(self, array: np.ndarray, where: PartitionSpec) -> jax.Array:
+        with jax.enable_x64(True):
+            return jax.make_array_from_process_local_data(NamedSharding(self.mesh, where), array)
+
+    def to_numpy(self, array: jax.Array) -> np.ndarray:
+        return np.array(array.addressable_data(0))
+
+    def train(self, weights: Weights, x: jax.Array, y: jax.Array, lr: float, n: int) -> Weights:
+        self.shards.entering()
+        return self.mapped(weights, x, y, lr, n)
+
+    @compiled
+    def mapped(self, weights: Weights, x: jax.Array, y: jax.Array, lr: float, n: int) -> Weights:
+        specs = (WHOLE, SPLIT, SPLIT, WHOLE, WHOLE)
+        train = jax.shard_map(super().train, mesh=self.mesh, in_specs=specs, out_specs=WHOLE, check_vma=False)
+        return train(weights, x, y, lr, n)
