@@ -55,7 +55,7 @@ class Disagreement(AssertionError):
 
     def __init__(self, outcome: str, message: str) -> None:
         super().__init__(message)
-        self.outcome = outcome
+        self.outcome, self.message = outcome, message
 
 
 def distance(weights: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
