@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..backends import load
 from ..backends.interface import Backend, LayerTrace, Weights
-from ..common.errors import UsageError
+from ..common.errors import TrainingError, UsageError
 from .summation import ranges
 
 
-class RankError(Exception):
+class RankError(TrainingError):
     """A rank was lost, or failed; the text names it, in one line."""
 
 
@@ -100,13 +99,3 @@ class OverProcesses(Backend):
 
     def synchronize(self, value: Any) -> Any:
         return self.one.synchronize(value)
-
-
-def checked(processes: Sequence[int], samples: int) -> list[int]:
-    """The numbers of processes, each once; raises UsageError for one that `samples` cannot be shared out to."""
-    for n in processes:
-        if n < 1:
-            raise UsageError(f"the number of processes must be at least 1, not {n}")
-        if n > samples:
-            raise UsageError(f"{n} processes are more than the {samples} samples: each needs one at least")
-    return list(dict.fromkeys(processes))

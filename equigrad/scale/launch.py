@@ -58,7 +58,12 @@ class Local(Group):
         with Listener(str(self.folder / "ranks"), "AF_UNIX", backlog=self.size) as listener:
             self._launch(str(self.folder / "ranks"))
             self._meet(listener)
-        self.ask("join", [self._meeting()] * self.size)
+        meeting = f"127.0.0.1:{free_port()}" if self.spec.startswith("jax") else f"file://{self.folder / 'meeting'}"
+        self.ask("join", [meeting] * self.size)
+
+    @property
+    def alive(self) -> bool:
+        return bool(self.connections)
 
     def _launch(self, address: str) -> None:
         threads = str(max(1, (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1) // self.size))
@@ -99,11 +104,6 @@ class Local(Group):
             _, rank, pid, found = connection.recv()
             self.connections[rank], self.pids[rank] = connection, pid
             refuse_others(rank, found, expected)
-
-    def _meeting(self) -> str:
-        if self.spec.startswith("jax"):
-            return f"127.0.0.1:{free_port()}"
-        return f"file://{self.folder / 'meeting'}"
 
     def ask(self, name: str, *arguments: Sequence[Any]) -> list[Any]:
         start = time.monotonic()
