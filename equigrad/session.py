@@ -221,7 +221,7 @@ def load_all(backends: Sequence[Spec] | None, dtype: str, arithmetic: str, first
     found = []
     for mode in modes:
         having = [spec for spec in specs if arithmetic != "both" or _has(spec, mode)]
-        if any(spec in having for spec in asked):
+        if any(spec in having for spec in asked or specs):
             found += [_entry(spec, dtype, mode, backends is not None) for spec in having]
     return found
 

@@ -5,30 +5,31 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..backends.interface import DTYPES
-from ..common.agreement import BOUNDS, FEW, Disagreement, assert_agreement, distance, holds_subnormal
+from ..common.agreement import FEW, Disagreement, assert_agreement, holds_subnormal
 from ..common.errors import TrainingError, UsageError
 from ..common.nearest import nearest
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
 from ..common.ulp import any_differs, max_difference, max_ulp, sha256
 from ..passport import passport
-from ..session import Fault, Matrices, Progress, Session, load_all
+from ..referee import roundoff
+from ..session import Fault, Matrices, Progress, Session, Spec, load_all
 from .result import Comparison, Run
+from .sensitivity import CEILING, SHARE, Sensitivity
 
 STRETCH_SECONDS = 0.2
 """About how long the updates take between two looks at progress, finite numbers and Ctrl-C."""
-NUDGE = 100
-"""A problem may carry rounding this many times as far as it carries one ULP in the first weights."""
 
 
 def compare(
     problem: str | Problem = "one-layer",
-    backends: Sequence[str] | None = None,
+    backends: Sequence[Spec] | None = None,
     *,
     dtype: str = "float64",
     arithmetic: str = "both",
@@ -38,8 +39,8 @@ def compare(
 ) -> Comparison:
     """Train `problem` from the same first weights in each backend and compare each with NumPy.
 
-    `backends` are names as `equigrad.load` takes them, everything that is here unless given; NumPy always
-    runs first, since it is the reference. `arithmetic` is 'native', 'reproducible' or 'both'. `predict`
+    `backends` are names as `equigrad.load` takes them, or classes, everything that is here unless given; NumPy
+    always runs first, since it is the reference. `arithmetic` is 'native', 'reproducible' or 'both'. `predict`
     holds further inputs, (rows, inputs), for the trained networks. `watch` opens up the first and the last
     that many updates. What goes wrong inside one backend is its run's outcome and message.
 
@@ -60,11 +61,11 @@ def compare(
         if isinstance(backend, Fault):
             run.outcome, run.message = backend.outcome, backend.message
             continue
-        training = _Training(Session.of(task, backend), task, run, watch, progress)
+        training = _Training(Session.of(task, backend), task, run, watch, progress, references.get(mode))
         try:
             training.go()
             run.predictions = None if predict is None else training.predict(predict)
-            _judge(run, training, references.get(mode))
+            _judge(run, training, predict)
         except (Disagreement, Fault) as error:
             run.outcome, run.message = error.outcome, error.message
         except TrainingError as error:
@@ -86,32 +87,108 @@ def _check_fits(task: Problem, predict: np.ndarray | None, dtype: str) -> None:
                 raise UsageError(f"{what} of '{task.name}' hold a number that does not fit into {dtype}")
 
 
-def _judge(run: Run, training: _Training, reference: _Training | None) -> None:
+def _judge(run: Run, training: _Training, rows: np.ndarray | None) -> None:
     """Set the run's distance and outcome; raises Disagreement."""
-    golden = training.problem.golden.get(run.dtype) if run.arithmetic == "reproducible" else None
+    p, reference = training.problem, training.reference
+    golden = p.golden.get(run.dtype) if run.arithmetic == "reproducible" else None
     if reference is None:
         run.max_ulp, run.max_abs_difference, run.bound = 0, 0.0, 0.0
         if golden not in (None, run.weights_sha256):
             raise Disagreement("disagree", f"the weights' hash is not the published one, {golden}")
         run.outcome = "identical"
+    else:
+        if not reference.final:
+            raise Disagreement("failed", "NumPy, the reference, did not get to the end")
+        run.max_ulp = max_ulp(training.final, reference.final)
+        run.max_abs_difference = max_difference(training.final, reference.final)
+        if run.arithmetic == "native":
+            _judge_native(run, training, reference)
+        else:
+            run.bound = 0.0
+            assert_agreement(training.few, reference.few, 0.0, f"the first {min(FEW, p.updates)} updates")
+            run.outcome = assert_agreement(training.final, reference.final, 0.0)
+        _judge_predictions(run, training.final, reference.session, rows)
+    if run.dtype == "float64" and not all(run.figures):
+        missed = f"{run.figures.count(False)} of the {len(run.figures)} published figures do not come out"
+        raise Disagreement("disagree", f"the weights are {_WORDS[run.outcome]}, but {missed}")
+
+
+_WORDS = {"identical": "identical", "agree": "in agreement", "inconclusive": "not comparable"}
+
+
+def _judge_native(run: Run, training: _Training, reference: _Training) -> None:
+    """Compare after few updates, after all, and where that tells nothing, after as many as tell something."""
+    few, all_ = min(FEW, training.problem.updates), training.problem.updates
+    known = reference.sensitivity
+    for updates, weights in ((few, training.few), (all_, training.final)):
+        run.bound = known.allowed(updates, weights)
+        if run.bound <= CEILING:
+            after = f"the first {updates} updates" if updates < all_ else "all updates"
+            run.outcome = assert_agreement(weights, known.weights(updates), run.bound, after)
+        else:
+            run.outcome = "inconclusive"
+    assert run.bound is not None
+    if not any_differs(training.final, reference.final):
+        run.outcome = "identical"
         return
-    if not reference.final:
-        raise Disagreement("failed", "NumPy, the reference, did not get to the end")
-    native = run.arithmetic == "native"
-    run.bound = BOUNDS[run.dtype, "all"].bound if native else 0.0
-    run.max_ulp = max_ulp(training.final, reference.final)
-    run.max_abs_difference = max_difference(training.final, reference.final)
-    few = BOUNDS[run.dtype, "few"].bound if native else 0.0
-    assert_agreement(training.few, reference.few, few, f"the first {min(FEW, training.problem.updates)} updates")
-    try:
-        run.outcome = assert_agreement(training.final, reference.final, run.bound)
-    except Disagreement:
-        moved = reference.sensitivity() if native else 0.0
-        if distance(training.final, reference.final) > NUDGE * moved:
-            raise
-        run.bound = NUDGE * moved
-        run.outcome = assert_agreement(training.final, reference.final, run.bound)
-        run.message = f"this training is sensitive: one ULP in the first weights moves NumPy's own by {moved:.0e}"
+    if known.has_power(all_, run.bound):
+        if run.bound > known.usual(all_):
+            run.message = f"rounding alone may move these weights by {run.bound:.0e} of the largest"
+        return
+    tested = _tested(training, known)
+    if run.bound > CEILING:
+        run.outcome = "inconclusive"
+        advice = f"; after {tested:,} they agree: compare that many with --updates {tested}" if tested else ""
+        run.message = f"rounding alone may change every digit of the weights after {all_:,} updates{advice}"
+    elif tested:
+        enough = tested * SHARE >= all_
+        run.outcome = run.outcome if enough else "inconclusive"
+        run.message = (
+            f"after all {all_:,} updates a missing one would be lost in rounding; after {tested:,} it would show, and "
+            f"there the weights agree{' too' if enough else f': compare that many with --updates {tested}'}"
+        )
+    else:
+        run.outcome = "inconclusive"
+        run.message = (
+            f"the last update moves NumPy's weights by {known.lag(all_):.0e} of the largest, and rounding may by "
+            f"{run.bound:.0e}: whether all updates were made cannot be told"
+        )
+
+
+def _tested(training: _Training, known: Sensitivity) -> int:
+    """After how many updates, at most, a missing one would show, and the weights agree; 0 where it never would."""
+    updates = training.problem.updates // 2
+    while updates >= 2:
+        bound, weights = known.usual(updates), None
+        if not known.has_power(updates, bound):
+            bound = known.noise(updates)
+        if known.has_power(updates, bound):
+            weights = training.after(updates)
+            bound = max(bound, known.allowed(updates, weights))
+            if known.has_power(updates, bound):
+                assert_agreement(weights, known.weights(updates), bound, f"{updates:,} updates")
+                return updates
+        updates //= 2
+    return 0
+
+
+def _judge_predictions(run: Run, weights: Matrices, numpy: Session, rows: np.ndarray | None) -> None:
+    """Hold what the backend predicts to what NumPy predicts with the same weights; raises Disagreement."""
+    for inputs, found in ((numpy.inputs, run.outputs), (rows, run.predictions)):
+        if inputs is None or found is None:
+            continue
+        expected = numpy.predict(numpy.hold_all(weights), inputs)
+        allowed = np.zeros(found.shape)
+        if run.arithmetic == "native":
+            allowed = 2 * roundoff.bounds(weights, inputs.astype(run.dtype), expected, run.dtype)[-1].activation
+        off = np.abs(found.astype(float) - expected) > allowed
+        if off.any():
+            at = tuple(np.argwhere(off)[0])
+            raise Disagreement(
+                "disagree",
+                f"predict gives {found[at]:.8g} for row {at[0] + 1} where NumPy gives {expected[at]:.8g} with the "
+                "same weights",
+            )
 
 
 @dataclass
@@ -123,10 +200,14 @@ class _Training:
     run: Run
     watch: int
     progress: Progress | None
+    reference: _Training | None
+    """NumPy's, in the same arithmetic, unless this is it."""
     few: Matrices = ()
     final: Matrices = ()
     weights: Any = None
-    pace: float = field(default=1.0)
+    pace: float = 1.0
+    at: dict[int, Matrices] = field(default_factory=dict)
+    """The weights after some numbers of updates, as far as they are known."""
 
     def go(self) -> None:
         """Train to the end, stopping where a figure was published or an update is watched."""
@@ -143,7 +224,7 @@ class _Training:
         figures = {figure.updates for figure in p.figures if figure.updates <= p.updates}
         run.figures = []
         done, stretches = 0, []
-        for stop in sorted({*figures, *watched, p.updates}):
+        for stop in sorted({*figures, *watched, p.updates - 1, p.updates}):
             for after, updates, seconds in self.stretch(weights, done, stop):
                 weights = after
                 done += updates
@@ -151,6 +232,8 @@ class _Training:
             if stop in watched:
                 run.watched.append((stop + 1, session.trace(weights)))
             self.weights = weights
+            if stop >= p.updates - 1:
+                self.at[stop] = session.numpy(weights)
             run.figures += [
                 figure.comes_out(self.predict(figure.inputs), p.targets)
                 for figure in p.figures
@@ -159,7 +242,7 @@ class _Training:
         run.seconds = sum(seconds for _, seconds in stretches)
         updates, seconds = max(stretches)
         run.microseconds_per_update = seconds / updates * 1e6
-        self.final = session.numpy(weights)
+        self.final = self.at[p.updates]
         if run.arithmetic == "reproducible" and holds_subnormal(self.final):
             raise TrainingError("the weights hold subnormal numbers, for which the same bits are not promised")
         run.weights, run.weights_sha256 = self.final, sha256(self.final)
@@ -171,7 +254,7 @@ class _Training:
         self.session.train(weights, 1)
         self.run.first_call_seconds = time.perf_counter() - start
         few = min(FEW, self.problem.updates)
-        self.few = self.session.numpy(self.session.train(weights, few))
+        self.few = self.at[few] = self.session.numpy(self.session.train(weights, few))
         start = time.perf_counter()
         again = self.session.numpy(self.session.train(weights, few))
         self.pace = (time.perf_counter() - start) / few
@@ -213,9 +296,17 @@ class _Training:
                 good = middle
             else:
                 bad = middle
-        layer = self.overflowing(self.session.numpy(self.session.train(weights, bad)))
+        found = self.session.numpy(self.session.train(weights, bad))
+        layer = self.overflowing(found)
+        assert layer is not None
+        if self.reference is None or not self.reference.final:
+            return TrainingError(
+                f"the weights of layer {layer} overflow at update {done + bad:,}: try a smaller learning rate"
+            )
+        wrong = found[layer - 1]
+        what = "NaN" if np.isnan(wrong).any() else "inf" if np.isinf(wrong).any() else f"{np.abs(wrong).max():.0e}"
         return TrainingError(
-            f"the weights of layer {layer} overflow at update {done + bad:,}: try a smaller learning rate"
+            f"the weights of layer {layer} hold {what} after update {done + bad:,}; NumPy's are finite"
         )
 
     def predict(self, rows: np.ndarray) -> np.ndarray:
@@ -224,9 +315,15 @@ class _Training:
             raise Disagreement("failed", "predict returned NaN or inf")
         return outputs
 
-    def sensitivity(self) -> float:
-        """How far one ULP in every first weight carries the final weights of this very backend."""
-        weights = self.session.hold_all(np.nextafter(w, np.array(np.inf, w.dtype)) for w in self.session.first)
-        for after, _, _ in self.stretch(weights, 0, self.problem.updates):
-            weights = after
-        return distance(self.session.numpy(weights), self.final)
+    def after(self, updates: int) -> Matrices:
+        """The weights after so many updates from the first ones."""
+        if updates not in self.at:
+            held = self.session.weights
+            for after, _, _ in self.stretch(held, 0, updates):
+                held = after
+            self.at[updates] = self.session.numpy(held)
+        return self.at[updates]
+
+    @cached_property
+    def sensitivity(self) -> Sensitivity:
+        return Sensitivity(self.session, self.after)
