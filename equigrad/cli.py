@@ -143,6 +143,10 @@ def compare(
         list[str] | None, typer.Option(help='run the trained networks on a new input, "0,1,1"; repeatable')
     ] = None,
     watch: Annotated[int, typer.Option(help="show what happens inside in the first and last N updates")] = 0,
+    processes: Annotated[
+        str | None,
+        typer.Option(metavar="1,2,4", help="train on each of these numbers of processes", show_default="1"),
+    ] = None,
     json: JsonFile = None,
 ) -> None:
     """Train the same network in every backend and compare the weights with NumPy's."""
@@ -150,14 +154,16 @@ def compare(
     from .common.files import check_writable, write_json
     from .compare import comparison
     from .compare import view as tables
+    from .scale import launcher, spread
 
     task = chosen_problem(problem, data, target, hidden, updates, learning_rate, seed)
     check_writable(json)
-    rows = tables.numbers(predict)
-    with progress_bar() as report:
+    rows, numbers = tables.numbers(predict), spread.numbers(processes)
+    with launcher.together(task, backend), progress_bar() as report:
         result = comparison.compare(
-            task, backend, dtype=dtype, arithmetic=arithmetic, predict=rows, watch=watch, progress=report
-        )
+            task, backend, dtype=dtype, arithmetic=arithmetic, predict=rows, watch=watch, processes=numbers,
+            progress=report,
+        )  # fmt: skip
     try:
         if json:
             write_json(json, result.to_json())
@@ -392,6 +398,9 @@ def passport() -> None:
 def main() -> None:
     """Run the command line; every expected error is one line on standard error."""
     _end_promptly_on_ctrl_c()
+    from .scale import place
+
+    place.be_silent_unless_first()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? in its place

@@ -18,6 +18,7 @@ FLOORS = (
     ("common",),
     ("backends",),
     ("session", "passport", "console", "referee"),
+    ("scale",),
     ("compare", "laws", "diverge", "crosscheck"),
     ("check", "conformance", "pytest_plugin"),
     ("reporting",),

@@ -23,6 +23,7 @@ class Run:
     device: str
     dtype: str
     arithmetic: str
+    processes: int = 1
     outcome: str = "failed"
     message: str = ""
     weights: tuple[np.ndarray, ...] = ()
@@ -52,6 +53,11 @@ class Run:
         """As a user asks for it: torch, torch:cuda, package.module:Class."""
         return self.backend if self.device == "cpu" else f"{self.backend}:{self.device}"
 
+    @property
+    def label(self) -> str:
+        """The name, and on how many processes."""
+        return self.name if self.processes == 1 else f"{self.name} on {self.processes} processes"
+
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/json.md."""
         return {
@@ -59,6 +65,7 @@ class Run:
             "device": self.device,
             "dtype": self.dtype,
             "arithmetic": self.arithmetic,
+            "processes": self.processes,
             "outcome": self.outcome,
             "message": self.message,
             "weights_sha256": self.weights_sha256,
@@ -90,10 +97,10 @@ class Comparison:
         return bool(took_place) and all(run.outcome in GOOD for run in took_place)
 
     def missing(self, names: Sequence[str]) -> list[str]:
-        """Which of `names` are missing altogether."""
-        ran = {run.name for run in self.runs if run.outcome != "missing"}
+        """Which of `names` are missing altogether, or on some number of processes."""
+        ran = {run.label for run in self.runs if run.outcome != "missing"}
         asked = {name.removesuffix(":cpu") for name in names}
-        return [run.name for run in self.runs if run.name in asked and run.name not in ran]
+        return [run.name for run in self.runs if run.name in asked and run.label not in ran]
 
     @property
     def verdicts(self) -> list[str]:
@@ -110,13 +117,13 @@ class Comparison:
         bad = [run for run in runs if run.outcome not in (*GOOD, "missing", "inconclusive")]
         open_ = [run for run in runs if run.outcome == "inconclusive"]
         good = [run for run in runs if run.outcome in GOOD]
-        missing = [run.name for run in runs if run.outcome == "missing"]
+        missing = [run.label for run in runs if run.outcome == "missing"]
         if bad:
-            sentence = "NOT in agreement: " + ", ".join(f"{run.name} {run.outcome}" for run in bad)
+            sentence = "NOT in agreement: " + ", ".join(f"{run.label} {run.outcome}" for run in bad)
         elif open_:
             sentence = f"inconclusive: rounding leaves nothing to tell of {_and(open_)}"
         elif len(good) < 2:
-            sentence = f"nothing to compare, {', '.join(run.name for run in good) or 'no backend'} ran alone"
+            sentence = f"nothing to compare, {', '.join(run.label for run in good) or 'no backend'} ran alone"
         elif len({run.weights_sha256 for run in good}) == 1:
             sentence = f"identical weights in {_and(good)}, one SHA-256: {good[0].weights_sha256}"
             if arithmetic == "reproducible" and good[0].weights_sha256 == self.problem.golden.get(good[0].dtype):
@@ -133,7 +140,7 @@ class Comparison:
         p = self.problem
         rows = [
             (
-                run.name,
+                run.label,
                 run.arithmetic,
                 run.outcome,
                 "" if run.max_ulp is None else f"{run.max_ulp:,}",
@@ -144,7 +151,7 @@ class Comparison:
         ]
         title = f"{p.name}: {' → '.join(map(str, p.layers))}, {p.updates:,} updates"
         header = ("backend", "arithmetic", "outcome", "max ULP to NumPy", "first weights", "SHA-256")
-        messages = [f"{run.name} {run.arithmetic}: {run.message}" for run in self.runs if run.message]
+        messages = [f"{run.label} {run.arithmetic}: {run.message}" for run in self.runs if run.message]
         return table(title, header, rows, [*messages, *self.verdicts])
 
     def to_json(self) -> dict[str, Any]:
@@ -159,5 +166,12 @@ class Comparison:
 
 
 def _and(runs: list[Run]) -> str:
-    names = [run.name for run in runs]
-    return " and ".join([", ".join(names[:-1]), names[-1]])
+    names = []
+    for name in dict.fromkeys(run.name for run in runs):
+        counts = [run.processes for run in runs if run.name == name]
+        names.append(name if counts == [1] else f"{name} on {_listed(list(map(str, counts)))} processes")
+    return _listed(names)
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -38,6 +38,8 @@ def comparison(result: Comparison, rows: np.ndarray | None = None) -> Renderable
     columns = _columns(result)
     less = [column for column in columns if column.header != "SHA-256"]  # the verdict has it in full
     least = [column for column in less if "weights" not in column.header]
+    if any(run.processes > 1 for run in result.runs):  # one hash or many is what such a table is about
+        less = [column for column in columns if "weights" not in column.header]
     parts: list[RenderableType] = [
         Fitting(
             _runs(result, columns),
@@ -47,7 +49,7 @@ def comparison(result: Comparison, rows: np.ndarray | None = None) -> Renderable
             _runs(result, least, **NARROW),
         )
     ]
-    parts += [Text(f"{run.name} {run.arithmetic}: {run.message}") for run in result.runs if run.message]
+    parts += [Text(f"{run.label} {run.arithmetic}: {run.message}") for run in result.runs if run.message]
     if rows is not None:
         shown = [run for run in result.runs if run.predictions is not None]
         parts.append(Fitting(_predictions_in_columns(shown, rows), _predictions_in_rows(shown, rows)))
@@ -69,6 +71,7 @@ def _columns(result: Comparison) -> list[Column]:
     count = sum(fan_in * fan_out for fan_in, fan_out in p.shapes)
     columns = [
         Column("backend", lambda run: run.name, "left"),
+        *([Column("processes", lambda run: str(run.processes))] if any(r.processes > 1 for r in result.runs) else []),
         Column("arithmetic", lambda run: run.arithmetic, "left"),
         Column("outcome", lambda run: Text(run.outcome, style=STYLES.get(run.outcome, "bold red")), "left"),
         Column("max ULP\nto NumPy", lambda run: "" if run.max_ulp is None else f"{run.max_ulp:,}"),

@@ -69,7 +69,7 @@ class Local(Group):
         threads = str(max(1, (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1) // self.size))
         loopback = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), "lo")
         environment = {
-            **{name: threads for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")},
+            **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads),
             **os.environ,
             "GLOO_SOCKET_IFNAME": loopback,
             "UCX_TLS": "self,sm",  # processes of one machine share memory
@@ -99,7 +99,9 @@ class Local(Group):
                 ended = [child.returncode for child in self.children.values() if child.poll() is not None]
                 if ended or time.monotonic() > until:
                     missing = next(rank for rank in range(self.size) if rank not in self.connections)
-                    raise self._lost(missing, self._why("ended before it began" if ended else "did not start")) from None
+                    raise self._lost(
+                        missing, self._why("ended before it began" if ended else "did not start")
+                    ) from None
                 continue
             _, rank, pid, found = connection.recv()
             self.connections[rank], self.pids[rank] = connection, pid

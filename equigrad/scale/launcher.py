@@ -11,7 +11,8 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,40 +23,11 @@ from ..common.errors import MissingError, UsageError
 from ..common.problem import Problem
 from .group import Group, refuse_others
 from .launch import INSTALL, free_port
+from .place import place, say
 from .rank import Rank, answer, facts
 
-VARIABLES = (
-    ("PMI_RANK", "PMI_SIZE"),
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-    ("PMIX_RANK", "SLURM_NTASKS"),
-    ("RANK", "WORLD_SIZE"),
-)
-"""Rank and number of processes, as MPICH, Open MPI, Slurm with PMIx and torchrun tell them."""
 NAP = 0.001
 """Seconds between two looks at whether there is something to do; MPI alone would look all the time."""
-
-
-def place() -> tuple[int, int] | None:
-    """(rank, number of processes) if a launcher has started several, else None."""
-    for rank, size in VARIABLES:
-        if rank in os.environ and int(os.environ.get(size, "1")) > 1:
-            return int(os.environ[rank]), int(os.environ[size])
-    return None
-
-
-def be_silent() -> None:
-    """Keep what this rank would print to itself, but for what `say` says."""
-    global _errors
-    _errors = os.dup(2)
-    for stream in (1, 2):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-
-
-_errors = 2
-
-
-def say(line: str) -> None:
-    os.write(_errors, f"equigrad: {' '.join(line.split())}\n".encode())
 
 
 @dataclass
@@ -115,13 +87,13 @@ def _over_mpi() -> tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[]
     return scatter, world.gather, lambda: world.Abort(1)
 
 
-def _over_torch() -> tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[], None]]:
+def _over_torch(backends: Sequence[str]) -> tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[], None]]:
     import torch.distributed as dist
 
     from .torch_engine import join
 
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    join(rank, size, "env://", "cpu")
+    join(rank, size, "env://", "cuda" if "torch:cuda" in backends else "cpu")
 
     def scatter(values: Any) -> Any:
         mine: list[Any] = [None]
@@ -150,9 +122,9 @@ def take_part(problem: Problem, backends: Sequence[str] | None) -> None:
     assert found is not None
     rank, size = found
     torchrun = "TORCHELASTIC_RUN_ID" in os.environ
-    if torchrun and set(backends or ()) - {"torch", "torch:cuda"} or torchrun and not backends:
+    if (torchrun and set(backends or ()) - {"torch", "torch:cuda"}) or (torchrun and not backends):
         raise UsageError("torchrun starts processes for PyTorch alone: add -b torch")
-    here = World(rank, size, *(_over_torch() if torchrun else _over_mpi()))
+    here = World(rank, size, *(_over_torch(backends or ()) if torchrun else _over_mpi()))
     told = here.gather((facts(problem), socket.gethostname()))
     if rank:
         here.serve()
@@ -176,9 +148,17 @@ def meeting(spec: str, one_machine: bool) -> str:
     return f"tcp://{socket.getfqdn()}:{free_port()}"
 
 
-def dismiss() -> None:
-    """Rank 0 is done, so all are."""
+@contextmanager
+def together(problem: Problem, backends: Sequence[str] | None) -> Iterator[None]:
+    """Where a launcher has started several processes, rank 0 goes on and the others do as it says; see `take_part`."""
     global world
-    if world is not None:
-        world.leave()
-        world = None
+    if place() is None:
+        yield
+        return
+    try:
+        take_part(problem, backends)
+        yield
+    finally:
+        if world is not None:
+            world.leave()
+            world = None

@@ -17,7 +17,8 @@ from .summation import Shards
 def join(rank: int, size: int, meeting: str, device: str) -> None:
     """MPI has met already, when its module was imported."""
     if (MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size) != (rank, size):
-        raise RuntimeError(f"MPI says rank {MPI.COMM_WORLD.rank} of {MPI.COMM_WORLD.size}: is it another MPI's mpiexec?")
+        found = f"rank {MPI.COMM_WORLD.rank} of {MPI.COMM_WORLD.size}"
+        raise RuntimeError(f"mpi4py is {found}: is this the mpiexec of another MPI?")
 
 
 def leave() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from ..backends import FRAMEWORKS
 from ..backends.interface import Backend
 from ..common.errors import MissingError, UsageError
+from ..session import Fault, Loaded
 from . import launcher
 from .group import Group, OverProcesses
 from .launch import Local, mpiexec
@@ -47,6 +49,35 @@ def groups() -> Iterator[Groups]:
         found.end()
 
 
+def entries(groups: Groups, loaded: Sequence[Loaded], numbers: Sequence[int], asked: bool) -> list[tuple[Loaded, int]]:
+    """Each backend on each number of processes, those of one arithmetic together.
+
+    The first of each arithmetic is the reference, on one process; unless `asked` for it is nothing else.
+    """
+    found = []
+    seen: set[str] = set()
+    for entry in loaded:
+        first = entry.arithmetic not in seen
+        seen.add(entry.arithmetic)
+        counts = list(dict.fromkeys([1, *(numbers if asked else ())])) if first else numbers
+        found += [(_on(groups, entry, n), n) for n in counts]
+    return found
+
+
+def _on(groups: Groups, entry: Loaded, size: int) -> Loaded:
+    if isinstance(entry.backend, Fault):
+        return entry
+    try:
+        return entry._replace(backend=over(groups, entry.name, size, entry.backend))
+    except MissingError as error:
+        return entry._replace(backend=Fault("missing", str(error)))
+
+
+def turn(entry: Loaded, size: int) -> tuple[int, str]:
+    """What to sort by, so that a group of processes is started once: all that one process does comes first."""
+    return size, entry.name if size > 1 else ""
+
+
 def over(groups: Groups, spec: str, size: int, one: Backend) -> Backend:
     """`one` on `size` processes; itself if that is one.
 
@@ -58,8 +89,7 @@ def over(groups: Groups, spec: str, size: int, one: Backend) -> Backend:
         raise MissingError(f"{spec} trains in one process only")
     if spec == "numpy" and launcher.world is None:
         mpiexec()
-    start = lambda: groups.get(spec, size)  # noqa: E731
-    return OverProcesses(one.device, one.dtype, one.arithmetic, one=one, group=start)
+    return OverProcesses(one.device, one.dtype, one.arithmetic, one=one, group=partial(groups.get, spec, size))
 
 
 def checked(processes: Sequence[int] | None, samples: int) -> list[int]:

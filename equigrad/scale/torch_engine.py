@@ -28,8 +28,9 @@ def join(rank: int, size: int, meeting: str, device: str) -> None:
     if gpus:
         torch.cuda.set_device(here % gpus)
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", size))
-    backend = "nccl" if gpus >= local_size else "gloo"
-    dist.init_process_group(backend, meeting, timeout=timedelta(minutes=30), rank=rank, world_size=size)
+    backend = "cpu:gloo,cuda:nccl" if gpus >= local_size else "gloo"
+    if not dist.is_initialized():
+        dist.init_process_group(backend, meeting, timeout=timedelta(minutes=30), rank=rank, world_size=size)
 
 
 def leave() -> None:
