@@ -82,6 +82,11 @@ class Row:
         return bool(self.samples)
 
     @property
+    def compile_seconds(self) -> float:
+        """What the first update took beyond the second: to compile, capture or record it."""
+        return max(0.0, (self.first_call_seconds or 0.0) - (self.second_call_seconds or 0.0))
+
+    @property
     def warm(self) -> bool:
         """Whether the first round took no longer than the others, which is what a warm-up is for."""
         return len(self.samples) < 3 or self.samples[0] <= COLD * statistics.median(self.samples[1:])

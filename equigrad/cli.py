@@ -302,7 +302,7 @@ def bench(
     arithmetic: Arithmetic = "both",
     updates: Updates = None,
     who: Annotated[
-        str, typer.Option(help="backends, floors (them too) or everyone (idioms and peers too)")
+        str, typer.Option(help="backends, floors (them too), headline (as people write it too) or everyone")
     ] = "everyone",
     rounds: Annotated[int, typer.Option(help="interleaved rounds, each with one sample of every row")] = 7,
     threads: Annotated[int | None, typer.Option(help="of every row", show_default="1 if small, else all")] = None,
@@ -326,7 +326,7 @@ def bench(
     for path in (json, plot):
         check_writable(path)
     picture.check(plot)
-    results.check(save, json)
+    results.check(save)
     before = results.load(against) if against else None
     signal.set_wakeup_fd(-1)  # Ctrl-C keeps what was measured; nothing here computes for long
     with progress_bar() as report:

@@ -64,11 +64,13 @@ def row_of(table: Table, name: str) -> Row:
     [
         pytest.param("OneMissing", "disagree", "after 1 updates", id="one update missing is refused"),
         pytest.param("Random", "nondeterministic", "other bits", id="other bits in another run are refused"),
-        pytest.param("OtherDtype", "wrong-dtype", "float32 instead of float64", id="another dtype is refused"),
+        pytest.param("OtherDtype", "wrong-dtype", "an array of float32 - expected", id="another dtype is refused"),
         pytest.param("NotANumber", "disagree", "NaN", id="NaN is refused"),
         pytest.param("Crashing", "failed", "killed by SIGKILL", id="a crash is a row"),
         pytest.param("Hanging", "failed", "no answer within 5 s", id="a hang is a row"),
-        pytest.param("Raising", "failed", "ZeroDivisionError: no luck", id="an exception is a row of one line"),
+        pytest.param(
+            "Raising", "failed", "train raised ZeroDivisionError: no luck", id="an exception is a row of one line"
+        ),
         pytest.param("Absent", "missing", "pip install not_installed_here", id="a missing peer is a row"),
         pytest.param("Submodule", "missing", "pip install not_installed_here", id="a missing peer's module is a row"),
         pytest.param("Unfit", "unsuitable", "small layers", id="an unsuitable problem is a row"),
