@@ -57,7 +57,7 @@ class TorchShards(Shards):
         most, size = max(self.counts), len(self.counts)
         filled = torch.cat([x, x.new_zeros(most - len(x), x.shape[1])])
         whole = x.new_empty(size * most, x.shape[1])
-        self.entering(whole.nbytes)
+        self.entering(self.samples * x.shape[1] * x.itemsize)
         dist.all_gather_into_tensor(whole, filled)
         return torch.cat([part[:n] for part, n in zip(whole.split(most), self.counts, strict=True)])
 
