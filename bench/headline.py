@@ -7,21 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 
+from ..common.headline import WRITTEN, written
 from .clock import Row, Table
-from .workload import Contestant
-
-WRITTEN = {
-    "numpy": ("expressions", "NumPy expressions"),
-    "torch": ("loss.backward()", "loss.backward(), then w -= lr * w.grad"),
-    "jax": ("jitted step from Python", "one call of a jitted step"),
-}
-"""One update at a time from Python: the row's name behind the framework's, and what the code says."""
-TRAIN = {
-    "numpy": "the calls of one update, recorded once and repeated into the same arrays",
-    "torch": "autograd runs once; the operations that it made are recorded and repeated",
-    "jax": "the whole loop is one compiled program",
-}
-"""What `train` does to be faster, so that nobody takes its rows for what a framework costs."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +25,6 @@ class Way:
     """From how many updates on, compilation included, it is faster than NumPy as people write it."""
     pays_at_home: str
     """The same against its own framework as people write it; '' for that one itself."""
-
-
-def written(spec: str) -> str:
-    """The name of the row of that framework and device as people write it."""
-    return f"{spec}, {WRITTEN[spec.partition(':')[0]][0]}"
-
-
-def is_written(row: Row | Contestant) -> bool:
-    """Whether the row, or who is to have it, is one of those."""
-    return any(row.name.partition(", ")[2] == name for name, _ in WRITTEN.values()) and row.group in WRITTEN
 
 
 def ways(table: Table) -> Iterator[Way]:
@@ -76,8 +53,3 @@ def pays(row: Row, other: Row | None) -> str:
 def _timed(table: Table, name: str) -> Row | None:
     row = table.row(name)
     return row if row is not None and row.timed else None
-
-
-def shown(row: Row) -> str:
-    """What the row is called in tables: that of a backend is its `train`, beside ways to write the update."""
-    return f"{row.name}, train" if row.group == "backend" else row.name

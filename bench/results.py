@@ -163,11 +163,16 @@ def load(name: str) -> Result:
     return read(max(found, key=lambda path: (path.name, path.parent)))
 
 
-def read(path: Path) -> Result:
-    """The result in that file; raises UsageError for a file that no bench wrote."""
+def read(path: Path, strict: bool = False) -> Result:
+    """The result in that file; raises UsageError for a file that no bench wrote.
+
+    One of another schema is read as far as it goes, with a warning; if `strict`, it is refused too.
+    """
     data = read_json(path)
     if not isinstance(data, dict) or data.get("kind") != "bench":
         raise UsageError(f"'{path}' is no result of equigrad bench")
+    if data.get("schema") != SCHEMA and strict:
+        raise UsageError(f"'{path}' has schema {data.get('schema')}, this version of the suite has {SCHEMA}")
     if data.get("schema") != SCHEMA:
         print(
             f"warning: '{path}' has schema {data.get('schema')}, this is schema {SCHEMA}: compared as far as it goes",

@@ -295,7 +295,10 @@ def trace(
 def bench(
     problem: Annotated[
         list[str] | None,
-        typer.Argument(help="one-layer (default), two-layer, digits or a size, 4096x256-256-10", show_default=False),
+        typer.Argument(
+            help="one-layer (default), two-layer, digits or a size, 4096x256-256-10; with --merge, results",
+            show_default=False,
+        ),
     ] = None,
     backend: BackendNames = None,
     dtype: Annotated[str, typer.Option(help="float64, float32 or both")] = "float64",
@@ -314,18 +317,33 @@ def bench(
     sweep: Annotated[bool, typer.Option("--sweep", help="samples, width and depth, from tiny to large")] = False,
     save: Annotated[str | None, typer.Option(metavar="NAME", help="keep the result under this name")] = None,
     against: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="compare with an earlier result")] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="time nothing; show results of several machines")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.html|.png", help="draw the result")] = None,
     json: JsonFile = None,
 ) -> None:
-    """Time the update loops side by side; a row whose weights do not agree gets no number."""
+    """Time the update loops side by side; a row whose weights do not agree gets no number.
+
+    Machines side by side: equigrad bench --merge laptop.json server.json --plot hardware.html
+    """
     from . import console
-    from .bench import results, suite
+    from .bench import hardware, results, suite
     from .bench.pages import picture, terminal
     from .common.files import check_writable, write_json
 
     for path in (json, plot):
         check_writable(path)
     picture.check(plot)
+    if merge:
+        changed = {"dtype": dtype != "float64", "arithmetic": arithmetic != "both", "who": who != "everyone"}
+        changed |= {"rounds": rounds != 7, "patience": patience != 120}
+        others = {"updates": updates, "threads": threads, "anatomy": anatomy, "process": process, "sweep": sweep}
+        kept = {"save": save, "against": against, "json": json}
+        leave_out("--merge takes results and times nothing", backend=backend, **changed, **others, **kept)
+        merged = hardware.merge(problem or ())
+        if plot:
+            picture.write_hardware(merged, plot)
+        console.show(terminal.hardware(merged), width=200)
+        raise typer.Exit(int(bool(merged.findings)))
     results.check(save)
     before = results.load(against) if against else None
     signal.set_wakeup_fd(-1)  # Ctrl-C keeps what was measured; nothing here computes for long

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...backends import FRAMEWORKS
-from ..headline import is_written
+from ...common.headline import is_written
 from ..workload import Contestant, Workload
 from .backend import device_of
 from .floors import LARGEST
@@ -157,6 +157,6 @@ def chosen(who: str, workload: Workload, specs: Sequence[str], arithmetics: Sequ
     if who != "backends":
         found = [NULL, *(C_FLOORS if small(workload) else products(specs)), *found]
     if who in ("headline", "everyone") and small(workload):
-        found += [one for one in idioms(specs) if who == "everyone" or is_written(one)]
+        found += [one for one in idioms(specs) if who == "everyone" or is_written(one.name, one.group)]
         found += PEERS if who == "everyone" else ()
     return found

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...common.errors import MissingError, UsageError
 from ...common.files import write_text
+from ...common.headline import TRAIN
 from .. import gpu, headline, sizes
 from ..clock import Row, Table, ratio, short, spread, verdict
 from ..results import MACHINE, Result, break_even, read
@@ -66,8 +67,9 @@ def _rendered(template: str, **values: Any) -> str:
         "median": statistics.median, "cell": lambda text: str(text).replace("|", "/"), "machine": _machine,
     }  # fmt: skip
     known = {
-        "headline": headline, "title": terminal.title, "refusals": terminal.refusals, "verdict": verdict,
-        "spread": spread, "ratio": ratio, "times": _times, "hash": _hash, "axis": sizes.axis, "sweeps": _sweeps,
+        "ways": headline.ways, "train": TRAIN, "title": terminal.title, "refusals": terminal.refusals,
+        "verdict": verdict, "spread": spread, "ratio": ratio,
+        "times": _times, "hash": _hash, "axis": sizes.axis, "sweeps": _sweeps,
     }  # fmt: skip
     return environment.get_template(template).render(**known, **values).rstrip() + "\n"
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from ...common.errors import MissingError, UsageError, said
 from ...common.files import write_text
+from ...common.headline import is_written, shown
 from .. import sizes
 from ..clock import Row, Table
-from ..headline import is_written, shown
+from ..hardware import Hardware
 from ..results import Result
 from .terminal import title
 
@@ -48,6 +49,32 @@ def write(result: Result, path: Path) -> None:
     figure = _sweep(result) if any(sizes.axis(table) for table in result.tables) else _bars(result)
     facts = "\n".join(f"{name}: {value}" for name, value in result.passport.items())
     save(figure, path, f"{result.command}\n\n{facts}")
+
+
+def write_hardware(found: Hardware, path: Path) -> None:
+    """Machines side by side, one chart per problem."""
+    heights = [1 + 0.12 * len(sheet.rows) * len(sheet.places) for sheet in found.sheets]
+    figure = subplots(
+        rows=len(heights), cols=1, row_heights=heights,
+        subplot_titles=[f"{sheet.problem} {sheet.dtype}" for sheet in found.sheets],
+        vertical_spacing=1.1 / (1 + sum(heights)) if len(heights) > 1 else 0.0,
+    )  # fmt: skip
+    figure.update_layout(height=200 + 100 * sum(heights), margin_t=80, barmode="group",
+                         legend={"orientation": "h", "y": 1 + 0.5 / sum(heights)})  # fmt: skip
+    places = list(dict.fromkeys(place for sheet in found.sheets for place in sheet.places))
+    for i, sheet in enumerate(found.sheets, 1):
+        names = {name: shown(name, next(row.group for row in rows if row)) for name, rows in sheet.rows.items()}
+        for column, place in enumerate(sheet.places):
+            microseconds = [s and 1e6 * s for s in (sheet.seconds(name)[column] for name in names)]
+            label = f"{place.file} {place.device}"
+            first = not any(trace.name == label for trace in figure.data)
+            figure.add_bar(x=microseconds, y=list(names.values()), orientation="h", name=label, legendgroup=label,
+                           showlegend=first, marker_color=CURVES[places.index(place) % len(CURVES)],
+                           row=i, col=1)  # fmt: skip
+        figure.update_yaxes(row=i, col=1, autorange="reversed", automargin=True, dtick=1)
+        figure.update_xaxes(type="log", title="microseconds per update", exponentformat="power", row=i, col=1)
+    lines = [f"{place.file} {place.device}: {place.about}" for place in places]
+    save(figure, path, "\n".join([*lines, *found.left_out, *found.findings]))
 
 
 def save(figure: Any, path: Path, below: str) -> None:
@@ -108,7 +135,7 @@ def _kind(row: Row) -> str:
     """Which colour the row has."""
     if row.group == "backend":
         return "train of this suite"
-    if is_written(row):
+    if is_written(row.name, row.group):
         return "as people write it"
     return row.group if row.group in COLOURS else "other ways to write it"
 
@@ -119,16 +146,16 @@ def _bar(figure: Any, place: int, table: Table) -> None:
         of_kind = [row for row in rows if _kind(row) == kind]
         if of_kind:
             medians = [1e6 * statistics.median(row.samples) for row in of_kind]
-            samples = [(1e6 * s, shown(row)) for row in of_kind for s in row.samples]
+            samples = [(1e6 * s, row.shown) for row in of_kind for s in row.samples]
             style = {"legendgroup": kind, "name": kind, "marker_color": colour, "orientation": "h"}
             first = not any(trace.name == kind for trace in figure.data)
-            names = [shown(row) for row in of_kind]
+            names = [row.shown for row in of_kind]
             figure.add_bar(x=medians, y=names, showlegend=first, row=place, col=1, **style)
             figure.add_scatter(  # every sample, so that nobody has to believe in the bar
                 x=[x for x, _ in samples], y=[y for _, y in samples], mode="markers", showlegend=False, name="sample",
                 legendgroup=kind, marker={"symbol": "line-ns-open", "color": "black", "size": 9}, row=place, col=1,
             )  # fmt: skip
-    order = {"categoryorder": "array", "categoryarray": [shown(row) for row in rows], "automargin": True}
+    order = {"categoryorder": "array", "categoryarray": [row.shown for row in rows], "automargin": True}
     figure.update_yaxes(row=place, col=1, dtick=1, **order)
     figure.update_xaxes(type="log", title="microseconds per update", exponentformat="power", row=place, col=1)
 

@@ -11,10 +11,12 @@ from rich.markup import escape
 from rich.table import Table as Grid
 from rich.text import Text
 
+from ...common.headline import TRAIN, is_written, shown, written
 from ...console import Fitting
 from .. import sizes
 from ..clock import Row, Table, ratio, short, spread, verdict
-from ..headline import TRAIN, is_written, pays, shown, ways, written
+from ..hardware import Hardware
+from ..headline import pays, ways
 from ..process import Process
 from ..results import Change, Result, break_even, changes, differences
 
@@ -58,8 +60,8 @@ def headline(table: Table) -> list[RenderableType]:
     for column in (
         "us per update",
         "compile, ms",
-        "pays against NumPy\nexpressions, updates",
-        "pays against the same\nas written, updates",
+        "overtakes NumPy\nexpressions after",
+        "overtakes the same\nas written after",
     ):
         grid.add_column(column, justify="right")
     for way in found:
@@ -83,7 +85,7 @@ def refusals(table: Table) -> list[str]:
     for row in table.rows:
         if not row.timed:
             about = f" ({row.about})" if row.about and row.outcome == "disagree" else ""
-            lines.append(f"{shown(row)}: {row.message or 'interrupted'}{about}")
+            lines.append(f"{row.shown}: {row.message or 'interrupted'}{about}")
     return lines
 
 
@@ -126,12 +128,12 @@ def _cells(table: Table, row: Row) -> list[RenderableType]:
         row.outcome, style="green" if good else "yellow" if row.outcome in ("missing", "unsuitable") else "red"
     )
     if not row.timed:
-        return [shown(row), outcome]
+        return [row.shown, outcome]
     base = table.row(table.base)
     low, median, high = quartiles(row.samples)
     times = "" if base is None or not base.timed else str(ratio(row.samples, base.samples))
     return [
-        shown(row),
+        row.shown,
         outcome,
         "0" if not row.distance else f"{row.distance:.0e}",
         short(1e6 * median) + ("" if row.warm else " cold"),
@@ -171,11 +173,15 @@ def anatomy(result: Result) -> RenderableType:
         grid.add_section()
         numpy = table.row(written("numpy")) or table.row("numpy")
         numpy = numpy if numpy and numpy.timed else None
-        for row in (row for row in table.timed if row.group == "backend" or is_written(row) or row.name == "null"):
+        for row in (
+            row
+            for row in table.timed
+            if row.group == "backend" or is_written(row.name, row.group) or row.name == "null"
+        ):
             framework = row.name.partition(" ")[0].partition(":")[0].rstrip(",")
             seconds = result.imports.get(framework, [])
             grid.add_row(
-                shown(row),
+                row.shown,
                 f"{table.problem} {table.dtype}",
                 short(1e3 * statistics.median(seconds)) if seconds else "",
                 short(1e3 * (row.prepare_seconds or 0.0)),
@@ -284,3 +290,39 @@ def _change(change: Change) -> list[RenderableType]:
         escape(str(change.relative or "")),
         Text(change.verdict, style=style),
     ]
+
+
+def hardware(found: Hardware) -> RenderableType:
+    """One table per problem, a column for each machine and device."""
+    parts: list[RenderableType] = []
+    for sheet in found.sheets:
+        first = f"{sheet.places[0].file} {sheet.places[0].device}"
+        grid = Grid(title=f"{sheet.problem} {sheet.dtype}, us per update, and times {first}", title_justify="left",
+                    title_style="bold")  # fmt: skip
+        grid.add_column("", no_wrap=True)
+        for place in sheet.places:
+            noisy = "\ntoo noisy to rank" if place in sheet.noisy else ""
+            grid.add_column(Text(f"{place.file}\n{place.device}{noisy}"), justify="right")
+        for name, rows in sheet.rows.items():
+            label = shown(name, next(row.group for row in rows if row))
+            cells = zip(sheet.seconds(name), sheet.times_first(name), sheet.odd(name), strict=True)
+            grid.add_row(Text(label), *(_place(*cell) for cell in cells))
+        parts.append(grid)
+    places = dict.fromkeys(place for sheet in found.sheets for place in sheet.places)
+    parts += [Text(f"{place.file} {place.device}: {place.about}") for place in places]
+    parts += [Text(line, style="yellow") for line in found.left_out]
+    parts += [Text(f"≠ {line}", style="bold red") for line in found.findings]
+    if not found.findings and any(r.arithmetic == "reproducible" for r in _rows(found)):
+        parts.append(Text("every reproducible row has the same weights wherever it made as many updates", style="bold"))
+    return Group(*parts)
+
+
+def _rows(found: Hardware) -> list[Row]:
+    return [row for sheet in found.sheets for rows in sheet.rows.values() for row in rows if row]
+
+
+def _place(seconds: float | None, times: float | None, odd: bool) -> Text:
+    if seconds is None:
+        return Text("")
+    ratio_to_first = "" if times is None else f"  {short(times)}"
+    return Text(f"{'≠ ' if odd else ''}{short(1e6 * seconds)}{ratio_to_first}", style="bold red" if odd else "")

@@ -49,6 +49,8 @@ def comparison(result: Comparison, rows: np.ndarray | None = None) -> Renderable
             _runs(result, least, **NARROW),
         )
     ]
+    if any(run.microseconds_per_update for run in result.runs):
+        parts.append(Text(TIMES, style="dim"))
     parts += [Text(f"{run.label} {run.arithmetic}: {run.message}") for run in result.runs if run.message]
     if rows is not None:
         shown = [run for run in result.runs if run.predictions is not None]
@@ -56,6 +58,12 @@ def comparison(result: Comparison, rows: np.ndarray | None = None) -> Renderable
     parts += [watched(run) for run in result.runs if run.watched]
     parts.append(Text("\n".join(result.verdicts), style="bold green" if result.agreed else "bold red"))
     return Group(*parts)
+
+
+TIMES = (
+    "us per update: this suite's train, which records or compiles the loop; as people write it: "
+    "equigrad bench --who headline"
+)
 
 
 class Column(NamedTuple):

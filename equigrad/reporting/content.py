@@ -15,6 +15,7 @@ import numpy as np
 from ..backends import FRAMEWORKS
 from ..common.agreement import GOOD
 from ..common.crossings import crossings
+from ..common.headline import is_written, shown
 from .documents import Documents
 from .recording import Recording, Track
 
@@ -347,6 +348,9 @@ def _iterations(replay: Recording) -> dict[str, Any]:
     }
 
 
+AS_WRITTEN = " (as people write it)"
+
+
 def _timings(document: dict[str, Any]) -> list[dict[str, Any]]:
     """One entry per problem and dtype: every row with all its samples, in seconds per update."""
     samples = {(b["group"], b["name"]): b["stats"]["data"] for b in document["benchmarks"]}
@@ -356,6 +360,7 @@ def _timings(document: dict[str, Any]) -> list[dict[str, Any]]:
         found = [
             {
                 "name": row["name"],
+                "label": shown(row["name"], row["group"]) + AS_WRITTEN * is_written(row["name"], row["group"]),
                 "group": row["group"],
                 "framework": next((f for f in FRAMEWORKS if f in (row["group"], re.split(r"\W", row["name"])[0])), ""),
                 "samples": samples[group, row["name"]],

@@ -21,6 +21,7 @@ from ..backends.interface import ARITHMETICS, DTYPES
 from ..check import gradcheck
 from ..common.errors import MissingError, UsageError
 from ..common.files import check_writable, write_text
+from ..common.headline import TRAIN
 from ..common.nearest import nearest
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
@@ -201,6 +202,7 @@ def _page(
         notes=notes,
         charts=content.captions(data),
         timed=data["timings"],
+        train=TRAIN,
         curves=data["curves"],
         version=facts.get("equigrad"),
         data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),

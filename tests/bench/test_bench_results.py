@@ -19,6 +19,7 @@ from equigrad.bench.pages import document, picture, terminal
 from equigrad.bench.process import Process
 from equigrad.bench.results import Result
 from equigrad.bench.workload import Workload
+from equigrad.common import headline as rows
 from equigrad.common.crossings import crossings
 from equigrad.common.errors import MissingError, UsageError
 from equigrad.common.problem import problem
@@ -429,7 +430,7 @@ def test_readmes_table_is_made_of_the_results_and_leaves_the_rest_alone(result: 
     assert "yesterday" not in new
     assert "| torch | **loss.backward(), then w -= lr * w.grad** | 90 | 0 | never |  |" in new
     assert "| torch | train | 4.1 | 860 | never | 10,012 | `abababababab` (10) |" in new
-    assert all(how in new for how in headline.TRAIN.values())
+    assert all(how in new for how in rows.TRAIN.values())
     assert "equigrad bench" in new
     assert document.readme([file], new) == new
 
@@ -453,7 +454,7 @@ def test_every_name_of_a_headline_row_is_a_contestants() -> None:
     specs = ["numpy", "torch", "torch:cuda", "jax", "jax:cuda"]
     workload = Workload.of(problem("one-layer"), "float64")
     names = {one.name for one in roster.chosen("headline", workload, specs, ["native"])}
-    assert {headline.written(spec) for spec in specs} <= names
+    assert {rows.written(spec) for spec in specs} <= names
     assert "torch, torch.compile of a step" not in names
 
 
