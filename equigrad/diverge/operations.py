@@ -1,7 +1,7 @@
 """Why two sides part in one update: each operation run in both on the same inputs, and how each rounds it.
 
 The inputs are what one side held in that update, so that an operation that only inherits a difference is
-not blamed. A backend that cannot run its operations one by one (`Backend.replay`), or whose trace shows
+not blamed. A backend that cannot run its operations one by one (`Replays`), or whose trace shows
 something else than they give, lends its inputs, and its trace stands for its results.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..backends.interface import LayerTrace
+from ..backends.interface import Array, LayerTrace, Weights
 from ..common.ulp import differs, distances, narrow
 from ..session import Matrices, Session, Traces
 from . import forms
@@ -53,8 +53,32 @@ class Case(NamedTuple):
     forms: dict[str, forms.Form]
 
 
+@runtime_checkable
+class Replays(Protocol):
+    """A backend that can run the operations of its update one by one, as the three frameworks' can."""
+
+    def replay(
+        self, weights: Weights, x: Array, y: Array, lr: float, given: tuple[LayerTrace, ...]
+    ) -> tuple[LayerTrace, ...] | None:
+        """`trace`, but each operation takes its inputs from `given`, so that none inherits a difference.
+
+        Only `delta` takes the activation it needs from its own sigmoid of the given pre-activation. A trace
+        replayed on itself is itself. None where that cannot be done.
+        """
+
+
+@runtime_checkable
+class HasExp(Protocol):
+    """A backend that shows the routine which its sigmoid is made of."""
+
+    def exp(self, x: Array) -> Array | None:
+        """exp(x), element by element. None where the sigmoid is not made of it."""
+
+
 def replay(side: Session, weights: Matrices, given: Traces) -> Traces | None:
     """The trace that the side makes when each operation takes its inputs from `given`; None where it cannot."""
+    if not isinstance(side.backend, Replays):
+        return None
     dtype = side.backend.dtype
     fitting = tuple(LayerTrace(*(v.astype(dtype) for v in layer)) for layer in given)
     traces: Traces | None = side.call("replay", side.hold_all(weights), side.x, side.y, side.lr, fitting)
@@ -63,7 +87,7 @@ def replay(side: Session, weights: Matrices, given: Traces) -> Traces | None:
 
 def own_exp(side: Session, x: np.ndarray) -> np.ndarray | None:
     """exp(x) by the framework's own routine; None where it has none."""
-    held = side.call("exp", side.hold(x))
+    held = side.call("exp", side.hold(x)) if isinstance(side.backend, HasExp) else None
     return None if held is None else side.array("exp", held, x.shape)
 
 

@@ -39,10 +39,10 @@ PLACES: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
         "update": (("gradient", r"gradient\.append\("), ("update", r"gradient = |\bw - ")),
     },
     "torch": {
-        "predict": (("predict", r"sigmoid\("), ("gradient", r"= self\.predict\(")),
-        "error": (("gradient", r"- y\b"),),
-        "delta": (("gradient", r"autograd\.grad\("),),
-        "update": (("gradient", r"autograd\.grad\("), ("update", r"gradient = |\bw - ")),
+        "predict": (("predict", r"sigmoid\("), ("loss", r"self\.predict\(")),
+        "error": (("loss", r"\(y - "),),
+        "delta": (("gradient", r"func\.grad\("),),
+        "update": (("gradient", r"func\.grad\("), ("update", r"gradient = |\bw - ")),
     },
     "jax": {
         "predict": (("predict", r"sigmoid\("), ("loss", r"self\.predict\(")),
