@@ -64,22 +64,23 @@ class JaxShards(Shards):
 class Operations:
     """The backend's own, but for the products: their way is the whole problem's, and one adds over processes."""
 
-    def __init__(self, ops: Any, shards: JaxShards, arithmetic: str) -> None:
+    def __init__(self, ops: Any, space: Space, shards: JaxShards, arithmetic: str) -> None:
         self.product, self.sigmoid = ops.product, ops.sigmoid
-        plain, over_samples = partial(shards.dot, Space), partial(shards.gradient_dot, Space)
-        if arithmetic == "native":
-            plain, over_samples = ops.dot, lambda a, b: shards.total(ops.dot(shards.own(a.T).T, b))
+        native = arithmetic == "native"
 
-        @jax.custom_vjp
-        def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-            return plain(a, b)
+        def plain(space: Space, a: jax.Array, b: jax.Array) -> jax.Array:
+            return ops.dot(a, b) if native else shards.dot(space, a, b)
 
-        def backward(saved: tuple[jax.Array, jax.Array], g: jax.Array) -> tuple[jax.Array, jax.Array]:
-            a, b = saved
-            return plain(g, b.T), over_samples(a.T, g)
+        def over_samples(space: Space, a: jax.Array, b: jax.Array) -> jax.Array:
+            return shards.total(ops.dot(shards.own(a.T).T, b)) if native else shards.gradient_dot(space, a, b)
 
-        dot.defvjp(lambda a, b: (dot(a, b), (a, b)), backward)
-        self.dot = dot
+        def backward(saved: Any, g: jax.Array) -> tuple[None, jax.Array, jax.Array]:
+            space, a, b = saved
+            return None, plain(space, g, b.T), over_samples(space, a.T, g)
+
+        dot = jax.custom_vjp(plain)
+        dot.defvjp(lambda *inputs: (plain(*inputs), inputs), backward)
+        self.dot = partial(dot, space)
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Rank(JaxBackend):
 
     @cached_property
     def ops(self) -> Any:
-        return Operations(super().ops, self.shards, self.arithmetic)
+        return Operations(super().ops, Space(self.one), self.shards, self.arithmetic)
 
     def from_numpy(self, array: np.ndarray) -> jax.Array:
         return self._placed(np.array(array, self.dtype), WHOLE)
@@ -123,7 +124,10 @@ class Rank(JaxBackend):
         return self.mapped(weights, x, y, lr, n)
 
     @compiled
-    def mapped(self, weights: Weights, x: jax.Array, y: jax.Array, lr: float, n: int) -> Weights:
-        specs = (WHOLE, SPLIT, SPLIT, WHOLE, WHOLE)
-        train = jax.shard_map(super().train, mesh=self.mesh, in_specs=specs, out_specs=WHOLE, check_vma=False)
-        return train(weights, x, y, lr, n)
+    def mapped(self, *given: Any) -> Weights:
+        specs = (WHOLE, WHOLE, SPLIT, SPLIT, WHOLE, WHOLE)
+        train = jax.shard_map(
+            lambda self, *given: super().train(*given),
+            mesh=self.mesh, in_specs=specs, out_specs=WHOLE, check_vma=False,
+        )  # fmt: skip
+        return train(self, *given)
