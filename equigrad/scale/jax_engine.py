@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ..backends.interface import Weights
-from ..backends.jax_arithmetic import Space
+from ..backends.jax_arithmetic import Native, Reproducible, Space
 from ..backends.jax_arrays import compiled
 from ..backends.jax_backend import JaxBackend
 from .summation import Shards
@@ -34,6 +34,7 @@ def join(rank: int, size: int, meeting: str, device: str) -> None:
         local_device_ids=[local] if device == "cuda" else None,
         coordinator_bind_address=meeting if host == "127.0.0.1" else None,
     )
+    jax.devices()  # here all wait for each other, and not in the first update
 
 
 def leave() -> None:
@@ -53,26 +54,32 @@ class JaxShards(Shards):
         shards = jax.lax.all_gather(x, AXIS)
         return jnp.concatenate([shards[i, :n] for i, n in enumerate(self.counts)])
 
-    def own(self, x: jax.Array) -> jax.Array:
+    def own(self, xp: Any, x: jax.Array) -> jax.Array:
         """What fills up is no zero any more, once it has been through a sigmoid, and would count in the maximum."""
-        if len({*self.counts}) == 1:
-            return x
-        count = jnp.array(self.counts)[jax.lax.axis_index(AXIS)]
-        return jnp.where(jnp.arange(len(x))[:, None] < count, x, 0)
+        return x if len({*self.counts}) == 1 else jnp.where(jnp.arange(len(x))[:, None] < xp.count, x, 0)
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["one", "count"], meta_fields=[])
+@dataclass(frozen=True)
+class ShardSpace(Space):
+    """JAX's names on one device of several. It comes as an argument, as `one` does."""
+
+    count: Any = None
+    """How many samples this device has, (1,)."""
 
 
 class Operations:
     """The backend's own, but for the products: their way is the whole problem's, and one adds over processes."""
 
-    def __init__(self, ops: Any, space: Space, shards: JaxShards, arithmetic: str) -> None:
+    def __init__(self, ops: Any, space: ShardSpace, shards: JaxShards, arithmetic: str) -> None:
         self.product, self.sigmoid = ops.product, ops.sigmoid
         native = arithmetic == "native"
 
-        def plain(space: Space, a: jax.Array, b: jax.Array) -> jax.Array:
+        def plain(space: ShardSpace, a: jax.Array, b: jax.Array) -> jax.Array:
             return ops.dot(a, b) if native else shards.dot(space, a, b)
 
-        def over_samples(space: Space, a: jax.Array, b: jax.Array) -> jax.Array:
-            return shards.total(ops.dot(shards.own(a.T).T, b)) if native else shards.gradient_dot(space, a, b)
+        def over_samples(space: ShardSpace, a: jax.Array, b: jax.Array) -> jax.Array:
+            return shards.total(ops.dot(shards.own(space, a.T).T, b)) if native else shards.gradient_dot(space, a, b)
 
         def backward(saved: Any, g: jax.Array) -> tuple[None, jax.Array, jax.Array]:
             space, a, b = saved
@@ -99,18 +106,24 @@ class Rank(JaxBackend):
 
     @cached_property
     def ops(self) -> Any:
-        return Operations(super().ops, Space(self.one), self.shards, self.arithmetic)
+        ops = Native() if self.arithmetic == "native" else Reproducible(self.one.one)
+        return Operations(ops, self.one, self.shards, self.arithmetic)
 
     def from_numpy(self, array: np.ndarray) -> jax.Array:
         return self._placed(np.array(array, self.dtype), WHOLE)
 
     def rows(self, array: np.ndarray) -> jax.Array:
         """This process's rows of the data, each device's filled up to as many as the largest has."""
-        counts, most = self.shards.counts, max(self.shards.counts)
-        mine = [counts[i] for i, device in enumerate(self.mesh.devices) if device.process_index == jax.process_index()]
-        parts = np.split(array.astype(self.dtype), np.cumsum(mine)[:-1])
+        most = max(self.shards.counts)
+        parts = np.split(array.astype(self.dtype), np.cumsum(self._mine)[:-1])
         filled = [np.pad(part, ((0, most - len(part)), (0, 0))) for part in parts]
         return self._placed(np.concatenate(filled), SPLIT)
+
+    @property
+    def _mine(self) -> list[int]:
+        """How many samples each device of this process has."""
+        pairs = zip(self.shards.counts, self.mesh.devices, strict=True)
+        return [count for count, device in pairs if device.process_index == jax.process_index()]
 
     def _placed(self, array: np.ndarray, where: PartitionSpec) -> jax.Array:
         with jax.enable_x64(True):
@@ -119,15 +132,18 @@ class Rank(JaxBackend):
     def to_numpy(self, array: jax.Array) -> np.ndarray:
         return np.array(array.addressable_data(0))
 
+    @cached_property
+    def share(self) -> jax.Array:
+        """How many samples each device has, on that device."""
+        return self._placed(np.array(self._mine), SPLIT)
+
     def train(self, weights: Weights, x: jax.Array, y: jax.Array, lr: float, n: int) -> Weights:
-        self.shards.entering()
-        return self.mapped(weights, x, y, lr, n)
+        return self.mapped(self.share, weights, x, y, lr, n)
 
     @compiled
     def mapped(self, *given: Any) -> Weights:
-        specs = (WHOLE, WHOLE, SPLIT, SPLIT, WHOLE, WHOLE)
-        train = jax.shard_map(
-            lambda self, *given: super().train(*given),
-            mesh=self.mesh, in_specs=specs, out_specs=WHOLE, check_vma=False,
-        )  # fmt: skip
-        return train(self, *given)
+        def train(one: Any, count: jax.Array, *given: Any) -> Weights:
+            return super(Rank, replace(self, one=ShardSpace(one, count))).train(*given)
+
+        specs = (WHOLE, SPLIT, WHOLE, SPLIT, SPLIT, WHOLE, WHOLE)
+        return jax.shard_map(train, mesh=self.mesh, in_specs=specs, out_specs=WHOLE, check_vma=False)(self.one, *given)

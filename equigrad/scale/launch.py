@@ -32,9 +32,17 @@ STARTING = 60.0
 """Seconds that all ranks may take to call back."""
 GRACE = 0.5
 """Seconds to hear of others after a first rank has failed, since the loss of one makes the others fail too."""
+TRIES = 3
+"""Ports that are tried, one after the other."""
+IN_USE = ("Failed to start RPC server", "Failed to add port", "address already in use", "Address already in use")
+"""What engines say then."""
 LEAVING = 5.0
 """Seconds that ranks may take to end in good order."""
 INSTALL = "pip install 'equigrad[processes]'"
+
+
+class PortError(RankError):
+    """Somebody took the port between our look and the engine's: worth another try."""
 
 
 class Local(Group):
@@ -47,19 +55,27 @@ class Local(Group):
         self.children: dict[int, subprocess.Popen[bytes]] = {}
         self.entered: dict[int, int] = dict.fromkeys(range(size), 0)
         self.longest = 0.0
-        self.folder = Path(tempfile.mkdtemp(prefix="equigrad-"))
+        self.joined = False
         try:
-            self._start()
+            for left in reversed(range(TRIES)):
+                try:
+                    self._start()
+                    break
+                except PortError:
+                    if not left:
+                        raise
         except BaseException:
             self.end()
             raise
 
     def _start(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="equigrad-"))
         with Listener(str(self.folder / "ranks"), "AF_UNIX", backlog=self.size) as listener:
             self._launch(str(self.folder / "ranks"))
             self._meet(listener)
         meeting = f"127.0.0.1:{free_port()}" if self.spec.startswith("jax") else f"file://{self.folder / 'meeting'}"
         self.ask("join", [meeting] * self.size)
+        self.joined = True
 
     @property
     def alive(self) -> bool:
@@ -126,7 +142,7 @@ class Local(Group):
                 try:
                     kind, value = self.connections[rank].recv()
                 except (EOFError, OSError):
-                    bad[rank] = self._ending(rank)
+                    bad.setdefault(rank, self._ending(rank))
                     continue
                 alive[rank] = now
                 if kind == "alive":
@@ -149,12 +165,14 @@ class Local(Group):
         self, name: str, answers: dict[int, Any], alive: dict[int, float], moved: dict[int, float], now: float
     ) -> dict[int, str]:
         """The ranks that give no sign of life, or for which all others wait."""
-        patience = STARTING if name == "join" else max(PATIENCE, 10 * self.longest)
+        starting = name == "join"  # a framework that is being loaded gives no sign of life
+        silence = STARTING if starting else PATIENCE
+        patience = STARTING if starting else max(PATIENCE, 10 * self.longest)
         for rank in (rank for rank in range(self.size) if rank not in answers):
             others = [r for r in range(self.size) if r != rank]
             awaited = all(r in answers or self.entered[r] > self.entered[rank] for r in others)
-            if now - alive[rank] > PATIENCE:
-                return {rank: f"hangs: no sign of life for {PATIENCE:g} seconds"}
+            if now - alive[rank] > silence:
+                return {rank: f"hangs: no sign of life for {silence:g} seconds"}
             if others and awaited and now - moved[rank] > patience:
                 return {rank: f"hangs: the others have waited for it for {patience:g} seconds"}
         return {}
@@ -173,17 +191,23 @@ class Local(Group):
 
     def _why(self, what: str) -> str:
         """With the last line that the ranks wrote."""
+        lines = self._stderr().strip().splitlines()
+        return f"{what}: {lines[-1][:300]}" if lines else what
+
+    def _stderr(self) -> str:
         with suppress(OSError):
-            lines = (self.folder / "stderr").read_text(errors="replace").strip().splitlines()
-            return f"{what}: {lines[-1][:300]}" if lines else what
-        return what
+            return (self.folder / "stderr").read_text(errors="replace")
+        return ""
 
     def _fail(self, bad: dict[int, str]) -> RankError:
         """The error that names the first rank that was lost, or else the first that failed; the others are ended."""
         lost = [rank for rank, what in bad.items() if what.startswith(("was ", "ended ", "hangs"))]
         rank = [*lost, *bad][0]
+        said = "".join([*bad.values(), self._stderr()])
         what = bad[rank]
         self.end()
+        if not self.joined and any(words in said for words in IN_USE):
+            return PortError(f"rank 0 of {self.size} found its port in use, {TRIES} times another one")
         return self._lost(rank, what if rank in lost else f"raised {what}")
 
     def _lost(self, rank: int, what: str) -> RankError:

@@ -58,6 +58,7 @@ class Rank:
         self, dtype: str, arithmetic: str, weights: tuple[np.ndarray, ...], lr: float, n: int
     ) -> tuple[str, tuple[np.ndarray, ...], int]:
         """The hash of the weights after n updates, the weights themselves from rank 0, and the bytes sent."""
+        Shards.entered += 1
         if (dtype, arithmetic) not in self.backends:
             backend = self.engine.Rank(self.device, dtype, arithmetic, samples=self.samples)
             self.backends[dtype, arithmetic] = backend, backend.rows(self.x), backend.rows(self.y)

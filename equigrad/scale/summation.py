@@ -58,7 +58,7 @@ class Shards(ABC):
     def gathered(self, x: Array) -> Array:
         """x (n, columns) of all shards, one below the other: (samples, columns)."""
 
-    def own(self, x: Array) -> Array:
+    def own(self, xp: Any, x: Array) -> Array:
         """x (n, columns) with zeros in rows that only fill the shard up, where an engine wants all alike."""
         return x
 
@@ -72,7 +72,7 @@ class Shards(ABC):
         if reproducible.in_index_order(a.shape[0], self.samples, b.shape[1]):
             return reproducible.index_order_dot(xp, self.gathered(a.T).T, self.gathered(b))
         a_bits, a_count, b_bits, b_count = reproducible.slice_widths(self.samples, a.itemsize)
-        a_wide, b_wide = xp.cast(self.own(a.T).T, xp.float64), xp.cast(self.own(b), xp.float64)
+        a_wide, b_wide = xp.cast(self.own(xp, a.T).T, xp.float64), xp.cast(self.own(xp, b), xp.float64)
         reach = xp.concatenate([xp.reach(a_wide, 1), xp.reach(b_wide, 0).T], 0)
         exponent = reproducible.exponent(xp, self.maximum(reach))
         a_exponent, b_exponent = exponent[: a.shape[0]], exponent[a.shape[0] :].T

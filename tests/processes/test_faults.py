@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -92,7 +93,7 @@ def test_a_rank_that_raises_is_named(spec: str, tmp_path: Path, monkeypatch: pyt
     broken(tmp_path, monkeypatch, change)
     ranks = Local(spec, 2)
     pids = [*ranks.pids.values()]
-    with pytest.raises(RankError, match="^rank 1 of 2 raised ZeroDivisionError: division by zero$"):
+    with pytest.raises(RankError, match=r"^rank 1 of 2 raised ZeroDivisionError: division by zero$"):
         trained(ranks, spec, problem("digits"), "float64", "native", 5)
     assert running(pids) == []
 
@@ -198,18 +199,20 @@ def test_without_mpi4py_the_command_that_installs_it_is_said(monkeypatch: pytest
     assert result.missing(["numpy"]) == ["numpy"]
 
 
-def test_a_port_that_somebody_took_is_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("times", [1, 3], ids=["once, the next is tried", "always, it is said"])
+def test_a_port_that_somebody_took(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("jax")
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         free = launch.free_port
-        ports = iter([taken.getsockname()[1]])
+        ports = iter([taken.getsockname()[1]] * times)
         monkeypatch.setattr(launch, "free_port", lambda: next(ports, None) or free())
-        ranks = Local("jax", 2)
-        ranks.leave()
+        if times == 1:
+            Local("jax", 2).leave()
+        else:
+            with pytest.raises(RankError, match="rank 0 of 2 found its port in use"):
+                Local("jax", 2)
 
 
 def test_one_table_has_all_processes_and_json_says_how_many(tmp_path: Path) -> None:
