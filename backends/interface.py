@@ -17,13 +17,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from ..common.problem import DTYPES as DTYPES
+
 Array = Any
 """The backend's own kind: np.ndarray, torch.Tensor or jax.Array."""
 
 Weights = tuple[Array, ...]
 """One (fan_in, fan_out) matrix per layer, first layer first."""
 
-DTYPES = ("float64", "float32")
 ARITHMETICS = ("native", "reproducible")
 
 

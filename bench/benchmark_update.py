@@ -76,7 +76,7 @@ def measure(backend: Backend, judge: Gate, updates: int, request: pytest.Fixture
         train()
         calls = max(1, min(1000, math.ceil(SAMPLE_SECONDS / max(time.perf_counter() - start, 1e-6))))
         benchmark = request.getfixturevalue("benchmark")
-        benchmark.group = f"{workload.name} {workload.dtype}, {updates:,} updates"
+        benchmark.group = f"{updates} updates of {workload.name} {workload.dtype}"
         benchmark.extra_info |= {
             "updates": updates, "outcome": row.outcome, "distance": row.distance, "weights_sha256": row.weights_sha256
         }  # fmt: skip

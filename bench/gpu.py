@@ -274,7 +274,7 @@ def run(
 def _told(path: Path) -> Iterator[Finding]:
     """What a part printed; a line that broke off, or that a library printed, is none of its findings."""
     for line in path.read_text(errors="replace").splitlines():
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, TypeError, RecursionError):
             yield Finding(**json.loads(line))
 
 

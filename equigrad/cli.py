@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from .common.problem import Problem
-    from .session import Progress
 
 app = typer.Typer(
     name="equigrad",
@@ -51,94 +53,91 @@ Arithmetics = Annotated[
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result to this file")]
 
 
-def chosen_problem(
-    name: str | None,
-    data: Path | None = None,
-    target: list[str] | None = None,
-    hidden: list[int] | None = None,
-    updates: int | None = None,
-    learning_rate: float | None = None,
-    seed: int | None = None,
-) -> Problem:
-    """The problem that the shared options describe; raises UsageError."""
-    from .common.data import load_data
-    from .common.errors import UsageError
-    from .common.problem import problem
+@dataclass(frozen=True)
+class Chosen:
+    """What the user said of the problem, in the options that commands share."""
 
-    if data is None:
-        if target or hidden:
-            raise UsageError("--target and --hidden go with --data; a built-in problem has its own")
-        return problem("one-layer" if name is None else name).with_(
-            updates=updates, learning_rate=learning_rate, seed=seed
-        )
-    if name is not None:
-        raise UsageError(f"give a problem or --data, not both: '{name}' and '{data}'")
-    return load_data(
-        data,
-        target=target or (),
-        hidden=hidden or (),
-        updates=updates,
-        learning_rate=learning_rate,
-        seed=1 if seed is None else seed,
-    )
+    problem: ProblemName = None
+    updates: Updates = None
+    learning_rate: LearningRate = None
+    data: Data = None
+    target: Target = None
+    hidden: Hidden = None
+    seed: Seed = None
+
+    def task(self) -> Problem:
+        """The problem; raises UsageError."""
+        from .common.data import chosen
+
+        return chosen(**vars(self))
 
 
-def leave_out(why: str, **options: Any) -> None:
+def command(without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command whose first parameter is a `Chosen`: its options stand before the command's own."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(function, eval_str=True).parameters.values()
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
+            for name, kind in get_type_hints(Chosen, include_extras=True).items()
+            if name not in without
+        ]
+
+        def run(**options: Any) -> None:
+            function(Chosen(**{each.name: options.pop(each.name) for each in shared}), **options)
+
+        run.__name__, run.__doc__ = function.__name__, function.__doc__
+        run.__annotations__ = {each.name: each.annotation for each in (*shared, *own)}
+        run.__signature__ = inspect.Signature([*shared, *own])  # type: ignore[attr-defined]
+        app.command()(run)
+        return function
+
+    return register
+
+
+def end(shown: RenderableType, status: int, *writes: Callable[[], object], width: int = 140) -> NoReturn:
+    """Write what is to be written, show the result, and end with that status."""
+    from . import console
+
+    try:
+        for write in writes:
+            write()
+    finally:  # a full disk must not take the table along
+        console.show(shown, width)
+    raise typer.Exit(status)
+
+
+def to_json(path: Path | None, result: Any) -> Callable[[], None]:
+    """What writes the result to the file that --json names, if any."""
+    from .common.files import write_json
+
+    return lambda: write_json(path, result.to_json()) if path else None
+
+
+def leave_out(why: str, chosen: Chosen | None = None, **options: Any) -> None:
     """Raise UsageError if any of the options is given: it would be ignored."""
     from .common.errors import UsageError
 
-    given = [name if name == "problem" else f"--{name}" for name, value in options.items() if value]
+    shared = {} if chosen is None else {name: value is not None for name, value in vars(chosen).items()}
+    given = [
+        name if name == "problem" else f"--{name.replace('_', '-')}" for name, v in (shared | options).items() if v
+    ]
     if given:
         raise UsageError(f"{why}: leave out {', '.join(given)}")
 
 
-@contextmanager
-def progress_bar() -> Iterator[Progress | None]:
-    """A progress bar on standard error, shown once the work has taken longer than a second; none in a log file."""
-    from time import monotonic
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True)
-    tasks: dict[str, Any] = {}
-    start = monotonic()
-
-    def report(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bar.add_task(what, total=total)
-        bar.update(tasks[what], completed=done, visible=done < total)
-        if monotonic() - start > 1 and not bar.live.is_started:
-            bar.start()
-
-    try:
-        yield report
-    finally:
-        if bar.live.is_started:
-            bar.stop()
-
-
 INTERRUPTED = 130
 _ending = threading.Lock()  # of two threads that find out, one says so
+_interrupted = threading.Event()
+_exit = os._exit  # while a user's module is imported, os._exit is another
 
 
-@app.command()
+@command()
 def compare(
-    problem: ProblemName = None,
+    chosen: Chosen,
     backend: BackendNames = None,
-    updates: Updates = None,
-    learning_rate: LearningRate = None,
     dtype: Dtype = "float64",
     arithmetic: Arithmetic = "both",
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Seed = None,
     predict: Annotated[
         list[str] | None, typer.Option(help='run the trained networks on a new input, "0,1,1"; repeatable')
     ] = None,
@@ -149,39 +148,31 @@ def compare(
     ] = None,
     json: JsonFile = None,
 ) -> None:
-    """Train the same network in every backend and compare the weights with NumPy's."""
+    """Train the same network in every backend and compare the weights with NumPy's.
+
+    This compares one run, as far as rounding lets it. Whether a backend is correct is for equigrad check to say.
+    """
     from . import console
-    from .common.files import check_writable, write_json
-    from .compare import comparison
-    from .compare import view as tables
+    from .common.files import check_writable
+    from .compare import comparison, view
     from .scale import launcher, spread
 
-    task = chosen_problem(problem, data, target, hidden, updates, learning_rate, seed)
+    task, rows, numbers = chosen.task(), view.numbers(predict), spread.numbers(processes)
     check_writable(json)
-    rows, numbers = tables.numbers(predict), spread.numbers(processes)
-    with launcher.together(task, backend), progress_bar() as report:
+    with launcher.together(task, backend), console.progress() as report:
         result = comparison.compare(
             task, backend, dtype=dtype, arithmetic=arithmetic, predict=rows, watch=watch, processes=numbers,
             progress=report,
         )  # fmt: skip
-    try:
-        if json:
-            write_json(json, result.to_json())
-    finally:  # a full disk must not take the table along
-        console.show(tables.comparison(result, rows))
-    raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
+    end(view.comparison(result, rows), result.status(backend or ()), to_json(json, result))
 
 
-@app.command()
+@command(without=("updates", "learning_rate"))
 def check(
-    problem: ProblemName = None,
+    chosen: Chosen,
     backend: BackendNames = None,
     dtype: Dtype = "float64",
     arithmetic: Arithmetic = "both",
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Seed = None,
     curve: Annotated[
         bool, typer.Option("--curve", help="the error of difference quotients over the step size")
     ] = False,
@@ -195,46 +186,34 @@ def check(
 ) -> None:
     """Hold each backend's gradient to 50-digit arithmetic, layer by layer, and its methods to their laws."""
     from . import console
-    from .check import view as check_tables
-    from .common.files import check_writable, write_json
+    from .check import view
+    from .common.files import check_writable
 
     check_writable(json)
     if power:
         changed = {"dtype": dtype != "float64", "arithmetic": arithmetic != "both"}
-        chosen = {"problem": problem, "data": data, "target": target, "hidden": hidden, "seed": seed, "curve": curve}
-        leave_out("--power tries problems of its own, in every dtype and arithmetic", **chosen, **changed)
+        leave_out("--power tries problems of its own, in every dtype and arithmetic", chosen, curve=curve, **changed)
         from .laws.power import power as prove
 
-        with progress_bar() as report:
+        with console.progress() as report:
             proof = prove(backend, problems=500 if problems is None else problems, progress=report)
-        if json:
-            write_json(json, proof.to_json())
-        console.show(check_tables.power(proof))
-        raise typer.Exit(0 if proof.proved else 1)
+        end(view.power(proof), 0 if proof.proved else 1, to_json(json, proof))
     from .check.gradcheck import check
 
     leave_out("--problems goes with --power", problems=problems is not None)
-    task = chosen_problem(problem, data, target, hidden, seed=seed)
-    with progress_bar() as report:
+    task = chosen.task()
+    with console.progress() as report:
         result = check(task, backend, dtype=dtype, arithmetic=arithmetic, curve=curve, progress=report)
-    if json:
-        write_json(json, result.to_json())
-    console.show(check_tables.check(result))
-    raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
+    status = 3 if result.missing(backend or ()) else 0 if result.agreed else 1
+    end(view.check(result), status, to_json(json, result))
 
 
-@app.command()
+@command()
 def diverge(
-    problem: ProblemName = None,
+    chosen: Chosen,
     backend: BackendNames = None,
-    updates: Updates = None,
-    learning_rate: LearningRate = None,
     dtype: Dtypes = None,
     arithmetic: Arithmetics = None,
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Seed = None,
     budget: Annotated[float, typer.Option(help="seconds to follow the distance after the first difference")] = 6.0,
     json: JsonFile = None,
 ) -> None:
@@ -247,13 +226,12 @@ def diverge(
     Two dtypes are compared rounded to the narrower one.
     """
     from . import console
-    from .common.files import check_writable, write_json
-    from .diverge import divergence
-    from .diverge import view as views
+    from .common.files import check_writable
+    from .diverge import divergence, view
 
-    task = chosen_problem(problem, data, target, hidden, updates, learning_rate, seed)
+    task = chosen.task()
     check_writable(json)
-    with progress_bar() as report:
+    with console.progress() as report:
         result = divergence.diverge(
             task,
             backend or ("numpy", "torch"),
@@ -262,33 +240,28 @@ def diverge(
             budget=budget,
             progress=report,
         )
-    if json:
-        write_json(json, result.to_json())
-    console.show(views.divergence(result))
-    raise typer.Exit(0 if result.identical else 1)
+    end(view.divergence(result), 0 if result.identical else 1, to_json(json, result))
 
 
-@app.command()
+@command(without=("updates",))
 def trace(
-    problem: ProblemName = None,
+    chosen: Chosen,
     backend: BackendNames = None,
     updates: Annotated[int, typer.Option(help="how many updates to show")] = 3,
-    learning_rate: LearningRate = None,
     dtype: Dtypes = None,
     arithmetic: Arithmetics = None,
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Seed = None,
 ) -> None:
-    """Show what each backend holds at every line of the training loop, side by side, and mark what differs."""
-    from . import console
-    from .diverge import tracing
-    from .diverge import view as views
+    """Show what each backend holds at every line of the training loop, side by side, and mark what differs.
 
-    task = chosen_problem(problem, data, target, hidden, None, learning_rate, seed)
-    result = tracing.trace(task, backend, updates=updates, dtype=dtype or "float64", arithmetic=arithmetic or "native")
-    console.show(views.tracing(result))
+    Every backend that is here takes part unless --backend names some.
+    """
+    from . import console
+    from .diverge import tracing, view
+
+    result = tracing.trace(
+        chosen.task(), backend, updates=updates, dtype=dtype or "float64", arithmetic=arithmetic or "native"
+    )
+    console.show(view.tracing(result))
 
 
 @app.command()
@@ -327,44 +300,48 @@ def bench(
     """
     from . import console
     from .bench import hardware, results, suite
-    from .bench.pages import picture, terminal
-    from .common.files import check_writable, write_json
+    from .bench.pages import picture, view
+    from .common.files import check_writable
 
     for path in (json, plot):
         check_writable(path)
     picture.check(plot)
     if merge:
-        changed = {"dtype": dtype != "float64", "arithmetic": arithmetic != "both", "who": who != "everyone"}
-        changed |= {"rounds": rounds != 7, "patience": patience != 120}
-        others = {"updates": updates, "threads": threads, "anatomy": anatomy, "process": process, "sweep": sweep}
-        kept = {"save": save, "against": against, "json": json}
-        leave_out("--merge takes results and times nothing", backend=backend, **changed, **others, **kept)
+        leave_out(
+            "--merge takes results and times nothing",
+            backend=backend, dtype=dtype != "float64", arithmetic=arithmetic != "both", updates=updates,
+            who=who != "everyone", rounds=rounds != 7, threads=threads, patience=patience != 120, anatomy=anatomy,
+            process=process, sweep=sweep, save=save, against=against, json=json,
+        )  # fmt: skip
         merged = hardware.merge(problem or ())
-        if plot:
-            picture.write_hardware(merged, plot)
-        console.show(terminal.hardware(merged), width=200)
-        raise typer.Exit(int(bool(merged.findings)))
+        end(
+            view.hardware(merged),
+            int(bool(merged.findings)),
+            lambda: picture.write_hardware(merged, plot) if plot else None,
+            width=200,
+        )
     results.check(save)
     before = results.load(against) if against else None
     signal.set_wakeup_fd(-1)  # Ctrl-C keeps what was measured; nothing here computes for long
-    with progress_bar() as report:
+    with console.progress() as report:
         result = suite.bench(
             problem or (), backend, dtype=dtype, arithmetic=arithmetic, updates=updates, who=who, rounds=rounds,
             threads=threads, patience=patience, anatomy=anatomy, process=process, sweep=sweep, progress=report,
             command=" ".join(["equigrad", *sys.argv[1:]]),
         )  # fmt: skip
-    if json:
-        write_json(json, result.to_json())
-    if save:
-        results.save(result, save)
-    if plot:
-        picture.write(result, plot)
-    console.show(terminal.everything(result, anatomy, before, against or ""), width=200)
-    raise typer.Exit(suite.status(result, backend or ()))
+    end(
+        view.everything(result, anatomy, before, against or ""),
+        suite.status(result, backend or ()),
+        to_json(json, result),
+        lambda: results.save(result, save) if save else None,
+        lambda: picture.write(result, plot) if plot else None,
+        width=200,
+    )
 
 
-@app.command()
+@command(without=("problem",))
 def report(
+    chosen: Chosen,
     sources: Annotated[
         list[str] | None,
         typer.Argument(
@@ -375,13 +352,7 @@ def report(
     ] = None,
     out: Annotated[Path, typer.Option(help="the page to write")] = Path("report.html"),
     backend: BackendNames = None,
-    updates: Updates = None,
-    learning_rate: LearningRate = None,
     dtype: Annotated[str, typer.Option(help="float64, float32 or both")] = "both",
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Seed = None,
 ) -> None:
     """Write one HTML page to look at: verdict, replay, the three codes, where they part, gradient check, timings.
 
@@ -389,16 +360,16 @@ def report(
 
     With files alone it shows what they hold, and replays their problem.
     """
-    from . import reporting
+    from . import console, reporting
 
     name, results = reporting.told_apart(sources or ())
     task = None
-    if name is not None or data is not None or not results:
-        task = chosen_problem(name, data, target, hidden, updates, learning_rate, seed)
+    chosen = replace(chosen, problem=name)
+    if name is not None or chosen.data is not None or not results:
+        task = chosen.task()
     else:
-        changed = {"updates": updates, "learning-rate": learning_rate, "seed": seed is not None}
-        leave_out("the results say how it was trained", **changed, target=target, hidden=hidden)
-    with progress_bar() as bar:
+        leave_out("the results say how it was trained", chosen)
+    with console.progress() as bar:
         page = reporting.report(task, results, backends=backend, dtype=dtype, out=out, progress=bar)
     print(f"{out}: {len(page.html) / 1e6:.1f} MB. {page.verdict}")
     raise typer.Exit(0 if page.agreed else 1)
@@ -422,29 +393,32 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? in its place
-    from .common.errors import MissingError, UsageError
-
     try:
         status = typer.main.get_command(app)(sys.argv[1:] or ["--help"], prog_name="equigrad", standalone_mode=False)
-    except KeyboardInterrupt:
-        status = INTERRUPTED
-    except MissingError as error:
-        status = _complain(str(error), 3)
-    except UsageError as error:
-        status = _complain(str(error), 2)
-    except OSError as error:  # standard output cannot be written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = _complain(str(error), 2)
-    except Exception as error:
-        if type(error).__name__ == "Abort":  # what click makes of Ctrl-C
-            status = INTERRUPTED
-        elif hasattr(error, "format_message"):  # every usage error of click, whichever typer brings
-            status = _complain(str(error.format_message()), 2)
-        else:
-            raise
+    except (KeyboardInterrupt, Exception) as error:
+        status = _explain(error)
     if status == INTERRUPTED:
         _end_interrupted()
     sys.exit(status)
+
+
+def _explain(error: BaseException) -> int:
+    """Say in one line what went wrong, and return the status; what nobody expected is raised again."""
+    from .common.errors import MissingError, UsageError
+
+    # Abort is what click makes of Ctrl-C; a library in the middle of its import makes anything of it
+    if isinstance(error, KeyboardInterrupt) or _interrupted.is_set() or type(error).__name__ == "Abort":
+        return INTERRUPTED
+    if isinstance(error, MissingError):
+        return _complain(str(error), 3)
+    if isinstance(error, UsageError):
+        return _complain(str(error), 2)
+    if isinstance(error, OSError):  # standard output cannot be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _complain(str(error), 2)
+    if hasattr(error, "format_message"):  # every usage error of click, whichever typer brings
+        return _complain(str(error.format_message()), 2)
+    raise error
 
 
 def _complain(message: str, status: int) -> int:
@@ -463,6 +437,7 @@ def _end_promptly_on_ctrl_c() -> None:
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(os, "set_blocking"):
         return
+    signal.signal(signal.SIGINT, _on_ctrl_c)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -482,9 +457,14 @@ def _end_promptly_on_ctrl_c() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _on_ctrl_c(*_: object) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt
+
+
 def _end_interrupted() -> None:
     """Say so and end at once, whatever is still at work in other threads."""
     _ending.acquire()
     show_cursor = "\x1b[?25h\n" if sys.stderr and sys.stderr.isatty() else ""  # the progress bar hides it
     os.write(2, f"{show_cursor}equigrad: interrupted\n".encode())
-    os._exit(INTERRUPTED)
+    _exit(INTERRUPTED)

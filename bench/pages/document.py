@@ -19,7 +19,7 @@ from .. import gpu, headline, sizes
 from ..clock import Row, Table, ratio, short, spread, verdict
 from ..results import MACHINE, Result, break_even, read
 from ..targets import outcomes
-from . import terminal
+from . import view
 
 BEGIN, END = "<!-- made by make bench -->", "<!-- end -->"
 
@@ -67,7 +67,7 @@ def _rendered(template: str, **values: Any) -> str:
         "median": statistics.median, "cell": lambda text: str(text).replace("|", "/"), "machine": _machine,
     }  # fmt: skip
     known = {
-        "ways": headline.ways, "train": TRAIN, "title": terminal.title, "refusals": terminal.refusals,
+        "ways": headline.ways, "train": TRAIN, "title": view.title, "refusals": view.refusals,
         "verdict": verdict, "spread": spread, "ratio": ratio,
         "times": _times, "hash": _hash, "axis": sizes.axis, "sweeps": _sweeps,
     }  # fmt: skip

@@ -15,7 +15,7 @@ from .. import sizes
 from ..clock import Row, Table
 from ..hardware import Hardware
 from ..results import Result
-from .terminal import title
+from .view import title
 
 INSTALL = "pip install 'equigrad[plot]'"
 COLOURS = {

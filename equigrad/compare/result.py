@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..common import agreement
 from ..common.agreement import GOOD
 from ..common.markup import table
 from ..common.problem import Problem
+from ..common.words import listed
 
 SCHEMA = 1
 
@@ -93,14 +95,17 @@ class Comparison:
     @property
     def agreed(self) -> bool:
         """Whether every run that could take place agrees with NumPy, and at least one did."""
-        took_place = [run for run in self.runs if run.outcome != "missing"]
-        return bool(took_place) and all(run.outcome in GOOD for run in took_place)
+        return agreement.agreed(run.outcome for run in self.runs)
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """Which of `names` are missing altogether, or on some number of processes."""
-        ran = {run.label for run in self.runs if run.outcome != "missing"}
-        asked = {name.removesuffix(":cpu") for name in names}
-        return [run.name for run in self.runs if run.name in asked and run.label not in ran]
+        numbers = dict.fromkeys(run.processes for run in self.runs)
+        each = [((run.name, run.outcome) for run in self.runs if run.processes == n) for n in numbers]
+        return list(dict.fromkeys(name for pairs in each for name in agreement.missing(pairs, names)))
+
+    def status(self, names: Sequence[str] = ()) -> int:
+        """The exit status of a command that was asked for these backends."""
+        return agreement.status(self.agreed, self.missing(names))
 
     @property
     def verdicts(self) -> list[str]:
@@ -118,20 +123,21 @@ class Comparison:
         open_ = [run for run in runs if run.outcome == "inconclusive"]
         good = [run for run in runs if run.outcome in GOOD]
         missing = [run.label for run in runs if run.outcome == "missing"]
+        names = _named(good)
         if bad:
             sentence = "NOT in agreement: " + ", ".join(f"{run.label} {run.outcome}" for run in bad)
         elif open_:
-            sentence = f"inconclusive: rounding leaves nothing to tell of {_and(open_)}"
+            sentence = f"inconclusive: rounding leaves nothing to tell of {_named(open_)}"
         elif len(good) < 2:
             sentence = f"nothing to compare, {', '.join(run.label for run in good) or 'no backend'} ran alone"
         elif len({run.weights_sha256 for run in good}) == 1:
-            sentence = f"identical weights in {_and(good)}, one SHA-256: {good[0].weights_sha256}"
+            sentence = f"identical weights in {names}, one SHA-256: {good[0].weights_sha256}"
             if arithmetic == "reproducible" and good[0].weights_sha256 == self.problem.golden.get(good[0].dtype):
                 sentence += ", the published one"
         else:
             ulp = max(run.max_ulp or 0 for run in good)
             difference = max(run.max_abs_difference or 0.0 for run in good)
-            sentence = f"{_and(good)} agree, {ulp:,} ULP or {difference:.1e} apart at most, not bit for bit"
+            sentence = f"{names} agree, {ulp:,} ULP or {difference:.1e} apart at most, not bit for bit"
         skipped = f" ({', '.join(missing)} missing)" if missing else ""
         return f"{arithmetic}: {sentence}{skipped}."
 
@@ -165,13 +171,10 @@ class Comparison:
         }
 
 
-def _and(runs: list[Run]) -> str:
+def _named(runs: list[Run]) -> str:
+    """The backends by name, and on which numbers of processes if not on one alone."""
     names = []
     for name in dict.fromkeys(run.name for run in runs):
-        counts = [run.processes for run in runs if run.name == name]
-        names.append(name if counts == [1] else f"{name} on {_listed(list(map(str, counts)))} processes")
-    return _listed(names)
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+        numbers = [str(run.processes) for run in runs if run.name == name]
+        names.append(name if numbers == ["1"] else f"{name} on {listed(numbers)} processes")
+    return listed(names)

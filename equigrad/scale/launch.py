@@ -167,7 +167,7 @@ class Local(Group):
         """The ranks that give no sign of life, or for which all others wait."""
         starting = name == "join"  # a framework that is being loaded gives no sign of life
         silence = STARTING if starting else PATIENCE
-        patience = STARTING if starting else max(PATIENCE, 10 * self.longest)
+        patience = STARTING if starting else max(PATIENCE, 3 * self.longest)
         for rank in (rank for rank in range(self.size) if rank not in answers):
             others = [r for r in range(self.size) if r != rank]
             awaited = all(r in answers or self.entered[r] > self.entered[rank] for r in others)

@@ -87,7 +87,7 @@ def test_a_framework_is_broken_and_not_missing_when(error: str, message: str) ->
     done = equigrad(["torch"], error, *SHORT, "--backend", "torch")
     assert done.stderr == ""
     assert done.returncode == 1
-    assert f"torch native: {message}" in done.stdout
+    assert f"torch native: loading raised {message}" in done.stdout
     assert "torch   │ native     │ failed" in done.stdout
     assert "numpy   │ native     │ identical" in done.stdout
     assert "pip install" not in done.stdout

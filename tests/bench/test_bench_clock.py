@@ -5,12 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from equigrad.backends import load
 from equigrad.backends.interface import Backend
-from equigrad.bench import clock
+from equigrad.bench import clock, worker
 from equigrad.bench.clock import Row, Table, measure, ratio, verdict
 from equigrad.bench.contestants.roster import NULL, backends
 from equigrad.bench.suite import cores
@@ -83,6 +84,14 @@ def test_no_number_without_agreement(table: Table, name: str, outcome: str, word
     assert "\n" not in row.message
 
 
+def test_a_missing_framework_is_installed_as_everywhere_else_is_said() -> None:
+    def absent(state: dict[str, Any], argument: None) -> None:
+        raise ModuleNotFoundError("No module named 'jax'", name="jax")
+
+    state = {"contestant": Contestant("jax", "jax", "jax_idioms:from_python", needs=("jax",))}
+    assert worker._guarded(absent, state, None) == ("missing", "jax is not installed: pip install 'equigrad[jax]'")
+
+
 def test_more_threads_than_allowed_are_refused(table: Table) -> None:
     if cores() < 2 or not row_of(table, "Right").threads:
         pytest.skip("one core, or a system that does not limit a process to some")
@@ -130,13 +139,13 @@ def test_work_that_is_still_under_way(
     framework, _, device = queue.partition(":")
     maker = f"{framework}_idioms:delayed"
     contestant = Contestant("delayed", "peer", maker, (delay, waits), (framework,), device=device or "cpu")
-    worker = Worker(contestant, threads=1, patience=60)
+    child = Worker(contestant, threads=1, patience=60)
     try:
-        worker.prepare(workload)
-        worker.run(1)  # compiles
-        seconds, _ = worker.run(1)
+        child.prepare(workload)
+        child.run(1)  # compiles
+        seconds, _ = child.run(1)
     finally:
-        worker.close()
+        child.close()
     assert (seconds >= delay) is waits
 
 
@@ -194,6 +203,32 @@ def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_but_never_fewer_t
     updates: int, lengths: list[int]
 ) -> None:
     assert clock.ladder(updates) == lengths
+
+
+def test_a_run_that_compiled_does_not_keep_the_runs_short(monkeypatch: pytest.MonkeyPatch, workload: Workload) -> None:
+    """On a busy machine one update took long, and the first run of each length compiles for two seconds."""
+    seen: set[int] = set()
+
+    class Slow:
+        import_seconds = 0.1
+
+        def __init__(self, *_: Any) -> None: ...
+        def prepare(self, workload: Workload) -> float:
+            return 0.1
+
+        def run(self, n: int, repeats: int = 1) -> tuple[float, Any]:
+            seconds = 0.06 if n == 1 else n * 1e-5 + (0 if n in seen else 2.0)
+            seen.add(n)
+            return seconds, load("numpy").train(workload.weights, workload.x, workload.y, workload.rate, n)
+
+        def facts(self) -> dict[str, Any]:
+            return dict.fromkeys(("peak_bytes", "transfer_seconds")) | {"threads": {}, "versions": {}, "precision": {}}
+
+    monkeypatch.setattr(clock, "Worker", Slow)
+    heat = clock.Heat(backends(["numpy"], ["native"])[0], clock.Gate(workload))
+    heat.start(workload, 1, 60)
+    assert heat.row.outcome == "identical", heat.row.message
+    assert heat.row.updates == workload.updates
 
 
 def test_other_bits_are_refused_where_a_run_is_one_update_too() -> None:

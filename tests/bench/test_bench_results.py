@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from equigrad.bench import headline, process, results, sizes, suite, targets
 from equigrad.bench.clock import Row, Table, short
 from equigrad.bench.contestants import roster
-from equigrad.bench.pages import document, picture, terminal
+from equigrad.bench.pages import document, picture, view
 from equigrad.bench.process import Process
 from equigrad.bench.results import Result
 from equigrad.bench.workload import Workload
@@ -112,13 +112,13 @@ def test_another_schema_is_compared_with_a_warning(
 
 def test_another_machine_is_compared_with_a_warning_that_names_what_differs(result: Result) -> None:
     other = made([1e-6] * 3, [1e-6] * 3, processor="B")
-    shown = text(terminal.against(result, other, "before"))
+    shown = text(view.against(result, other, "before"))
     assert "warning" in shown
     assert "processor: B before, A now" in shown
     other = made([1e-6] * 3, [1e-6] * 3)
     other.tables[0].threads = 2
-    assert "threads of one-layer: 2 before, 1 now" in text(terminal.against(result, other, "before"))
-    assert "warning" not in text(terminal.against(result, copy.deepcopy(result), "before"))
+    assert "threads of one-layer: 2 before, 1 now" in text(view.against(result, other, "before"))
+    assert "warning" not in text(view.against(result, copy.deepcopy(result), "before"))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_the_verdict_against_an_earlier_result(
 
 
 def test_the_table_shows_a_row_without_a_number(result: Result) -> None:
-    shown = text(terminal.tables(result))
+    shown = text(view.tables(result))
     assert "keras: keras is not installed" in shown
     assert "4 [3.91, 4.05]" in shown
 
@@ -148,7 +148,7 @@ def test_a_long_reason_leaves_the_numbers_alone(result: Result) -> None:
     result.tables[0].rows[2].message = "no luck " * 40
     console = Console(width=160)
     with console.capture() as capture:
-        console.print(terminal.tables(result))
+        console.print(view.tables(result))
     assert "4 [3.91, 4.05]" in capture.get()
     assert "log scale" in capture.get()
 
@@ -156,7 +156,7 @@ def test_a_long_reason_leaves_the_numbers_alone(result: Result) -> None:
 def test_why_a_peer_disagrees_is_said_beside_the_distance(result: Result) -> None:
     row = result.tables[0].rows[2]
     row.outcome, row.message, row.about = "disagree", "3 ULP from the reference", "it minimises another loss"
-    assert terminal.refusals(result.tables[0]) == ["keras: 3 ULP from the reference (it minimises another loss)"]
+    assert view.refusals(result.tables[0]) == ["keras: 3 ULP from the reference (it minimises another loss)"]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_numbers_are_short(value: float, shown: str) -> None:
 )
 def test_whole_processes_are_shown(result: Result, found: Process, words: str) -> None:
     result.process = found
-    assert words in text(terminal.everything(result))
+    assert words in text(view.everything(result))
 
 
 def test_a_whole_process_has_the_hashes_of_its_loops_alone() -> None:
@@ -446,7 +446,7 @@ def test_the_headline_shows_each_framework_as_written_and_as_train_runs_it(resul
         ("torch", "loss.backward(), then w -= lr * w.grad", True, "never", ""),
         ("torch", "train", False, "never", "10,012"),
     ]
-    shown = text(terminal.tables(result))
+    shown = text(view.tables(result))
     assert all(words in shown for words in ("loss.backward(), then", "10,012", "torch, train", "recorded and repeated"))
 
 

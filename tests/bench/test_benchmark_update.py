@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -54,14 +55,24 @@ def test_a_right_one_is_kept_compared_and_held_against_the_last(tmp_path: Path) 
     (file,) = tmp_path.glob(".benchmarks/*/0001_*.json")
     native, reproducible = json.loads(file.read_text())["benchmarks"]
     assert native["name"] == "test_train[one-layer-numpy-float32-native]"
-    assert native["group"] == reproducible["group"] == "one-layer float32, 1,000 updates"
+    assert native["group"] == reproducible["group"] == "1000 updates of one-layer float32"
     assert native["extra_info"]["outcome"] == "identical"
     assert native["extra_info"]["weights_sha256"] != reproducible["extra_info"]["weights_sha256"]
     per_update = native["extra_info"]["microseconds_per_update"]
     assert per_update == pytest.approx(1e6 * native["stats"]["median"] / 1000)
-    status, out = pytest_bench(tmp_path, *chosen, "--benchmark-compare", "--benchmark-compare-fail=min:100000%")
+    held = ("--benchmark-compare", "--benchmark-compare-fail=min:100000%")
+    drawn = ["--benchmark-histogram=picture"] if find_spec("pygal") else []
+    status, out = pytest_bench(tmp_path, *chosen, *held, *drawn)
     assert status == 0, out
     assert "(0001_" in out
+    assert len(list(tmp_path.glob("picture-*.svg"))) == len(drawn)
+    slow = json.loads(file.read_text())
+    for each in slow["benchmarks"]:  # as if each had been a million times quicker then
+        each["stats"] |= {name: each["stats"][name] / 1e6 for name in ("min", "max", "median", "mean")}
+    file.write_text(json.dumps(slow))
+    status, out = pytest_bench(tmp_path, *chosen, *held)
+    assert status == 1, out
+    assert "Performance has regressed" in out
 
 
 def test_a_device_that_is_not_here_is_skipped_with_the_reason(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from equigrad.bench import hardware
 from equigrad.bench.clock import Row, Table
-from equigrad.bench.pages import picture, terminal
+from equigrad.bench.pages import picture, view
 from equigrad.bench.results import Result
 from equigrad.common.errors import UsageError
 
@@ -63,7 +63,7 @@ def test_only_reproducible_rows_with_other_weights_are_a_finding(tmp_path: Path,
     assert len(found.findings) == findings
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(terminal.hardware(found))
+        console.print(view.hardware(found))
     assert ("≠" in capture.get()) is bool(findings)
     assert ("the same weights" in capture.get()) is not bool(findings)
 

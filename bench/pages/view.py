@@ -1,4 +1,4 @@
-"""How the results look in a terminal."""
+"""How the results look in a view."""
 
 from __future__ import annotations
 
