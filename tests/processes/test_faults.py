@@ -127,7 +127,7 @@ def test_a_rank_with_other_data_is_refused() -> None:
 
 
 def test_groups_leave_no_file_and_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     ranks = Local("numpy", 2)
     pids = [*ranks.pids.values()]
     ranks.leave()
