@@ -136,7 +136,9 @@ def test_only_the_core_dependencies_are_imported_at_once_by(path: Path) -> None:
     for name, at_once, line in imports(path):
         top = name.partition(".")[0]
         core = top in ("numpy", "typer", "rich", "equigrad") or top in sys.stdlib_module_names
-        assert core or not at_once or path.name in FOR_PYTEST or path.name.endswith(ENGINE), f"{path}:{line} imports {name} at once"
+        assert core or not at_once or path.name in FOR_PYTEST or path.name.endswith(ENGINE), (
+            f"{path}:{line} imports {name} at once"
+        )
 
 
 def test_everything_is_imported_as_equigrad_even_from_the_root_of_the_checkout() -> None:

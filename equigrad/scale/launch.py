@@ -174,7 +174,7 @@ class Local(Group):
             if now - alive[rank] > silence:
                 return {rank: f"hangs: no sign of life for {silence:g} seconds"}
             if others and awaited and now - moved[rank] > patience:
-                return {rank: f"hangs: the others have waited for it for {patience:g} seconds"}
+                return {rank: f"hangs: the others have waited for it for {patience:.0f} seconds"}
         return {}
 
     def _ending(self, rank: int) -> str:
