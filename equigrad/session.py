@@ -13,7 +13,7 @@ import numpy as np
 
 from .backends import FRAMEWORKS, REGISTRY, backend_class, everything, load
 from .backends.interface import ARITHMETICS, Backend, LayerTrace
-from .common.errors import DeviceError, MissingError, UsageError, said
+from .common.errors import DeviceError, MissingError, TrainingError, UsageError, said
 from .common.nearest import nearest
 from .common.problem import Problem
 from .common.progress import Progress as Progress
@@ -92,6 +92,8 @@ class Session:
         """What the backend's `method` returns, unchecked."""
         try:
             return getattr(self.backend, method)(*arguments)
+        except TrainingError:
+            raise
         except (Exception, SystemExit) as error:
             raise self.fault("failed", f"{method} raised {said(error)} - expected {self.expected(method)}") from error
 
