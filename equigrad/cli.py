@@ -354,7 +354,7 @@ def report(
     backend: BackendNames = None,
     dtype: Annotated[str, typer.Option(help="float64, float32 or both")] = "both",
 ) -> None:
-    """Write one HTML page to look at: verdict, replay, the three implementations, where they part, gradient check, timings.
+    """Write one HTML page to look at: verdict, replay, implementations, where they part, gradient check, timings.
 
     With a problem it runs what it needs, but for timings, which come from a file of bench.
 
