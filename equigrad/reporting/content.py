@@ -91,7 +91,9 @@ def headline(given: Documents, replay: Recording | None) -> str:
     if all(same.values()):
         return f"{listed(names)} reach the same weights, bit for bit."
     if same.get("reproducible"):
-        return f"{listed(names)} reach the same weights: bit for bit if reproducible, closely with their own operations."
+        return (
+            f"{listed(names)} reach the same weights: bit for bit if reproducible, closely with their own operations."
+        )
     return f"{listed(names)} agree, though not bit for bit."
 
 

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def site(
     environment, _ = libraries()
     template = environment.from_string(text_of("site.html"))
     pages = {
-        name: report(make().with_(updates=updates), backends=backends, dtype=dtype, progress=progress)
+        name: report(make().with_(updates=updates), backends=backends, dtype=dtype, progress=_of(name, progress))
         for name, make in PROBLEMS.items()
     }
     documents = {path.stem: path.read_text(encoding="utf-8") for path in _documentation()}
@@ -55,7 +56,9 @@ def site(
     for name, text in documents.items():
         body = _html(text, known={f"{other}.md" for other in documents})
         written[f"docs-{name}.html"] = template.render(title=titles[name], body=body, **common)
-    about = {name: {"about": ABOUT[name], "verdict": page.verdict, "agreed": page.agreed} for name, page in pages.items()}
+    about = {
+        name: {"about": ABOUT[name], "verdict": page.verdict, "agreed": page.agreed} for name, page in pages.items()
+    }
     written["index.html"] = template.render(title="equigrad", body="", about=about, **common)
     try:
         target.mkdir(exist_ok=True)
@@ -68,6 +71,11 @@ def site(
     return pages
 
 
+def _of(problem: str, progress: Progress | None) -> Progress | None:
+    """The progress of one page among several."""
+    return progress and (lambda what, done, total: progress(f"{problem}: {what}", done, total))
+
+
 def _home() -> Path:
     return Path(str(files(__package__))).parent / "docs"
 
@@ -78,7 +86,7 @@ def _documentation() -> list[Path]:
 
 
 def _title(text: str) -> str:
-    return next(line.removeprefix("# ") for line in text.splitlines() if line.startswith("# "))
+    return next(line.removeprefix("# ").replace("`", "") for line in text.splitlines() if line.startswith("# "))
 
 
 def _html(text: str, known: set[str]) -> str:
@@ -88,7 +96,7 @@ def _html(text: str, known: set[str]) -> str:
     markdown = MarkdownIt("commonmark").enable("table")
     tokens = markdown.parse(text)
     ids: set[str] = set()
-    for heading, inline in zip(tokens, tokens[1:], strict=False):
+    for heading, inline in pairwise(tokens):
         if heading.type == "heading_open":
             heading.attrSet("id", _slug(inline.content, ids))
     for token in tokens:
