@@ -13,7 +13,7 @@ import numpy as np
 
 from .backends import FRAMEWORKS, REGISTRY, backend_class, everything, load
 from .backends.interface import ARITHMETICS, Backend, LayerTrace
-from .common.errors import DeviceError, MissingError, UsageError, said
+from .common.errors import DeviceError, MissingError, TrainingError, UsageError, said
 from .common.nearest import nearest
 from .common.problem import Problem
 from .common.progress import Progress as Progress
@@ -88,6 +88,8 @@ class Session:
         """What the backend's `method` returns, unchecked."""
         try:
             return getattr(self.backend, method)(*arguments)
+        except TrainingError:
+            raise
         except (Exception, SystemExit) as error:
             raise self.fault("failed", f"{method} raised {said(error)} - expected {self.expected(method)}") from error
 
@@ -189,7 +191,8 @@ def loaded(spec: Spec, dtype: str = "float64", arithmetic: str = "native") -> Ba
     except (UsageError, MissingError):
         raise
     except (Exception, SystemExit) as error:
-        raise Fault("failed", f"loading raised {said(error)}") from error
+        label = spec if isinstance(spec, str) else ""
+        raise Fault("failed", f"loading raised {said(error)}", label) from error
 
 
 class Loaded(NamedTuple):
@@ -281,6 +284,8 @@ def sessions(
             strict=True,
         )
     ]
+    for backend, _ in found:
+        problem.check_fits(backend.dtype)
     names = [name for _, name in found]
     for attribute in ("arithmetic", "dtype"):
         values = [getattr(b, attribute) for b, _ in found]

@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.interface import DTYPES
 from ..common.agreement import FEW, Disagreement, assert_agreement, holds_subnormal
 from ..common.errors import TrainingError, UsageError
-from ..common.nearest import nearest
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
 from ..common.ulp import any_differs, max_difference, max_ulp, sha256
 from ..passport import passport
 from ..referee import roundoff
-from ..session import Fault, Matrices, Progress, Session, Spec, load_all
+from ..scale import spread
+from ..session import Fault, Loaded, Matrices, Progress, Session, Spec, canonical, load_all
 from .result import Comparison, Run
 from .sensitivity import CEILING, SHARE, Sensitivity
 
+MOST_WATCHED = 1_000
 STRETCH_SECONDS = 0.2
 """About how long the updates take between two looks at progress, finite numbers and Ctrl-C."""
 
@@ -35,6 +35,7 @@ def compare(
     arithmetic: str = "both",
     predict: np.ndarray | None = None,
     watch: int = 0,
+    processes: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Train `problem` from the same first weights in each backend and compare each with NumPy.
@@ -42,7 +43,8 @@ def compare(
     `backends` are names as `equigrad.load` takes them, or classes, everything that is here unless given; NumPy
     always runs first, since it is the reference. `arithmetic` is 'native', 'reproducible' or 'both'. `predict`
     holds further inputs, (rows, inputs), for the trained networks. `watch` opens up the first and the last
-    that many updates. What goes wrong inside one backend is its run's outcome and message.
+    that many updates. `processes` are numbers of processes of this machine: each backend trains on each number,
+    NumPy on one too, the reference. What goes wrong inside one backend is its run's outcome and message.
 
     Raises UsageError for arguments that cannot be used, before anything is trained.
     """
@@ -51,13 +53,31 @@ def compare(
         raise UsageError(f"a row to predict needs {task.layers[0]} numbers for '{task.name}', not {predict.shape[-1]}")
     if watch < 0:
         raise UsageError(f"the number of updates to watch must not be negative, not {watch}")
-    _check_fits(task, predict, dtype)
+    if watch > MOST_WATCHED:
+        raise UsageError(f"at most {MOST_WATCHED:,} updates can be watched at either end, not {watch}")
+    task.check_fits(dtype, predict)
+    numbers = spread.checked(processes, task.samples)
+    if watch and numbers != [1]:
+        raise UsageError("to watch an update is to look into one process: leave out --processes or --watch")
     loaded = load_all(backends, dtype, arithmetic, first="numpy")
-    runs: list[Run] = []
+    asked = backends is None or "numpy" in map(canonical, backends)
+    with spread.groups() as groups:
+        entries = spread.entries(groups, loaded, numbers, asked)
+        runs = [Run(e.name.removesuffix(f":{e.device}"), e.device, dtype, e.arithmetic, n) for e, n in entries]
+        _train_all(task, list(zip(runs, entries, strict=True)), predict, watch, progress)
+    return Comparison(task, passport([entry.name for entry in loaded]), runs)
+
+
+def _train_all(
+    task: Problem,
+    entries: list[tuple[Run, tuple[Loaded, int]]],
+    predict: np.ndarray | None,
+    watch: int,
+    progress: Progress | None,
+) -> None:
+    """Fill the runs in. All of one group of processes come together, so that it is started once."""
     references: dict[str, _Training | None] = {}
-    for name, device, mode, backend in loaded:
-        run = Run(name.removesuffix(f":{device}"), device, dtype, mode)
-        runs.append(run)
+    for run, ((_, _, mode, backend), _) in sorted(entries, key=lambda e: spread.turn(*e[1])):
         if isinstance(backend, Fault):
             run.outcome, run.message = backend.outcome, backend.message
             continue
@@ -71,20 +91,6 @@ def compare(
         except TrainingError as error:
             run.outcome, run.message = "failed", str(error)
         references.setdefault(mode, training)
-    return Comparison(task, passport([entry.name for entry in loaded]), runs)
-
-
-def _check_fits(task: Problem, predict: np.ndarray | None, dtype: str) -> None:
-    """Raise UsageError for numbers that `dtype` cannot hold, and for an unknown dtype."""
-    if dtype not in DTYPES:
-        raise UsageError(f"unknown dtype '{dtype}'{nearest(dtype, DTYPES)}")
-    with np.errstate(over="ignore", under="ignore"):
-        if not 0 < task.rate(dtype) < np.inf:
-            raise UsageError(f"the learning rate {task.learning_rate} does not fit into {dtype}")
-        rows = task.inputs[:0] if predict is None else predict
-        for what, values in (("the inputs", task.inputs), ("the targets", task.targets), ("a row to predict", rows)):
-            if not np.isfinite(values.astype(dtype)).all():
-                raise UsageError(f"{what} of '{task.name}' hold a number that does not fit into {dtype}")
 
 
 def _judge(run: Run, training: _Training, rows: np.ndarray | None) -> None:
@@ -274,7 +280,7 @@ class _Training:
             done += updates
             weights = after
             if self.progress:
-                self.progress(f"{self.run.name} {self.run.arithmetic}", done, self.problem.updates)
+                self.progress(f"{self.run.label} {self.run.arithmetic}", done, self.problem.updates)
             yield weights, updates, seconds
 
     def overflowing(self, weights: Matrices) -> int | None:
