@@ -177,7 +177,7 @@ def check(
         bool, typer.Option("--curve", help="the error of difference quotients over the step size")
     ] = False,
     power: Annotated[
-        bool, typer.Option("--power", help="prove that wrong backends are caught and right ones never accused")
+        bool, typer.Option("--power", help="prove that wrong backends are caught and right ones never called wrong")
     ] = False,
     problems: Annotated[
         int | None, typer.Option(help="random problems per backend for --power", show_default="500")
