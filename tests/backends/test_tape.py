@@ -230,7 +230,7 @@ def uses_the_loss(backend: Backend, weights: Weights, x: Any, y: Any, lr: float)
 
 
 def scales_by_numbers_that_do_not_cancel(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
-    return tuple((w * 10.0) * 0.1 - -((w * 5.0) * 0.2 - (w * 0.5) * 4.0) for w in weights)
+    return tuple((w * 10.0) * 0.1 - -((w * 5.0) * 0.2 - (w * 0.5) * 4.0 / 3.0) for w in weights)
 
 
 def scales_by_numbers_that_cancel(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
