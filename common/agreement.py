@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class Bound:
     noise: float
     """The largest distance measured between correct backends on the three problems."""
     bound: float
-    """What is allowed."""
+    """What is allowed, unless rounding can do more to the very problem, see `compare.sensitivity`."""
     bug: float
     """The smallest distance that one missing update makes on the three problems."""
 
@@ -68,7 +69,7 @@ BOUNDS = {
 }
 """Keyed by dtype, and by whether FEW or all updates are behind. In float32 a missing update is smaller than the
 bound once the two-layer network has had all of its updates; that is why the first FEW are compared as well.
-Measured on 2026-11-23 over the three problems and three frameworks; tests/test_agreement.py does so again."""
+Measured on 2026-11-23 over the three problems and three frameworks; tests/common/test_agreement.py does so again."""
 
 
 class Disagreement(AssertionError):
@@ -77,6 +78,9 @@ class Disagreement(AssertionError):
     def __init__(self, outcome: str, message: str) -> None:
         super().__init__(message)
         self.outcome, self.message = outcome, message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Disagreement, (self.outcome, self.message)  # so that it can come from another process
 
 
 def distance(weights: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:

@@ -132,6 +132,7 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("an empty problem name", ["compare", ""], "unknown problem ''"),
     ("a problem name over two lines", ["compare", "one\nlayer"], "unknown problem 'one layer'"),
     ("an unknown backend, with the nearest", "compare -b numpi", "did you mean 'numpy'?"),
+    ("an unknown backend like no other", "compare -b nosuch", "unknown backend 'nosuch': known are numpy, torch, jax"),
     ("an unknown backend beside a good one", "compare -b numpy -b pytorch", "did you mean 'torch'?"),
     ("an empty backend name", ["compare", "-b", ""], "unknown backend ''"),
     ("NumPy on a GPU", "compare -b numpy:cuda", "no such device here, only cpu"),
