@@ -73,8 +73,8 @@ def _said(finding: Finding, torch: Side, jax: Side) -> Parting:
             off = np.where(nearest == ours, 0.0, np.abs(nearest - ours))
         worst = np.argsort(-off, axis=None, kind="stable")[:FEW]
         index = [np.unravel_index(int(i), off.shape) for i in worst]
-        difference = float(off.max(initial=0.0))
-        if nearest.dtype == ours.dtype:
+        difference = float(off.max(initial=0.0)) if finding.repaired else None
+        if finding.repaired and nearest.dtype == ours.dtype:
             ulp = int(ulp_distance(nearest, ours).max(initial=0))
         elements = tuple(tuple(int(i) for i in ix) for ix in index)
         picked = tuple(float(nearest[ix]) for ix in index), tuple(float(ours[ix]) for ix in index)
