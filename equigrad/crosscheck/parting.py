@@ -394,7 +394,8 @@ def stopped(torch: Side, program: Any, jax: Side, gradients: Callable[[set[int],
             if here is None or _line(torch.operation(t)) != _line(
                 there
             ):  # stopped where it is used, not where it is made
-                here = records[1].operations[jax.users[j][0]]
+                moved = {o for n in records[1].operations if n.name not in MOVING for o in n.outputs}
+                here = _first_user(jax, j, moved) or here or records[1].operations[jax.users[j][0]]
             return Finding("stopped", Blame(there, t), Blame(here, j), None, True, True)
     for n in bound[:MANY]:
         if gradients(set(), {n}):

@@ -113,6 +113,8 @@ class Parting:
             "exchanged": "two values that are made here are each used in the place of the other",
             "stopped": "the gradient is stopped on one side only",
         }[self.kind]
+        if self.kind == "stopped":
+            return f"{said}, and with that mended the gradients agree"
         return said + (", and with torch's value in its place all that follows agrees" if self.repaired else "")
 
     def to_json(self) -> dict[str, Any]:

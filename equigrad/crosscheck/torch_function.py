@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,7 +57,9 @@ class TorchFunction:
 
         primals = tuple(tensors[path] for path in moved)
         tangents = tuple(torch.tensor(direction[path]) for path in moved)
-        return {path: _numpy(v) for path, v in torch.func.jvp(f, primals, tangents)[1].items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what PyTorch does inside, which is nobody's concern here
+            return {path: _numpy(v) for path, v in torch.func.jvp(f, primals, tangents)[1].items()}
 
     def record(self, points: Mapping[str, np.ndarray], cotangents: Leaves, dtype: str, backward: bool) -> Recording:
         from .torch_recording import Recorder
