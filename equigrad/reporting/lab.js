@@ -305,6 +305,8 @@ async function startLab(problem) {
     track.errors.splice(before + 1, 0, found.error);
     Object.assign(replay.state, { stop: before + 1, backend: BROWSER, arithmetic: "reproducible" });
     replay.show(recording, { keep: true });
+    following = true;
+    draw({ ...shown, task, track });
     return true;
   }
 

@@ -222,6 +222,7 @@ def test_any_update_can_be_gone_back_to(tab: Any, settings: dict[str, str], at: 
         tab.page.keyboard.press("Enter")
         tab.page.locator("#now", has_text=re.compile(f"^{at:,}$")).wait_for()
         assert tab.page.inner_text("#at-hash").endswith(before.weights_sha256)
+        assert f"The network before update {at:,};" in tab.page.inner_text("#surface-note")
         tab.page.click("#first")
 
 
