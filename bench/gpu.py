@@ -35,7 +35,7 @@ from ..common.golden import GOLDEN
 from ..common.machine import machine
 from ..common.problem import problem
 from . import sizes
-from .clock import ratio, short, spread
+from .clock import ratio, rounded, spread
 from .results import Result, break_even
 from .targets import GPU, LARGE, MEDIUM, outcomes
 
@@ -217,9 +217,9 @@ def figures(result: Result) -> Iterator[Finding]:
             if not row.timed:
                 yield Finding(f"{row.name}, {where}", f"{row.outcome}: {row.message[:80]}", "", row.outcome or "failed")
                 continue
-            value = f"{short(1e6 * spread(row.samples).median)} us per update"
+            value = f"{rounded(1e6 * spread(row.samples).median)} us per update"
             if row.transfer_seconds is not None:
-                value += f", transfer {short(1e3 * row.transfer_seconds)} ms"
+                value += f", transfer {rounded(1e3 * row.transfer_seconds)} ms"
             products = table.row(f"{row.name}, products alone")
             if products and products.timed:
                 value += f", {ratio(row.samples, products.samples)} times its products"

@@ -177,7 +177,7 @@ def check(
         bool, typer.Option("--curve", help="the error of difference quotients over the step size")
     ] = False,
     power: Annotated[
-        bool, typer.Option("--power", help="prove that wrong backends are caught and right ones never accused")
+        bool, typer.Option("--power", help="prove that wrong backends are caught and right ones never called wrong")
     ] = False,
     problems: Annotated[
         int | None, typer.Option(help="random problems per backend for --power", show_default="500")
@@ -354,7 +354,7 @@ def report(
     backend: BackendNames = None,
     dtype: Annotated[str, typer.Option(help="float64, float32 or both")] = "both",
 ) -> None:
-    """Write one HTML page to look at: verdict, replay, the three codes, where they part, gradient check, timings.
+    """Write one HTML page to look at: verdict, replay, implementations, where they part, gradient check, timings.
 
     With a problem it runs what it needs, but for timings, which come from a file of bench.
 

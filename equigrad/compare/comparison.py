@@ -85,7 +85,7 @@ def _train_all(
         try:
             training.go()
             run.predictions = None if predict is None else training.predict(predict)
-            _judge(run, training, predict)
+            _decide(run, training, predict)
         except (Disagreement, Fault) as error:
             run.outcome, run.message = error.outcome, error.message
         except TrainingError as error:
@@ -93,7 +93,7 @@ def _train_all(
         references.setdefault(mode, training)
 
 
-def _judge(run: Run, training: _Training, rows: np.ndarray | None) -> None:
+def _decide(run: Run, training: _Training, rows: np.ndarray | None) -> None:
     """Set the run's distance and outcome; raises Disagreement."""
     p, reference = training.problem, training.reference
     golden = p.golden.get(run.dtype) if run.arithmetic == "reproducible" else None
@@ -108,12 +108,12 @@ def _judge(run: Run, training: _Training, rows: np.ndarray | None) -> None:
         run.max_ulp = max_ulp(training.final, reference.final)
         run.max_abs_difference = max_difference(training.final, reference.final)
         if run.arithmetic == "native":
-            _judge_native(run, training, reference)
+            _decide_natively(run, training, reference)
         else:
             run.bound = 0.0
             assert_agreement(training.few, reference.few, 0.0, f"the first {min(FEW, p.updates)} updates")
             run.outcome = assert_agreement(training.final, reference.final, 0.0)
-        _judge_predictions(run, training.final, reference.session, rows)
+        _check_predictions(run, training.final, reference.session, rows)
     if run.dtype == "float64" and not all(run.figures):
         missed = f"{run.figures.count(False)} of the {len(run.figures)} published figures do not come out"
         raise Disagreement("disagree", f"the weights are {_WORDS[run.outcome]}, but {missed}")
@@ -122,7 +122,7 @@ def _judge(run: Run, training: _Training, rows: np.ndarray | None) -> None:
 _WORDS = {"identical": "identical", "agree": "in agreement", "inconclusive": "not comparable"}
 
 
-def _judge_native(run: Run, training: _Training, reference: _Training) -> None:
+def _decide_natively(run: Run, training: _Training, reference: _Training) -> None:
     """Compare after few updates, after all, and where that tells nothing, after as many as tell something."""
     few, all_ = min(FEW, training.problem.updates), training.problem.updates
     known = reference.sensitivity
@@ -178,7 +178,7 @@ def _tested(training: _Training, known: Sensitivity) -> int:
     return 0
 
 
-def _judge_predictions(run: Run, weights: Matrices, numpy: Session, rows: np.ndarray | None) -> None:
+def _check_predictions(run: Run, weights: Matrices, numpy: Session, rows: np.ndarray | None) -> None:
     """Hold what the backend predicts to what NumPy predicts with the same weights; raises Disagreement."""
     for inputs, found in ((numpy.inputs, run.outputs), (rows, run.predictions)):
         if inputs is None or found is None:
@@ -332,4 +332,4 @@ class _Training:
 
     @cached_property
     def sensitivity(self) -> Sensitivity:
-        return Sensitivity(self.session, self.after)
+        return Sensitivity(self.session, self.after, self.progress)
