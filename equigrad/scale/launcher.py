@@ -6,14 +6,13 @@ say nothing.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -142,32 +141,25 @@ def take_part(problem: Problem, backends: Sequence[str] | None) -> None:
         sys.stdout.flush()
         sys.exit(0)
     world = here
+    print_alone()
     for other, (known, _) in enumerate(told):
         refuse_others(other, known, told[0][0])
     one_machine = len({name for _, name in told}) == 1
     host = "127.0.0.1" if one_machine else socket.getfqdn()
     for spec in backends or [name for name in FRAMEWORKS if find_spec(name)]:
         here.spec = spec
-        with tempfile.TemporaryDirectory(prefix="equigrad-") as folder, quiet():
+        with tempfile.TemporaryDirectory(prefix="equigrad-") as folder:
             port = f"{host}:{free_port()}"
             meeting = port if spec.startswith("jax") else f"file://{folder}/meeting" if one_machine else f"tcp://{port}"
             here.ask("join", [meeting] * size)
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Nothing that gloo says goes among our results."""
+def print_alone() -> None:
+    """Keep standard output to what Python prints: gloo says there, from C++, whom it is connected to."""
     sys.stdout.flush()
-    kept, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    try:
-        yield
-    finally:
-        with suppress(OSError, AttributeError, TypeError):
-            ctypes.CDLL(None).fflush(None)  # C has a buffer of its own
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(null)
+    kept = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.stdout = open(kept, "w", encoding=sys.stdout.encoding, errors="replace")  # noqa: SIM115 - to the very end
 
 
 @contextmanager
