@@ -156,7 +156,8 @@ def chosen(
 ) -> list[Contestant]:
     """The backends, on each number of processes.
 
-    For `who` floors the floors too; for headline each framework as people write it too; for everyone, on a small problem, all idioms and peers.
+    For `who` floors the floors too; for headline each framework as people write it too; for everyone, on a small
+    problem, all idioms and peers.
     """
     found = backends(specs, arithmetics, processes)
     if who != "backends":
