@@ -79,10 +79,11 @@ class Part:
 def parts(out: Path, dry: bool = False) -> tuple[list[Part], list[Part]]:
     """Those that only have to be right, side by side; and those that are timed, one after the other."""
     torch, jax = ("torch", "jax") if dry else ("torch:cuda", "jax:cuda")
+    seconds = 600 if dry else 120  # a dry run is made where others work too
     checks = [
-        Part("tests", partial(_tests, dry), 120),
-        *(Part(f"hashes {spec}", partial(_hashes, spec, dry), 120) for spec in (torch, jax)),
-        *(Part(f"diverge {spec}", partial(_diverge, spec, dry), 120) for spec in (torch, jax)),
+        Part("tests", partial(_tests, dry), seconds),
+        *(Part(f"hashes {spec}", partial(_hashes, spec, dry), seconds) for spec in (torch, jax)),
+        *(Part(f"diverge {spec}", partial(_diverge, spec, dry), seconds) for spec in (torch, jax)),
     ]
     both: dict[str, Any] = {"dtype": "both", "backends": [torch, jax]}
     plan: list[tuple[str, float, list[str], dict[str, Any]]] = [
@@ -95,16 +96,16 @@ def parts(out: Path, dry: bool = False) -> tuple[list[Part], list[Part]]:
     if dry:
         one: dict[str, Any] = {"backends": ["numpy"], "who": "backends", "updates": 5}
         plan = [
-            ("large", 60, ["8x80-8-2"], {**both, "dtype": "float32", "arithmetic": "native", "who": "floors"}),
-            ("medium", 60, ["16x8-8-2"], one),
-            ("small", 60, ["one-layer"], {"backends": ["numpy"], "who": "headline", "updates": 50}),
-            ("digits", 60, ["digits"], {**one, "updates": 1, "arithmetic": "native"}),
-            ("sweep", 60, ["4x16-16-1", "40x16-16-1"], one),
+            ("large", 600, ["8x80-8-2"], {**both, "dtype": "float32", "arithmetic": "native", "who": "floors"}),
+            ("medium", 600, ["16x8-8-2"], one),
+            ("small", 600, ["one-layer"], {"backends": ["numpy"], "who": "headline", "updates": 50}),
+            ("digits", 600, ["digits"], {**one, "updates": 1, "arithmetic": "native"}),
+            ("sweep", 600, ["4x16-16-1", "40x16-16-1"], one),
         ]
-    options: dict[str, Any] = {"rounds": 1 if dry else 5, "patience": 40.0}
+    options: dict[str, Any] = {"rounds": 1 if dry else 5, "patience": 300.0 if dry else 40.0}
     timed = [
-        Part(f"bench {name}", partial(_bench, out / f"gpu-{name}.json", names, {**options, **chosen}), seconds)
-        for name, seconds, names, chosen in plan
+        Part(f"bench {name}", partial(_bench, out / f"gpu-{name}.json", names, {**options, **chosen}), limit)
+        for name, limit, names, chosen in plan
     ]
     return checks, timed
 
@@ -246,23 +247,39 @@ def run(
                 command(part), stdout=told, stderr=log, cwd=ROOT, env=os.environ | ENVIRONMENT, start_new_session=True
             )
         running.append((part, process, time.monotonic()))
-    for part, process, start in running:
-        try:
-            process.wait(max(0.1, min(start + part.seconds, deadline) - time.monotonic()))
-            part.outcome = "ok" if process.returncode == 0 else f"status {process.returncode}"
-        except subprocess.TimeoutExpired:
-            part.outcome = "out of time"
-            os.killpg(process.pid, signal.SIGINT)  # pytest and bench keep what they have
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE)
-        with suppress(ProcessLookupError):  # nothing that it started outlives it
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        part.took = time.monotonic() - start
-        part.findings = list(_told(logs / part.name))
-        if part.outcome == "ok":
-            part.outcome = next((f.wrong for f in part.findings if f.wrong), "ok")
-        say(f"{part.name}: {part.outcome} after {part.took:.0f} s")
+    try:
+        for part, process, start in running:
+            _await(part, process, min(start + part.seconds, deadline))
+            part.took = time.monotonic() - start
+            part.findings = list(_told(logs / part.name))
+            if part.outcome == "ok":
+                part.outcome = next((f.wrong for f in part.findings if f.wrong), "ok")
+            say(f"{part.name}: {part.outcome} after {part.took:.0f} s")
+    except KeyboardInterrupt:
+        for part, process, _ in running:
+            if part.outcome == "not started":
+                part.outcome, part.findings = "interrupted", list(_told(logs / part.name))
+                _kill(process)
+        raise
+
+
+def _await(part: Part, process: subprocess.Popen[bytes], until: float) -> None:
+    try:
+        process.wait(max(0.1, until - time.monotonic()))
+        part.outcome = "ok" if process.returncode == 0 else f"status {process.returncode}"
+    except subprocess.TimeoutExpired:
+        part.outcome = "out of time"
+        os.killpg(process.pid, signal.SIGINT)  # pytest and bench keep what they have
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+    _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Nothing that it started outlives it."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _told(path: Path) -> Iterator[Finding]:
@@ -309,10 +326,13 @@ def everything(out: Path, deadline: float, say: Callable[[str], None], dry: bool
     command = partial(_command, out, dry)
     with tempfile.TemporaryDirectory() as folder:
         logs = Path(folder)
-        run(checks, logs, deadline, say, command)
-        for part in timed:
-            if time.monotonic() < deadline:
-                run([part], logs, deadline, say, command)
+        try:
+            run(checks, logs, deadline, say, command)
+            for part in timed:
+                if time.monotonic() < deadline:
+                    run([part], logs, deadline, say, command)
+        except KeyboardInterrupt:
+            say("interrupted: what there is until now is written down")
         done = [*checks, *timed]
         wrong = [part for part in done if part.outcome != "ok" and (logs / f"{part.name}.log").exists()]
         texts = [
@@ -343,11 +363,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the results")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="when to stop, whatever is missing")
     parser.add_argument("--dry-run", action="store_true", help="every part on the CPU, on tiny sizes")
-    parser.add_argument("--part", help=argparse.SUPPRESS)
+    parser.add_argument("--part", help="this part alone, its findings as lines of JSON")
     given = parser.parse_args()
     out = given.out.resolve()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job passes on that it is ignored
     if given.part:
+        if given.part not in (names := [part.name for each in parts(out, given.dry_run) for part in each]):
+            parser.error(f"unknown part '{given.part}'; there are {', '.join(names)}")
         return _one(given.part, out, given.dry_run)
     if not (ROOT / "tests").is_dir():
         parser.error("it runs from a checkout, where the tests are")
@@ -360,6 +382,8 @@ def main() -> int:
     deadline = time.monotonic() + 60 * given.minutes - GRACE
     done = everything(out, deadline, partial(print, flush=True), given.dry_run)
     print(table(done))
+    if any(part.outcome == "interrupted" for part in done):
+        return 130
     return int(any(part.outcome != "ok" for part in done))
 
 

@@ -354,11 +354,14 @@ def report(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="the page to write")] = Path("report.html"),
+    out: Annotated[Path | None, typer.Option(help="the page to write", show_default="report.html")] = None,
     backend: BackendNames = None,
     dtype: Annotated[str, typer.Option(help="float64, float32 or both")] = "both",
+    site: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="all three problems and the documentation, as a static site")
+    ] = None,
 ) -> None:
-    """Write one HTML page to look at: verdict, replay, implementations, where they part, gradient check, timings.
+    """Write one HTML page to look at, which also trains the network in its reader's browser.
 
     With a problem it runs what it needs, but for timings, which come from a file of bench.
 
@@ -366,6 +369,15 @@ def report(
     """
     from . import console, reporting
 
+    if site is not None:
+        others = replace(chosen, updates=None)
+        leave_out("--site writes a page for each built-in problem", others, sources=sources, out=out)
+        with console.progress() as bar:
+            pages = reporting.site(site, backends=backend, dtype=dtype, updates=chosen.updates, progress=bar)
+        for each, page in pages.items():
+            print(f"{site / each}.html: {len(page.html) / 1e6:.1f} MB. {page.verdict}")
+        raise typer.Exit(0 if all(page.agreed for page in pages.values()) else 1)
+    out = out or Path("report.html")
     name, results = reporting.told_apart(sources or ())
     task = None
     chosen = replace(chosen, problem=name)
