@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -11,14 +12,14 @@ from equigrad.bench.clock import scaling
 from equigrad.common.errors import UsageError
 from equigrad.scale.summation import bytes_per_update
 
-from .groups import ranks_of, running
+from .groups import marked, running
 
 pytest.importorskip("mpi4py")
 
 
 @pytest.mark.skipif(suite.cores() < 2, reason="two processes are timed on two cores")
-def test_several_processes_are_rows_with_an_efficiency_and_bytes() -> None:
-    before = ranks_of(os.getpid())
+def test_several_processes_are_rows_with_an_efficiency_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EQUIGRAD_TEST", mark := str(uuid4()))
     result = suite.bench(["digits"], ["numpy"], processes=[2], updates=2, rounds=1)
     (table,) = result.tables
     assert [(row.name, row.processes) for row in table.rows] == [
@@ -30,7 +31,8 @@ def test_several_processes_are_rows_with_an_efficiency_and_bytes() -> None:
     assert [row.bytes_per_update for row in table.rows[1::2]] == [
         bytes_per_update(1797, (64, 32, 10), 8, arithmetic) for arithmetic in ("native", "reproducible")
     ]
-    assert running([pid for pid in ranks_of(os.getpid()) if pid not in before]) == []
+    ranks = [pid for pid in marked(mark) if "scale.rank" in Path(f"/proc/{pid}/cmdline").read_text()]
+    assert running(ranks) == []
 
 
 def test_more_processes_than_cores_are_refused() -> None:
