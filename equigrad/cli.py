@@ -265,6 +265,38 @@ def trace(
 
 
 @app.command()
+def crosscheck(
+    functions: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE.py:NAME ...",
+            help="the same function, for up to three frameworks; torch=FILE.py:NAME where its file does not tell",
+        ),
+    ],
+    inputs: Annotated[Path | None, typer.Option(help="the arrays it is called with, .npz")] = None,
+    parameters: Annotated[
+        str | None, typer.Option(metavar="FILE", help="what is differentiated instead: FILE.npz or FILE.py:NAME")
+    ] = None,
+    dtype: Dtype = "float64",
+    elements: Annotated[
+        int | None, typer.Option(help="of each leaf, to ask NumPy's function at one by one", show_default="200")
+    ] = None,
+    json: JsonFile = None,
+) -> None:
+    """Compare a function with its port: value, gradient, and the line of each at which they part.
+
+    equigrad crosscheck model.py:f port.py:f --inputs data.npz
+    """
+    from .common.files import check_writable
+    from .crosscheck import crosschecks, loading, view
+
+    check_writable(json)
+    given = loading.from_files(functions, inputs, parameters)
+    result = crosschecks.crosscheck(**given, dtype=dtype, elements=crosschecks.MOST if elements is None else elements)
+    end(view.crosscheck(result), 3 if result.missing else 0 if result.agreed else 1, to_json(json, result))
+
+
+@app.command()
 def bench(
     problem: Annotated[
         list[str] | None,
