@@ -509,6 +509,11 @@ def test_the_digits_show_units_mistakes_and_a_pad(digits: Any) -> None:
         == f"Sample {wrong[0] + 1}, a {DIGITS.targets[wrong[0]].argmax()} taken for a {outputs[wrong[0]].argmax()}"
     )
     assert digits.page.get_attribute("#hidden-units", "aria-label").startswith("The weights into each of 32 units")
+    digits.page.click('[data-try="end"]')
+    assert digits.update() == 20
+    assert "update 20: 1.0000 − " in digits.page.inner_text('[data-lesson="error"] .now-line')
+    digits.page.click("#first")
+    run(digits)
     digits.page.fill("#take", "5")
     shares = digits.page.locator("#guesses span:last-child").all_inner_texts()
     assert shares == [f"{v:.2f}" for v in outputs[4]]
