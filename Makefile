@@ -6,14 +6,21 @@ READY := $(VENV)/.ready
 # What must be here for the tests; CI adds chromium.
 REQUIRE ?= numpy,torch,jax
 
-.PHONY: compare test check bench format clean
+.PHONY: compare test quick check bench format clean
 .DEFAULT_GOAL := compare
 
 compare: $(READY)
 	$(BIN)/equigrad compare
 
+# Two workers or more; pytest-benchmark times nothing beside others, so it stays out.
+PYTEST = EQUIGRAD_REQUIRE=$(REQUIRE) $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal -p no:benchmark
+
 test: $(READY)
-	EQUIGRAD_REQUIRE=$(REQUIRE) $(BIN)/python -m pytest
+	$(PYTEST)
+
+# What is not marked slow: an answer within a minute and a half.
+quick: $(READY)
+	$(PYTEST) -m "not slow"
 
 check: $(READY)
 	$(BIN)/ruff format --check .

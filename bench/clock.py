@@ -19,9 +19,9 @@ from ..backends import load
 from ..common.agreement import BOUNDS, FEW, Disagreement, assert_agreement, distance
 from ..common.ulp import max_ulp, sha256
 from ..session import Progress
-from .case import Arrays, Case, Contestant
-from .contestants.floor import numpy_products
+from .contestants.floors import numpy_products
 from .worker import Refused, Worker
+from .workload import Arrays, Contestant, Workload
 
 RUN_SECONDS = 0.2
 """A run has as many of the problem's updates as fit into this; twice that where these are at most MANY."""
@@ -181,7 +181,7 @@ def verdict(table: Table) -> str:
 
 
 def measure(
-    case: Case,
+    workload: Workload,
     contestants: Sequence[Contestant],
     *,
     rounds: int = 7,
@@ -189,17 +189,17 @@ def measure(
     patience: float = 120.0,
     progress: Progress = lambda what, done, total: None,
 ) -> Table:
-    """Time the contestants on the case, each in a process of its own, in interleaved rounds.
+    """Time the contestants on the workload, each in a process of its own, in interleaved rounds.
 
     A contestant that is missing, crashes, is silent for `patience` seconds, uses more than `threads` threads,
     or whose weights do not agree with NumPy's in any of its runs, gets a row that says so and no number.
     Ctrl-C ends the rounds and keeps those that are complete.
     """
     table = Table(
-        case.name, case.dtype, len(case.x), list(case.layers), case.updates, threads, rounds, case.work,
-        case.bytes_needed,
+        workload.name, workload.dtype, len(workload.x), list(workload.layers), workload.updates, threads, rounds,
+        workload.work, workload.bytes_needed,
     )  # fmt: skip
-    gate = Gate(case)
+    gate = Gate(workload)
     heats: list[Heat] = []
     try:
         for i, contestant in enumerate(contestants):
@@ -207,7 +207,7 @@ def measure(
             heat = Heat(contestant, gate)
             table.rows.append(heat.row)
             heats.append(heat)
-            heat.start(case, threads, patience)
+            heat.start(workload, threads, patience)
         progress("starting", len(contestants), len(contestants))
         _rounds(table, [heat for heat in heats if heat.running], rounds, progress)
     except KeyboardInterrupt:
@@ -215,7 +215,7 @@ def measure(
     finally:
         for heat in heats:
             if heat.running and not table.interrupted:
-                heat.ask(threads, case.dtype)
+                heat.ask(threads, workload.dtype)
             heat.close()
     return table
 
@@ -238,25 +238,25 @@ def _rounds(table: Table, heats: list[Heat], rounds: int, progress: Progress) ->
 class Gate:
     """Nothing is timed unless it agrees with NumPy: identical where that is promised, else within the bound."""
 
-    def __init__(self, case: Case) -> None:
-        self.case = case
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
         self.reference = cache(self._reference)
 
     def _reference(self, expect: str, arithmetic: str, n: int) -> Arrays:
-        case = self.case
+        workload = self.workload
         if expect == "first weights":
-            return case.weights
+            return workload.weights
         if expect == "products":
-            return numpy_products(case)(1)
-        numpy = load("numpy", case.dtype, arithmetic)
-        trained: Arrays = numpy.train(case.weights, case.x, case.y, case.rate, n)
+            return numpy_products(workload)(1)
+        numpy = load("numpy", workload.dtype, arithmetic)
+        trained: Arrays = numpy.train(workload.weights, workload.x, workload.y, workload.rate, n)
         return trained
 
     def check(self, row: Row, expect: str, result: Arrays, n: int) -> None:
         """Write outcome, hash and distance into the row; raises Disagreement."""
-        if {str(w.dtype) for w in result} != {self.case.dtype}:
-            raise Disagreement("wrong-dtype", f"computed in {result[0].dtype} instead of {self.case.dtype}")
-        bound = BOUNDS[self.case.dtype, "few" if n <= FEW else "all"].bound
+        if {str(w.dtype) for w in result} != {self.workload.dtype}:
+            raise Disagreement("wrong-dtype", f"computed in {result[0].dtype} instead of {self.workload.dtype}")
+        bound = BOUNDS[self.workload.dtype, "few" if n <= FEW else "all"].bound
         if row.arithmetic == "reproducible" or expect == "first weights":
             bound = 0.0
         reference = self.reference(expect, row.arithmetic, n if expect == "weights" else 0)
@@ -275,18 +275,18 @@ class Heat:
         self.worker: Worker | None = None
         self.running = False
 
-    def start(self, case: Case, threads: int, patience: float) -> None:
+    def start(self, workload: Workload, threads: int, patience: float) -> None:
         """Import, prepare, first call, second call, and then more updates until a run is long enough."""
         row = self.row
         try:
             self.worker = Worker(self.contestant, threads, patience)
             row.import_seconds = self.worker.import_seconds
-            row.prepare_seconds = self.worker.prepare(case)
+            row.prepare_seconds = self.worker.prepare(workload)
             self.running = True
             row.first_call_seconds = self._run(1)
             row.second_call_seconds = self._run(1)
             seconds = row.second_call_seconds
-            for n in ladder(case.updates):
+            for n in ladder(workload.updates):
                 most = RUN_SECONDS if n > MANY else 2 * RUN_SECONDS
                 if seconds * n / max(row.updates, 1) <= most or not row.updates:
                     row.weights_sha256 = None
@@ -295,7 +295,7 @@ class Heat:
                     if row.second_call_seconds * LEAST <= RUN_SECONDS:  # the first of each length may compile it
                         seconds = self._run(n)
             row.repeats = min(max(1, math.ceil(SAMPLE_SECONDS / max(seconds, 1e-9))), 1000)
-            self.ask(threads, case.dtype)
+            self.ask(threads, workload.dtype)
         except (Refused, Disagreement) as reason:
             self._out(reason)
 

@@ -33,7 +33,7 @@ from ..common.golden import GOLDEN
 from ..common.machine import machine
 from . import sizes
 from .clock import Table, ratio, short, spread
-from .pages import present
+from .pages import terminal
 from .results import Result, load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -194,7 +194,7 @@ def _figures(result: Result) -> list[tuple[str, str, str]]:
                 found.append((f"{row.name} / products, {where}", str(ratio(row.samples, base.samples)), target))
     for axis in sizes.SWEEP:
         along: list[tuple[int, Table]] = [(a[1], t) for t in result.tables if (a := sizes.axis(t)) and a[0] == axis]
-        lines = present.break_even(axis, [t for _, t in along], [v for v, _ in along])
+        lines = terminal.break_even(axis, [t for _, t in along], [v for v, _ in along])
         found += [("", line, "") for line in lines if "cuda" in line and line.count("cuda") == 1]
     return found
 

@@ -16,7 +16,7 @@ from .clock import Table
 
 UPDATES = 1000
 COPIES = 4
-"""How often the suite holds a case at once: parent, pipe, NumPy and framework; idle contestants hold their own."""
+"""How often the suite holds a workload at once: parent, pipe, NumPy and framework; idle contestants hold their own."""
 
 
 def chosen(name: str) -> Problem:
@@ -63,7 +63,7 @@ class Shape:
 
     @property
     def bytes_needed(self) -> int:
-        """In float64; see Case.bytes_needed."""
+        """In float64; see Workload.bytes_needed."""
         return 8 * (self.samples * (self.layers[0] + 3 * sum(self.layers[1:])) + 2 * self.weights)
 
 

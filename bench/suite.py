@@ -19,10 +19,10 @@ from ..common.nearest import nearest
 from ..session import Progress
 from . import process as whole
 from . import sizes
-from .case import Case, Contestant
 from .clock import Table, measure
-from .contestants import contestants, floor
+from .contestants import floors, roster
 from .results import Result
+from .workload import Contestant, Workload
 
 WHO = ("backends", "floors", "everyone")
 
@@ -74,7 +74,7 @@ def bench(
     specs = _checked(backends, dtype) if backends else _elsewhere(everything)
     modes = ARITHMETICS if arithmetic == "both" else (arithmetic,)
     sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], (1 + len(modes)) * len(specs))
-    result = Result([], machine() | {"compiler": floor.version()}, command)
+    result = Result([], machine() | {"compiler": floors.version()}, command)
     frameworks = [name for name in FRAMEWORKS if name in specs or f"{name}:cpu" in specs]
     try:
         if anatomy:
@@ -82,10 +82,10 @@ def bench(
         for problem, each in [
             (problem, each) for each in (DTYPES if dtype == "both" else (dtype,)) for problem in chosen
         ]:
-            case = Case.of(problem, each)
-            field = contestants.chosen("backends" if sweep else who, case, specs, modes)
-            allowed = threads or (1 if sweep or contestants.small(case) else cores())
-            table = _measured(case, field, rounds, allowed, patience, progress or _silent)
+            workload = Workload.of(problem, each)
+            field = roster.chosen("backends" if sweep else who, workload, specs, modes)
+            allowed = threads or (1 if sweep or roster.small(workload) else cores())
+            table = _measured(workload, field, rounds, allowed, patience, progress or _silent)
             result.tables.append(table)
             for row in table.rows:
                 if row.environment:
@@ -136,12 +136,12 @@ def _silent(what: str, done: int, total: int) -> None:
 
 
 def _measured(
-    case: Case, field: list[Contestant], rounds: int, threads: int, patience: float, progress: Progress
+    workload: Workload, field: list[Contestant], rounds: int, threads: int, patience: float, progress: Progress
 ) -> Table:
     def report(what: str, done: int, total: int) -> None:
-        progress(f"{case.name} {case.dtype}: {what}", done, total)
+        progress(f"{workload.name} {workload.dtype}: {what}", done, total)
 
-    return measure(case, field, rounds=rounds, threads=threads, patience=patience, progress=report)
+    return measure(workload, field, rounds=rounds, threads=threads, patience=patience, progress=report)
 
 
 def cores() -> int:

@@ -1,6 +1,6 @@
 """A process for each contestant: what crashes, hangs or misbehaves does so alone, and no two thread pools meet.
 
-The parent sends ("prepare", case) or ("run", n) and waits for the answer, so only one of them works at a time:
+The parent sends ("prepare", workload) or ("run", n) and waits for the answer, so only one of them works at a time:
 that is what makes interleaved rounds possible over frameworks that should not share a process.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 from ..backends import backend_class
 from ..common.agreement import Disagreement
 from ..common.errors import EquigradError, MissingError, said
-from .case import Arrays, Case, Contestant, Moved, Unsuitable
+from .workload import Arrays, Contestant, Moved, Unsuitable, Workload
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -61,9 +61,9 @@ class Worker:
         child.close()
         self.import_seconds: float = self._answer()
 
-    def prepare(self, case: Case) -> float:
-        """Build the contestant for this case, data moved to its device; the seconds that took."""
-        return float(self._ask("prepare", case))
+    def prepare(self, workload: Workload) -> float:
+        """Build the contestant for this workload, data moved to its device; the seconds that took."""
+        return float(self._ask("prepare", workload))
 
     def run(self, n: int, repeats: int = 1) -> tuple[float, Arrays]:
         """The seconds that a run of `n` updates took, the result included, and the result.
@@ -171,19 +171,19 @@ def _import(state: dict[str, Any], contestant: Contestant) -> float:
         import_module(module)
     seconds = time.perf_counter() - start
     name, _, function = contestant.maker.partition(":")
-    state["maker"] = getattr(import_module(name if "." in name else f".{name}", __package__), function)
+    state["maker"] = getattr(import_module(f".contestants.{name}", __package__), function)
     state["before"] = _status("VmRSS")
     return seconds
 
 
-def _prepare(state: dict[str, Any], case: Case) -> float:
+def _prepare(state: dict[str, Any], workload: Workload) -> float:
     state.pop("run", None)
     gc.collect()
     start = time.perf_counter()
-    made = state["maker"](case, *state["contestant"].arguments)
+    made = state["maker"](workload, *state["contestant"].arguments)
     seconds = time.perf_counter() - start
     state["run"], state["transfer"] = (made.run, made.transfer_seconds) if isinstance(made, Moved) else (made, None)
-    del case
+    del workload
     _forget_peak()
     return seconds
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .ulp import max_difference, max_ulp
+from .ulp import any_differs, max_difference, max_ulp
 
 OUTCOMES = {
     "identical": "every bit of every weight is the reference's",
     "agree": "within the stated bound of the reference",
     "disagree": "outside the bound, or not the same bits where these are promised",
+    "inconclusive": "rounding may do as much to these weights as a mistake would, so nothing can be told",
     "missing": "the framework, or its arithmetic, is not here",
     "failed": "raised an error, or left the finite numbers",
     "wrong-device": "computed on another device than asked",
@@ -55,7 +56,7 @@ class Disagreement(AssertionError):
 
     def __init__(self, outcome: str, message: str) -> None:
         super().__init__(message)
-        self.outcome = outcome
+        self.outcome, self.message = outcome, message
 
 
 def distance(weights: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
@@ -84,11 +85,13 @@ def assert_agreement(
             raise Disagreement("failed", f"layer {layer} has shape {w.shape} instead of {r.shape}")
         if not (np.isfinite(w).all() and np.isfinite(r).all()):
             raise Disagreement("disagree", f"layer {layer} holds NaN or inf after {after}")
+    if not any_differs(weights, reference):
+        return "identical"
+    if distance(weights, reference) <= bound and bound > 0:
+        return "agree"
     apart = max_ulp(weights, reference)
     if apart == 0:
-        return "identical"
-    if distance(weights, reference) <= bound:
-        return "agree"
+        raise Disagreement("disagree", f"after {after} a zero has the other sign; the same bits are promised")
     raise Disagreement(
         "disagree",
         f"after {after} {apart} ULP from the reference, {distance(weights, reference):.1e} of the largest weight"

@@ -314,8 +314,7 @@ def bench(
     """Time the update loops side by side; a row whose weights do not agree gets no number."""
     from . import console
     from .bench import results, suite
-    from .bench.pages import plot as picture
-    from .bench.pages import present
+    from .bench.pages import picture, terminal
     from .common.files import check_writable, write_json
 
     for path in (json, plot):
@@ -336,7 +335,7 @@ def bench(
         results.save(result, save)
     if plot:
         picture.write(result, plot)
-    console.show(present.everything(result, anatomy, before, against or ""), width=200)
+    console.show(terminal.everything(result, anatomy, before, against or ""), width=200)
     raise typer.Exit(suite.status(result, backend or ()))
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...common.agreement import Disagreement
-from ..case import Arrays, Case, Run
+from ..workload import Arrays, Loop, Workload
 
 jax.config.update("jax_enable_x64", True)  # each contestant has a process of its own
 jax.config.update("jax_default_matmul_precision", "highest")  # float32 means float32, on a GPU too
@@ -27,8 +27,8 @@ def multiply_and_sum(a: jax.Array, w: jax.Array) -> jax.Array:
     return (a[:, :, None] * w).sum(1)
 
 
-def on_device(case: Case, device: str) -> tuple[jax.Array, jax.Array, Weights]:
-    return jax.device_put((case.x, case.y, case.weights), jax.devices(device)[0])
+def on_device(workload: Workload, device: str) -> tuple[jax.Array, jax.Array, Weights]:
+    return jax.device_put((workload.x, workload.y, workload.weights), jax.devices(device)[0])
 
 
 def arrays(weights: Weights, device: str) -> Arrays:
@@ -39,7 +39,7 @@ def arrays(weights: Weights, device: str) -> Arrays:
     return tuple(np.asarray(w) for w in weights)
 
 
-def update(case: Case, dot: Callable[..., jax.Array] = matmul) -> Callable[..., Weights]:
+def update(workload: Workload, dot: Callable[..., jax.Array] = matmul) -> Callable[..., Weights]:
     def loss(weights: Weights, x: jax.Array, y: jax.Array) -> jax.Array:
         a = x
         for w in weights:
@@ -48,15 +48,15 @@ def update(case: Case, dot: Callable[..., jax.Array] = matmul) -> Callable[..., 
 
     def step(weights: Weights, x: jax.Array, y: jax.Array) -> Weights:
         gradient = jax.grad(loss)(weights, x, y)
-        return tuple(w - case.rate * g for w, g in zip(weights, gradient, strict=True))
+        return tuple(w - workload.rate * g for w, g in zip(weights, gradient, strict=True))
 
     return step
 
 
-def from_python(case: Case, device: str, compiled: bool) -> Run:
+def from_python(workload: Workload, device: str, compiled: bool) -> Loop:
     """One update for each call from Python, jitted or not."""
-    x, y, first = on_device(case, device)
-    step = jax.jit(update(case)) if compiled else update(case)
+    x, y, first = on_device(workload, device)
+    step = jax.jit(update(workload)) if compiled else update(workload)
 
     def run(n: int) -> Arrays:
         weights = first
@@ -67,10 +67,10 @@ def from_python(case: Case, device: str, compiled: bool) -> Run:
     return run
 
 
-def in_one_program(case: Case, device: str, loop: str, dot: str, unroll: int = 1) -> Run:
+def in_one_program(workload: Workload, device: str, loop: str, dot: str, unroll: int = 1) -> Loop:
     """All updates in one compiled program, by fori_loop or scan."""
-    x, y, first = on_device(case, device)
-    step = update(case, {"matmul": matmul, "multiply-and-sum": multiply_and_sum}[dot])
+    x, y, first = on_device(workload, device)
+    step = update(workload, {"matmul": matmul, "multiply-and-sum": multiply_and_sum}[dot])
 
     def several(weights: Weights, x: jax.Array, y: jax.Array) -> Weights:
         for _ in range(unroll):
@@ -89,10 +89,10 @@ def in_one_program(case: Case, device: str, loop: str, dot: str, unroll: int = 1
     return lambda n: arrays(train(first, x, y, n), device)
 
 
-def delayed(case: Case, seconds: float, waits: bool) -> Run:
+def delayed(workload: Workload, seconds: float, waits: bool) -> Loop:
     """No update, but work that is known to take `seconds` on JAX's asynchronous queue: a test of the clock.
 
-    The pause comes behind a matrix product, because what could start at once JAX does at once.
+    The pause comes behind a matrix product of some 0.1 s, because what could start at once JAX does at once.
     """
     import time
 
@@ -102,14 +102,14 @@ def delayed(case: Case, seconds: float, waits: bool) -> Run:
 
     product = jax.jit(lambda a: a @ a)
     later = jax.jit(lambda a, w: jax.pure_callback(pause, jax.ShapeDtypeStruct(w.shape, w.dtype), a, w))
-    busy, first = jnp.ones((500, 500)), jnp.asarray(case.weights[0])
+    busy, first = jnp.ones((1500, 1500)), jnp.asarray(workload.weights[0])
     pending: list[jax.Array] = []
 
     def run(n: int) -> Arrays:
         result = later(product(busy), first)
         if waits:
-            return (np.asarray(result), *case.weights[1:])
+            return (np.asarray(result), *workload.weights[1:])
         pending.append(result)
-        return case.weights
+        return workload.weights
 
     return run

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..case import Arrays, Case, Run
+from ..workload import Arrays, Loop, Workload
 
 
-def expressions(case: Case) -> Run:
+def expressions(workload: Workload) -> Loop:
     """As a textbook writes it: every operation makes an array."""
-    x, y, rate = case.x, case.y, case.rate
+    x, y, rate = workload.x, workload.y, workload.rate
 
     def run(n: int) -> Arrays:
-        weights = [w.copy() for w in case.weights]
+        weights = [w.copy() for w in workload.weights]
         for _ in range(n):
             layers = [x]
             for w in weights:
@@ -28,19 +28,19 @@ def expressions(case: Case) -> Run:
     return run
 
 
-def preallocated(case: Case) -> Run:
+def preallocated(workload: Workload) -> Loop:
     """Every result into an array made once. Literals become arrays: NumPy converts them at each call."""
-    x, y = case.x, case.y
-    rate = np.array(case.rate, case.dtype)
-    ones = [np.ones((len(x), w.shape[1]), case.dtype) for w in case.weights]
+    x, y = workload.x, workload.y
+    rate = np.array(workload.rate, workload.dtype)
+    ones = [np.ones((len(x), w.shape[1]), workload.dtype) for w in workload.weights]
     layers = [x, *(one.copy() for one in ones)]
     slopes, deltas = [one.copy() for one in ones], [one.copy() for one in ones]
-    changes = [w.copy() for w in case.weights]
+    changes = [w.copy() for w in workload.weights]
     multiply, subtract, add, negative = np.multiply, np.subtract, np.add, np.negative
     exp, divide = np.exp, np.divide
 
     def run(n: int) -> Arrays:
-        weights = [w.copy() for w in case.weights]
+        weights = [w.copy() for w in workload.weights]
         last = len(weights) - 1
         forward = [(layers[i].dot, w, layers[i + 1], ones[i]) for i, w in enumerate(weights)]
         backward = [
@@ -69,19 +69,19 @@ def preallocated(case: Case) -> Run:
     return run
 
 
-def expit(case: Case) -> Run:
+def expit(workload: Workload) -> Loop:
     """The preallocated update with SciPy's sigmoid, one call in place of four."""
     from scipy.special import expit as sigmoid
 
-    x, y = case.x, case.y
-    rate = np.array(case.rate, case.dtype)
-    ones = [np.ones((len(x), w.shape[1]), case.dtype) for w in case.weights]
+    x, y = workload.x, workload.y
+    rate = np.array(workload.rate, workload.dtype)
+    ones = [np.ones((len(x), w.shape[1]), workload.dtype) for w in workload.weights]
     layers = [x, *(one.copy() for one in ones)]
     slopes, deltas = [one.copy() for one in ones], [one.copy() for one in ones]
-    changes = [w.copy() for w in case.weights]
+    changes = [w.copy() for w in workload.weights]
 
     def run(n: int) -> Arrays:
-        weights = [w.copy() for w in case.weights]
+        weights = [w.copy() for w in workload.weights]
         last = len(weights) - 1
         for _ in range(n):
             for i, w in enumerate(weights):

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from ...common.errors import MissingError
-from ..case import Arrays, Case, Run, Unsuitable
+from ..workload import Arrays, Loop, Unsuitable, Workload
 
 
-def trask(case: Case) -> Run:
+def trask(workload: Workload) -> Loop:
     """A straight script in the manner of the post: two or four named arrays, nothing saved, nothing shared."""
-    if case.rate != 1 or len(case.weights) > 2:
+    if workload.rate != 1 or len(workload.weights) > 2:
         raise Unsuitable("the script has a learning rate of 1 and one or two layers")
-    x, y = case.x, case.y
+    x, y = workload.x, workload.y
 
     def nonlin(v: np.ndarray, slope: bool = False) -> np.ndarray:
         if slope:
@@ -24,7 +24,7 @@ def trask(case: Case) -> Run:
         return 1 / (1 + np.exp(-v))
 
     def one(n: int) -> Arrays:
-        w = case.weights[0].copy()
+        w = workload.weights[0].copy()
         for _ in range(n):
             out = nonlin(np.dot(x, w))
             out_delta = (y - out) * nonlin(out, True)
@@ -32,7 +32,7 @@ def trask(case: Case) -> Run:
         return (w,)
 
     def two(n: int) -> Arrays:
-        w1, w2 = (w.copy() for w in case.weights)
+        w1, w2 = (w.copy() for w in workload.weights)
         for _ in range(n):
             hidden = nonlin(np.dot(x, w1))
             out = nonlin(np.dot(hidden, w2))
@@ -43,25 +43,25 @@ def trask(case: Case) -> Run:
             w1 += x.T.dot(hidden_delta)
         return (w1, w2)
 
-    return one if len(case.weights) == 1 else two
+    return one if len(workload.weights) == 1 else two
 
 
-def torch_nn(case: Case) -> Run:
+def torch_nn(workload: Workload) -> Loop:
     """nn.Linear, nn.Sigmoid, a loss, optim.SGD: zero_grad, backward, step."""
     import torch
     from torch import nn
 
-    x, y = torch.tensor(case.x), torch.tensor(case.y)
+    x, y = torch.tensor(workload.x), torch.tensor(workload.y)
     stack: list[nn.Module] = []
-    for fan_in, fan_out in zip(case.layers, case.layers[1:], strict=False):
+    for fan_in, fan_out in zip(workload.layers, workload.layers[1:], strict=False):
         stack += [nn.Linear(fan_in, fan_out, bias=False, dtype=x.dtype), nn.Sigmoid()]
     model = nn.Sequential(*stack)
-    optimizer = torch.optim.SGD(model.parameters(), lr=case.rate)
+    optimizer = torch.optim.SGD(model.parameters(), lr=workload.rate)
     loss_function = nn.MSELoss(reduction="sum")
 
     def run(n: int) -> Arrays:
         with torch.no_grad():
-            for parameter, w in zip(model.parameters(), case.weights, strict=True):
+            for parameter, w in zip(model.parameters(), workload.weights, strict=True):
                 parameter.copy_(torch.tensor(w.T))
         for _ in range(n):
             optimizer.zero_grad()
@@ -73,54 +73,54 @@ def torch_nn(case: Case) -> Run:
     return run
 
 
-def hips_autograd(case: Case) -> Run:
+def hips_autograd(workload: Workload) -> Loop:
     """HIPS autograd, which records NumPy's own operations."""
     import autograd.numpy as anp
     from autograd import grad
 
     def loss(weights: list[np.ndarray]) -> Any:
-        a = case.x
+        a = workload.x
         for w in weights:
             a = 1 / (1 + anp.exp(-anp.dot(a, w)))
-        return anp.sum((case.y - a) ** 2) / 2
+        return anp.sum((workload.y - a) ** 2) / 2
 
     gradient = grad(loss)
 
     def run(n: int) -> Arrays:
-        weights = list(case.weights)
+        weights = list(workload.weights)
         for _ in range(n):
-            weights = [w - case.rate * g for w, g in zip(weights, gradient(weights), strict=True)]
+            weights = [w - workload.rate * g for w, g in zip(weights, gradient(weights), strict=True)]
         return tuple(weights)
 
     return run
 
 
-def keras(case: Case) -> Run:
+def keras(workload: Workload) -> Loop:
     """Keras 3, train_on_batch; KERAS_BACKEND says on what."""
     import keras
     from keras import layers
 
-    keras.config.set_floatx(case.dtype)
-    product = keras.backend.standardize_dtype(keras.ops.matmul(case.x, case.weights[0]).dtype)
-    if product != case.dtype:
+    keras.config.set_floatx(workload.dtype)
+    product = keras.backend.standardize_dtype(keras.ops.matmul(workload.x, workload.weights[0]).dtype)
+    if product != workload.dtype:
         on = keras.backend.backend()
-        raise Unsuitable(f"Keras {keras.__version__} on {on} multiplies {case.dtype} matrices in {product}")
-    stack = [layers.Dense(w.shape[1], activation="sigmoid", use_bias=False) for w in case.weights]
-    model = keras.Sequential([layers.Input((case.layers[0],)), *stack])
+        raise Unsuitable(f"Keras {keras.__version__} on {on} multiplies {workload.dtype} matrices in {product}")
+    stack = [layers.Dense(w.shape[1], activation="sigmoid", use_bias=False) for w in workload.weights]
+    model = keras.Sequential([layers.Input((workload.layers[0],)), *stack])
     model.compile(
-        optimizer=keras.optimizers.SGD(case.rate), loss=lambda y, a: keras.ops.sum(keras.ops.square(y - a)) / 2
+        optimizer=keras.optimizers.SGD(workload.rate), loss=lambda y, a: keras.ops.sum(keras.ops.square(y - a)) / 2
     )
 
     def run(n: int) -> Arrays:
-        model.set_weights(list(case.weights))
+        model.set_weights(list(workload.weights))
         for _ in range(n):
-            model.train_on_batch(case.x, case.y)
+            model.train_on_batch(workload.x, workload.y)
         return tuple(model.get_weights())
 
     return run
 
 
-def tinygrad(case: Case) -> Run:
+def tinygrad(workload: Workload) -> Loop:
     """tinygrad, one update under TinyJit."""
     from tinygrad import Device, Tensor, TinyJit
 
@@ -128,8 +128,8 @@ def tinygrad(case: Case) -> Run:
         raise Unsuitable(f"tinygrad would compute on {Device.DEFAULT}")
     if shutil.which(os.environ.get("CC", "clang")) is None:
         raise MissingError("tinygrad compiles with clang, which is not installed")
-    x, y = Tensor(case.x).realize(), Tensor(case.y).realize()
-    weights = [Tensor(w).realize() for w in case.weights]
+    x, y = Tensor(workload.x).realize(), Tensor(workload.y).realize()
+    weights = [Tensor(w).realize() for w in workload.weights]
 
     @TinyJit
     def step() -> None:
@@ -137,11 +137,11 @@ def tinygrad(case: Case) -> Run:
         for w in weights:
             a = (a @ w).sigmoid()
         gradient = (((y - a) ** 2).sum() / 2).gradient(*weights)
-        new = [(w - case.rate * g).contiguous() for w, g in zip(weights, gradient, strict=True)]
+        new = [(w - workload.rate * g).contiguous() for w, g in zip(weights, gradient, strict=True)]
         Tensor.realize(*(w.assign(v) for w, v in zip(weights, new, strict=True)))
 
     def run(n: int) -> Arrays:
-        Tensor.realize(*(w.assign(Tensor(f)) for w, f in zip(weights, case.weights, strict=True)))
+        Tensor.realize(*(w.assign(Tensor(f)) for w, f in zip(weights, workload.weights, strict=True)))
         for _ in range(n):
             step()
         return tuple(w.numpy() for w in weights)
@@ -149,13 +149,13 @@ def tinygrad(case: Case) -> Run:
     return run
 
 
-def numba(case: Case) -> Run:
+def numba(workload: Workload) -> Loop:
     """The update by hand as loops over numbers, compiled by numba."""
     import math
 
     from numba import njit
 
-    if len(case.weights) > 2:
+    if len(workload.weights) > 2:
         raise Unsuitable("written for one or two layers")
 
     @njit
@@ -211,15 +211,15 @@ def numba(case: Case) -> Run:
         return w1, w2
 
     def run(n: int) -> Arrays:
-        weights = [w.copy() for w in case.weights]
+        weights = [w.copy() for w in workload.weights]
         if len(weights) == 1:
-            return (one(case.x, case.y, weights[0], case.rate, n),)
-        return two(case.x, case.y, *weights, case.rate, n)
+            return (one(workload.x, workload.y, weights[0], workload.rate, n),)
+        return two(workload.x, workload.y, *weights, workload.rate, n)
 
     return run
 
 
-def scikit_learn(case: Case) -> Run:
+def scikit_learn(workload: Workload) -> Loop:
     """The nearest that scikit-learn has: full-batch SGD without momentum or penalty, started from our weights.
 
     Its networks always have biases, and its output delta leaves the sigmoid's slope out (it takes the
@@ -227,22 +227,22 @@ def scikit_learn(case: Case) -> Run:
     """
     from sklearn.neural_network import MLPClassifier
 
-    if case.layers[-1] != 1 or len(case.weights) < 2:
+    if workload.layers[-1] != 1 or len(workload.weights) < 2:
         raise Unsuitable("its classifiers have a hidden layer, and one output for two classes")
     model = MLPClassifier(
-        case.layers[1:-1], "logistic", solver="sgd", alpha=0, batch_size=len(case.x), momentum=0,
-        learning_rate_init=case.rate * len(case.x), shuffle=False,
+        workload.layers[1:-1], "logistic", solver="sgd", alpha=0, batch_size=len(workload.x), momentum=0,
+        learning_rate_init=workload.rate * len(workload.x), shuffle=False,
     )  # fmt: skip
-    labels = case.y.ravel().astype(int)
+    labels = workload.y.ravel().astype(int)
 
     def run(n: int) -> Arrays:
-        model.partial_fit(case.x, labels, classes=[0, 1])
-        for mine, w in zip(model.coefs_, case.weights, strict=True):
+        model.partial_fit(workload.x, labels, classes=[0, 1])
+        for mine, w in zip(model.coefs_, workload.weights, strict=True):
             mine[:] = w
         for mine in model.intercepts_:
             mine[:] = 0
         for _ in range(n):
-            model.partial_fit(case.x, labels)
+            model.partial_fit(workload.x, labels)
         return tuple(w.copy() for w in model.coefs_)
 
     return run

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 
 from ...common.agreement import Disagreement
-from ..case import Arrays, Case, Run, Unsuitable
+from ..workload import Arrays, Loop, Unsuitable, Workload
 
 Weights = tuple[torch.Tensor, ...]
 
 
-def tensors(case: Case, device: str) -> tuple[torch.Tensor, torch.Tensor, Weights]:
-    weights = tuple(torch.tensor(w, device=device) for w in case.weights)
-    return torch.tensor(case.x, device=device), torch.tensor(case.y, device=device), weights
+def tensors(workload: Workload, device: str) -> tuple[torch.Tensor, torch.Tensor, Weights]:
+    weights = tuple(torch.tensor(w, device=device) for w in workload.weights)
+    return torch.tensor(workload.x, device=device), torch.tensor(workload.y, device=device), weights
 
 
 def arrays(weights: Weights, device: str) -> Arrays:
@@ -42,7 +42,7 @@ def predict(weights: Weights, x: torch.Tensor, dot: Callable[..., torch.Tensor] 
     return a
 
 
-def loop(step: Callable[[Weights], Weights], weights: Weights, device: str) -> Run:
+def loop(step: Callable[[Weights], Weights], weights: Weights, device: str) -> Loop:
     def run(n: int) -> Arrays:
         current = weights
         for _ in range(n):
@@ -52,9 +52,9 @@ def loop(step: Callable[[Weights], Weights], weights: Weights, device: str) -> R
     return run
 
 
-def autograd_loss(case: Case, device: str) -> Run:
+def autograd_loss(workload: Workload, device: str) -> Loop:
     """loss.backward() and a subtraction under no_grad: the loop of the tutorials without nn or optim."""
-    x, y, first = tensors(case, device)
+    x, y, first = tensors(workload, device)
 
     def run(n: int) -> Arrays:
         weights = tuple(w.clone().requires_grad_() for w in first)
@@ -63,27 +63,27 @@ def autograd_loss(case: Case, device: str) -> Run:
             loss.backward()
             with torch.no_grad():
                 for w in weights:
-                    w -= case.rate * w.grad
+                    w -= workload.rate * w.grad
                     w.grad = None
         return arrays(weights, device)
 
     return run
 
 
-def autograd_seed(case: Case, device: str) -> Run:
+def autograd_seed(workload: Workload, device: str) -> Loop:
     """autograd.grad of the prediction, seeded with dL/da = a - y: the loss itself is never built."""
-    x, y, first = tensors(case, device)
+    x, y, first = tensors(workload, device)
 
     def step(weights: Weights) -> Weights:
         leaves = tuple(w.detach().requires_grad_() for w in weights)
         a = predict(leaves, x)
         gradient = torch.autograd.grad(a, leaves, a.detach() - y)
-        return tuple(w.detach() - case.rate * g for w, g in zip(leaves, gradient, strict=True))
+        return tuple(w.detach() - workload.rate * g for w, g in zip(leaves, gradient, strict=True))
 
     return loop(step, first, device)
 
 
-def traced_step(case: Case, x: torch.Tensor, y: torch.Tensor, first: Weights) -> Callable[..., Any]:
+def traced_step(workload: Workload, x: torch.Tensor, y: torch.Tensor, first: Weights) -> Callable[..., Any]:
     """The step with autograd already unrolled into plain operations, which a compiler can take in whole."""
     from torch.func import vjp
     from torch.fx.experimental.proxy_tensor import make_fx
@@ -91,15 +91,15 @@ def traced_step(case: Case, x: torch.Tensor, y: torch.Tensor, first: Weights) ->
     def step(weights: Weights, x: torch.Tensor, y: torch.Tensor) -> Weights:
         a, backward = vjp(lambda w: predict(w, x, multiply_and_sum), weights)
         (gradient,) = backward(a - y)
-        return tuple(w - case.rate * g for w, g in zip(weights, gradient, strict=True))
+        return tuple(w - workload.rate * g for w, g in zip(weights, gradient, strict=True))
 
     return make_fx(step)(first, x, y)
 
 
-def compiled_step(case: Case, device: str) -> Run:
+def compiled_step(workload: Workload, device: str) -> Loop:
     """torch.compile of one update, called from a Python loop."""
-    x, y, first = tensors(case, device)
-    step = torch.compile(traced_step(case, x, y, first), fullgraph=True)
+    x, y, first = tensors(workload, device)
+    step = torch.compile(traced_step(workload, x, y, first), fullgraph=True)
     with torch.no_grad():
         step(first, x, y)
 
@@ -113,12 +113,12 @@ def compiled_step(case: Case, device: str) -> Run:
     return run
 
 
-def compiled_loop(case: Case, device: str) -> Run:
+def compiled_loop(workload: Workload, device: str) -> Loop:
     """torch.compile of a while_loop around the update: Python is left once for all of them."""
     from torch._higher_order_ops.while_loop import while_loop
 
-    x, y, first = tensors(case, device)
-    step = traced_step(case, x, y, first)
+    x, y, first = tensors(workload, device)
+    step = traced_step(workload, x, y, first)
 
     def train(n: torch.Tensor, weights: Weights) -> Any:
         def more(i: torch.Tensor, *weights: torch.Tensor) -> torch.Tensor:
@@ -139,18 +139,18 @@ def compiled_loop(case: Case, device: str) -> Run:
     return run
 
 
-def cuda_graph(case: Case, device: str, updates_per_graph: int) -> Run:
+def cuda_graph(workload: Workload, device: str, updates_per_graph: int) -> Loop:
     """Some updates captured once as a CUDA graph and replayed; those that are left over, by a graph of one."""
     if device != "cuda":
         raise Unsuitable("CUDA graphs need a CUDA device")
-    x, y, first = tensors(case, device)
+    x, y, first = tensors(workload, device)
     weights = [w.clone() for w in first]
 
     def update() -> None:
         leaves = tuple(w.detach().requires_grad_() for w in weights)
         a = predict(leaves, x)
         for w, g in zip(weights, torch.autograd.grad(a, leaves, a.detach() - y), strict=True):
-            w.sub_(case.rate * g)
+            w.sub_(workload.rate * g)
 
     def captured(updates: int) -> Any:
         graph = torch.cuda.CUDAGraph()
@@ -177,16 +177,16 @@ def cuda_graph(case: Case, device: str, updates_per_graph: int) -> Run:
     return run
 
 
-def delayed(case: Case, seconds: float, waits: bool) -> Run:
+def delayed(workload: Workload, seconds: float, waits: bool) -> Loop:
     """No update, but work that is known to take at least `seconds` in CUDA's queue: a test of the clock."""
     if not torch.cuda.is_available():
         raise Unsuitable("needs a CUDA device")
-    first = torch.tensor(case.weights[0], device="cuda")
+    first = torch.tensor(workload.weights[0], device="cuda")
     cycles = int(seconds * 3e9)  # no GPU's clock is faster
 
     def run(n: int) -> Arrays:
         torch.cuda._sleep(cycles)
         result = first + 0
-        return (result.cpu().numpy(), *case.weights[1:]) if waits else case.weights
+        return (result.cpu().numpy(), *workload.weights[1:]) if waits else workload.weights
 
     return run

@@ -16,7 +16,7 @@ from ...common.files import write_text
 from .. import gpu, sizes
 from ..clock import Ratio, Row, Table, ratio, short, verdict
 from ..results import MACHINE, Result, load
-from . import present
+from . import terminal
 
 INTRODUCTION = """# Benchmarks
 
@@ -311,12 +311,12 @@ def _table(table: Table) -> list[str]:
             lines.append(f"| {row.name} | {row.outcome} | {_numbers(row)} | {times} | {_first(row)} |")
         else:
             lines.append(f"| {row.name} | {row.outcome} | | | | | | | |")
-    lines += ["", *(f"* {line}" for line in present.refusals(table))] if len(table.timed) < len(table.rows) else []
-    return [f"### {present.title(table)}\n", "\n".join(lines) + "\n", verdict(table) + "\n"]
+    lines += ["", *(f"* {line}" for line in terminal.refusals(table))] if len(table.timed) < len(table.rows) else []
+    return [f"### {terminal.title(table)}\n", "\n".join(lines) + "\n", verdict(table) + "\n"]
 
 
 def _numbers(row: Row) -> str:
-    low, median, high = present.quartiles(row.samples)
+    low, median, high = terminal.quartiles(row.samples)
     distance = f"{row.distance:.0e}" if row.distance else "0"
     return f"{distance} | {short(1e6 * median)} | {short(1e6 * low)} to {short(1e6 * high)}"
 
@@ -345,7 +345,7 @@ def _sweep(tables: Sequence[Table]) -> list[str]:
                 for row in map(table.row, names)
             )
             lines.append(f"| {value:,} | {table.work:,} | {' | '.join(cells)} |")
-        even = present.break_even(name, [t for _, t in found], [v for v, _ in found])
+        even = terminal.break_even(name, [t for _, t in found], [v for v, _ in found])
         parts += [
             f"### Sweep over {name}, us per update and hash\n",
             "\n".join(lines) + "\n",

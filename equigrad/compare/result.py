@@ -107,11 +107,14 @@ class Comparison:
 
     def _verdict(self, arithmetic: str) -> str:
         runs = [run for run in self.runs if run.arithmetic == arithmetic]
-        bad = [run for run in runs if run.outcome not in (*GOOD, "missing")]
+        bad = [run for run in runs if run.outcome not in (*GOOD, "missing", "inconclusive")]
+        open_ = [run for run in runs if run.outcome == "inconclusive"]
         good = [run for run in runs if run.outcome in GOOD]
         missing = [run.name for run in runs if run.outcome == "missing"]
         if bad:
             sentence = "NOT in agreement: " + ", ".join(f"{run.name} {run.outcome}" for run in bad)
+        elif open_:
+            sentence = f"inconclusive: rounding leaves nothing to tell of {_and(open_)}"
         elif len(good) < 2:
             sentence = f"nothing to compare, {', '.join(run.name for run in good) or 'no backend'} ran alone"
         elif len({run.weights_sha256 for run in good}) == 1:

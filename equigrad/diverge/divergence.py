@@ -14,8 +14,9 @@ from ..common.errors import UsageError
 from ..common.markup import table
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
+from ..common.ulp import any_differs, differs, distances, farthest, narrow
 from ..passport import passport
-from ..session import Progress, Side, Traces, any_differs, differs, distances, farthest, narrow, sides
+from ..session import Progress, Session, Traces, sessions
 from .operations import Operation, Step, operations
 
 SCHEMA = 1
@@ -182,7 +183,7 @@ def diverge(
     if not budget >= 0:
         raise UsageError(f"the budget must be a number of seconds, at least 0, not {budget:g}")
     task = built_in(problem) if isinstance(problem, str) else problem
-    both = sides(task, backends, dtype, arithmetic)
+    both = sessions(task, backends, dtype, arithmetic)
     if len(both) != 2:
         raise UsageError(
             f"two are compared with each other, not {len(both)}: name two backends, or one and two dtypes or "
@@ -191,13 +192,13 @@ def diverge(
     a, b = both
     notes = [] if a.backend.dtype == b.backend.dtype else [_across_dtypes(a, b)]
     first = None
-    parting, earlier = _search(a, b, progress)
+    parting, earlier = _search(a, b, task.updates, progress)
     if parting is not None:
         first, why = _explain(a, b, parting)
         notes += why
     development = [Distance(i, 0, 0.0) for i in _rows(task.updates) if first is None or i < first.update]
     if parting is not None:
-        development += _develop(a, b, parting, budget, progress)
+        development += _develop(a, b, task.updates, parting, budget, progress)
     reached = development[-1].update
     if reached < task.updates:
         notes.append(
@@ -218,7 +219,7 @@ def diverge(
     )
 
 
-def _across_dtypes(a: Side, b: Side) -> str:
+def _across_dtypes(a: Session, b: Session) -> str:
     narrower = min(a.backend.dtype, b.backend.dtype)
     return f"{a.label} and {b.label} are compared rounded to {narrower}, first weights and operations' inputs too"
 
@@ -232,13 +233,13 @@ class _Parting(NamedTuple):
     after: tuple[Any, Any]
 
 
-def _search(a: Side, b: Side, progress: Progress | None) -> tuple[_Parting | None, Difference | None]:
+def _search(a: Session, b: Session, total: int, progress: Progress | None) -> tuple[_Parting | None, Difference | None]:
     """The first update after which the weights differ, and the first intermediate that differed before.
 
     A parting of several updates is one that cannot be seen when they are made one by one.
     """
-    total, done, earlier = a.problem.updates, 0, None
-    held = a.start(), b.start()
+    done, earlier = 0, None
+    held: tuple[Any, Any] = (a.weights, b.weights)
     while done < total:
         n = 1 if done < SINGLY else min(EVERY, total - done)
         after = a.train(held[0], n), b.train(held[1], n)
@@ -252,7 +253,7 @@ def _search(a: Side, b: Side, progress: Progress | None) -> tuple[_Parting | Non
     return None, earlier
 
 
-def _single_steps(a: Side, b: Side, done: int, held: tuple[Any, Any], n: int) -> Iterator[_Parting]:
+def _single_steps(a: Session, b: Session, done: int, held: tuple[Any, Any], n: int) -> Iterator[_Parting]:
     for i in range(done, done + n):
         after = a.train(held[0]), b.train(held[1])
         if any_differs(a.numpy(after[0]), b.numpy(after[1])):
@@ -260,7 +261,7 @@ def _single_steps(a: Side, b: Side, done: int, held: tuple[Any, Any], n: int) ->
         held = after
 
 
-def _explain(a: Side, b: Side, parting: _Parting) -> tuple[Difference, list[str]]:
+def _explain(a: Session, b: Session, parting: _Parting) -> tuple[Difference, list[str]]:
     """The first quantity that differs in the update, and why."""
     after = a.numpy(parting.after[0]), b.numpy(parting.after[1])
     weights = (
@@ -287,7 +288,7 @@ def _explain(a: Side, b: Side, parting: _Parting) -> tuple[Difference, list[str]
     return replace(first, operations=operations(*steps)), notes
 
 
-def _at_once(side: Side, weights: Any, parting: _Parting) -> Iterator[str]:
+def _at_once(side: Session, weights: Any, parting: _Parting) -> Iterator[str]:
     """Whether so many updates in one call are the same as one by one."""
     n = parting.updates
     at_once, one_fewer = side.numpy(side.train(weights, n)), weights
@@ -330,9 +331,11 @@ def _rows(total: int) -> list[int]:
     return [*(row * power for power in powers for row in ROWS if row * power < total), total]
 
 
-def _develop(a: Side, b: Side, parting: _Parting, budget: float, progress: Progress | None) -> Iterator[Distance]:
+def _develop(
+    a: Session, b: Session, total: int, parting: _Parting, budget: float, progress: Progress | None
+) -> Iterator[Distance]:
     """The distance when the weights part, and from then on as long as the time suffices."""
-    total, done = a.problem.updates, parting.done + parting.updates
+    done = parting.done + parting.updates
     held = parting.after
     yield Distance(done, *farthest(a.numpy(held[0]), b.numpy(held[1])))
     start, pace = time.perf_counter(), 0.0

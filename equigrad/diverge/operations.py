@@ -8,14 +8,15 @@ something else than they give, lends its inputs, and its trace stands for its re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from ..backends.interface import LayerTrace
-from ..session import Matrices, Side, Traces, differs, distances, narrow
+from ..common.ulp import differs, distances, narrow
+from ..session import Matrices, Session, Traces
 from . import forms
 
 UNKNOWN = "none of the ways tried"
@@ -52,17 +53,31 @@ class Case(NamedTuple):
     forms: dict[str, forms.Form]
 
 
+def replay(side: Session, weights: Matrices, given: Traces) -> Traces | None:
+    """The trace that the side makes when each operation takes its inputs from `given`; None where it cannot."""
+    dtype = side.backend.dtype
+    fitting = tuple(LayerTrace(*(v.astype(dtype) for v in layer)) for layer in given)
+    traces: Traces | None = side.call("replay", side.hold_all(weights), side.x, side.y, side.lr, fitting)
+    return traces
+
+
+def own_exp(side: Session, x: np.ndarray) -> np.ndarray | None:
+    """exp(x) by the framework's own routine; None where it has none."""
+    held = side.call("exp", side.hold(x))
+    return None if held is None else side.array("exp", held, x.shape)
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """One update of one side: the weights before, what it held, the weights after."""
 
-    side: Side
+    side: Session
     before: Matrices
     trace: Traces
     after: Matrices
 
     def replay(self, weights: Matrices, trace: Traces) -> Traces | None:
-        return self.side.replay(self.side.hold(weights), trace)
+        return replay(self.side, weights, trace)
 
     @cached_property
     def faithful(self) -> bool:
@@ -77,8 +92,8 @@ class Step:
     @cached_property
     def downhill(self) -> tuple[list[np.ndarray], float]:
         """Each layer's change before the learning rate, and that rate; the change itself, and 1, if need be."""
-        plain = Side(self.side.problem.with_(learning_rate=1.0), self.side.backend, self.side.label)
-        again = plain.replay(plain.hold(self.before), self.trace) if self.faithful else None
+        plain = replace(self.side, lr=1.0)
+        again = replay(plain, self.before, self.trace) if self.faithful else None
         return [layer.change for layer in again or self.trace], self.side.lr if again else 1.0
 
     @cached_property
@@ -89,7 +104,7 @@ class Step:
         downhill, rate = self.downhill
         cases: dict[str, list[Case]] = {name: [] for name in NAMES}
         for i, (layer, w) in enumerate(zip(self.trace, self.before, strict=True)):
-            s, e = layer.activation, self.side.exp(-layer.preactivation)
+            s, e = layer.activation, own_exp(self.side, -layer.preactivation)
             cases["dot"].append(Case(i + 1, (inputs[i], w), layer.preactivation, forms.DOTS))
             cases["sigmoid"].append(Case(i + 1, (s * np.nan if e is None else e, s), s, forms.SIGMOIDS))
             if i + 1 == len(self.trace):
@@ -109,7 +124,7 @@ class Step:
         """This side's next updates, few and of small networks only: they tell forms apart that one does not."""
         steps: list[Step] = []
         if sum(layer.error.size for layer in self.trace) <= SMALL:
-            weights = self.side.hold(self.after)
+            weights = self.side.hold_all(self.after)
             for _ in range(FOLLOWING):
                 trace, after = self.side.trace(weights), self.side.train(weights)
                 steps.append(Step(self.side, self.side.numpy(weights), trace, self.side.numpy(after)))
@@ -179,11 +194,11 @@ def _replayed(a: Traces, b: Traces) -> dict[str, Pairs]:
     }
 
 
-def _exps(a: Side, b: Side, given: Traces, ra: Traces, rb: Traces) -> dict[str, Pairs]:
+def _exps(a: Session, b: Session, given: Traces, ra: Traces, rb: Traces) -> dict[str, Pairs]:
     """exp(-z) on both sides, if both sigmoids are bit for bit made of it, which frameworks do not promise."""
     pairs: Pairs = []
     for layer, p, q in zip(given, ra, rb, strict=True):
-        ea, eb = a.exp(-layer.preactivation), b.exp(-layer.preactivation)
+        ea, eb = own_exp(a, -layer.preactivation), own_exp(b, -layer.preactivation)
         if ea is None or eb is None:
             return {}
         with np.errstate(all="ignore"):

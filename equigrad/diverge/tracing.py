@@ -13,7 +13,8 @@ from ..common.errors import UsageError
 from ..common.markup import table
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
-from ..session import Matrices, Traces, differs, distances, sides
+from ..common.ulp import differs, distances
+from ..session import Matrices, Traces, sessions
 
 MOST = 8
 """So many rows and columns of a matrix are shown in a notebook."""
@@ -98,8 +99,8 @@ def trace(
     if updates < 1:
         raise UsageError(f"the number of updates must be at least 1, not {updates}")
     task = built_in(problem) if isinstance(problem, str) else problem
-    present = sides(task, usable() if backends is None else backends, dtype, arithmetic)
-    held = [side.start() for side in present]
+    present = sessions(task, usable() if backends is None else backends, dtype, arithmetic)
+    held = [side.weights for side in present]
     first = tuple(side.numpy(weights) for side, weights in zip(present, held, strict=True))
     lines: list[Line] = []
     for update in range(1, updates + 1):

@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..session import differs
+from ..common.ulp import differs
 from .divergence import Difference, Distance, Divergence
 from .tracing import Line, Trace
 

@@ -13,8 +13,8 @@ import numpy as np
 from ..backends.interface import LayerTrace
 from ..common.errors import MissingError, UsageError
 from ..common.problem import Problem
-from ..common.ulp import sha256
-from ..session import Matrices, Side, Traces, farthest, sides
+from ..common.ulp import farthest, sha256
+from ..session import Matrices, Session, Traces, sessions
 
 SINGLY = 10
 """So many first updates are recorded one by one."""
@@ -163,8 +163,8 @@ def _together(
     for name in backends:
         track = Track(name, dtype, arithmetic)
         try:
-            (side,) = sides(problem, [name], dtype, arithmetic)
-            held.append([track, side, side.start()])
+            (side,) = sessions(problem, [name], dtype, arithmetic)
+            held.append([track, side, side.weights])
             tracks.append(track)
         except MissingError:
             continue  # an arithmetic that this backend does not have
@@ -234,7 +234,7 @@ def _iterations(
     quickest = min(able, key=lambda track: track.seconds, default=None)
     if quickest is None or quickest.seconds * LONGER > LONGER_SECONDS:
         return found
-    (side,) = sides(problem, [quickest.backend], quickest.dtype, quickest.arithmetic)
+    (side,) = sessions(problem, [quickest.backend], quickest.dtype, quickest.arithmetic)
     for update, activation, error in _longer(problem, side):
         found.updates.append(update)
         found.outputs.append(activation[np.ix_(samples, units)])
@@ -243,8 +243,8 @@ def _iterations(
     return found
 
 
-def _longer(problem: Problem, side: Side) -> Iterator[tuple[int, np.ndarray, float]]:
-    weights: Any = side.train(side.start(), problem.updates)
+def _longer(problem: Problem, side: Session) -> Iterator[tuple[int, np.ndarray, float]]:
+    weights: Any = side.train(side.weights, problem.updates)
     done = problem.updates
     for update in (i for i in stops(problem.updates * LONGER, CUTS[0][2]) if i > problem.updates):
         weights, done = side.train(weights, update - 1 - done), update - 1

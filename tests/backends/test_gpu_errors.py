@@ -21,9 +21,10 @@ from equigrad import backends
 from equigrad.backends import everything, load, usable
 from equigrad.backends.interface import Backend
 from equigrad.bench import worker
-from equigrad.bench.case import Case, Contestant, Moved
 from equigrad.bench.clock import Gate, Heat, measure
-from equigrad.bench.contestants import contestants
+from equigrad.bench.contestants import backend as backend_contestant
+from equigrad.bench.contestants import roster
+from equigrad.bench.workload import Contestant, Moved, Workload
 from equigrad.check import gradcheck
 from equigrad.common.agreement import Disagreement
 from equigrad.common.errors import DeviceError, said
@@ -145,11 +146,11 @@ def test_a_fall_back_to_another_device_gets_no_number(
     ready: Callable[..., Backend], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(ready("torch")), "device_of", lambda self, array: "meta")
-    case = Case.of(SHORT, "float64")
-    moved = contestants.backend(case, "torch", "native")
+    workload = Workload.of(SHORT, "float64")
+    moved = backend_contestant.train(workload, "torch", "native")
     with pytest.raises(Disagreement, match="computed on meta instead of cpu"):
         moved.run(1)
-    contestant = contestants.backends(["torch"], ["native"])[0]
+    contestant = roster.backends(["torch"], ["native"])[0]
     state = {"contestant": contestant, "run": moved.run}
     assert worker._guarded(worker._run, state, (1, 1)) == ("wrong-device", "computed on meta instead of cpu")
 
@@ -159,12 +160,10 @@ def test_the_gpu_is_hidden_from_a_row_on_the_cpu(monkeypatch: pytest.MonkeyPatch
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parents[1] / "bench")
         hidden, seen = (
-            Contestant(
-                device or "any", "backend", "contestants:backend", ("bench_backends:Blind", "native"), device=device
-            )
+            Contestant(device or "any", "backend", "backend:train", ("bench_backends:Blind", "native"), device=device)
             for device in ("cpu", "")
         )
-        table = measure(Case.of(SHORT, "float64"), [hidden, seen], rounds=1)
+        table = measure(Workload.of(SHORT, "float64"), [hidden, seen], rounds=1)
     assert [row.outcome for row in table.rows] == ["identical", "failed"]
     assert "a GPU is in sight: 0" in table.rows[1].message
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
@@ -176,7 +175,7 @@ def test_the_gpu_is_hidden_from_a_row_on_the_cpu(monkeypatch: pytest.MonkeyPatch
 )
 def test_products_of_lower_precision_get_no_number_on_a_gpu_in_float32(device: str, dtype: str, outcome: str) -> None:
     contestant = Contestant("jax", "jax", "jax_idioms:from_python", device=device)
-    heat = Heat(contestant, Gate(Case.of(SHORT, dtype)))
+    heat = Heat(contestant, Gate(Workload.of(SHORT, dtype)))
     heat.row.outcome, heat.row.samples = "agree", [1.0]
     facts = {"peak_bytes": 1, "transfer_seconds": 0.1, "threads": {}, "precision": {"jax": "default"}, "versions": {}}
     heat.worker = SimpleNamespace(facts=lambda: facts, close=lambda: None)  # type: ignore[assignment]
@@ -198,7 +197,7 @@ def test_the_transfer_is_timed_apart_from_starting_the_device(
         return np.array(array)
 
     monkeypatch.setattr(numpy_backend.NumpyBackend, "from_numpy", from_numpy)
-    moved = contestants.backend(Case.of(SHORT, "float64"), "numpy", "native")
+    moved = backend_contestant.train(Workload.of(SHORT, "float64"), "numpy", "native")
     assert isinstance(moved, Moved)
     assert moved.transfer_seconds > 0
     assert calls == [12, 4, 3] * 2

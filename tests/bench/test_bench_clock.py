@@ -11,11 +11,11 @@ import pytest
 from equigrad.backends import load
 from equigrad.backends.interface import Backend
 from equigrad.bench import clock
-from equigrad.bench.case import Case, Contestant
 from equigrad.bench.clock import Row, Table, measure, ratio, verdict
-from equigrad.bench.contestants.contestants import NULL, backends
+from equigrad.bench.contestants.roster import NULL, backends
 from equigrad.bench.suite import cores
 from equigrad.bench.worker import Worker
+from equigrad.bench.workload import Contestant, Workload
 from equigrad.common.problem import problem
 from equigrad.common.ulp import sha256
 
@@ -23,12 +23,12 @@ ROUNDS = 3
 
 
 @pytest.fixture(scope="module")
-def case() -> Case:
-    return Case.of(problem("one-layer").with_(updates=200), "float64")
+def workload() -> Workload:
+    return Workload.of(problem("one-layer").with_(updates=200), "float64")
 
 
 @pytest.fixture(scope="module")
-def table(case: Case) -> Table:
+def table(workload: Workload) -> Table:
     """Every wrong backend beside right ones, in one measurement."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parent)
@@ -45,10 +45,10 @@ def table(case: Case) -> Table:
         )
         absent = Contestant("Absent", "peer", "peers:trask", (), ("not_installed_here",))
         submodule = Contestant("Submodule", "peer", "peers:trask", (), ("not_installed_here.part",))
-        sizes = Contestant("Unfit", "floor", "floor:c", (True,))
+        sizes = Contestant("Unfit", "floor", "floors:c", (True,))
         field = [*backends([f"bench_backends:{name}" for name in names], ["native"]), absent, submodule, NULL]
-        found = measure(case, field, rounds=ROUNDS, patience=5)
-        wide = Case.of(problem("digits").with_(updates=1), "float64")
+        found = measure(workload, field, rounds=ROUNDS, patience=5)
+        wide = Workload.of(problem("digits").with_(updates=1), "float64")
         found.rows += measure(wide, [sizes], rounds=1).rows
     return found
 
@@ -99,9 +99,9 @@ def test_the_right_ones_go_on_beside_them_with_one_sample_a_round(table: Table) 
     assert len(table.control) == ROUNDS
 
 
-def test_the_hash_beside_a_number_is_that_of_its_weights(table: Table, case: Case) -> None:
+def test_the_hash_beside_a_number_is_that_of_its_weights(table: Table, workload: Workload) -> None:
     row = row_of(table, "Right")
-    trained = load("numpy").train(case.weights, case.x, case.y, case.rate, row.updates)
+    trained = load("numpy").train(workload.weights, workload.x, workload.y, workload.rate, row.updates)
     assert row.weights_sha256 == sha256(trained)
     assert (row.distance, row.max_ulp, row.updates) == (0.0, 0, 200)
 
@@ -116,7 +116,9 @@ def test_first_update_and_preparation_are_kept_apart(table: Table) -> None:
 
 @pytest.mark.parametrize("waits", [True, False], ids=["seen when waited for", "missed when not"])
 @pytest.mark.parametrize("queue", ["jax", "torch:cuda"], ids=["jax", "torch-cuda"])
-def test_work_that_is_still_under_way(ready: Callable[..., Backend], case: Case, queue: str, waits: bool) -> None:
+def test_work_that_is_still_under_way(
+    ready: Callable[..., Backend], workload: Workload, queue: str, waits: bool
+) -> None:
     """JAX and CUDA return before they have computed; a known delay on the queue is in the time if it is waited for.
 
     That it is missed otherwise proves that there was something to miss.
@@ -128,7 +130,7 @@ def test_work_that_is_still_under_way(ready: Callable[..., Backend], case: Case,
     contestant = Contestant("delayed", "peer", maker, (delay, waits), (framework,), device=device or "cpu")
     worker = Worker(contestant, threads=1, patience=60)
     try:
-        worker.prepare(case)
+        worker.prepare(workload)
         worker.run(1)  # compiles
         seconds, _ = worker.run(1)
     finally:
@@ -136,12 +138,12 @@ def test_work_that_is_still_under_way(ready: Callable[..., Backend], case: Case,
     assert (seconds >= delay) is waits
 
 
-def test_ctrl_c_keeps_the_rounds_that_are_complete(case: Case) -> None:
+def test_ctrl_c_keeps_the_rounds_that_are_complete(workload: Workload) -> None:
     def interrupt(what: str, done: int, total: int) -> None:
         if (what, done) == ("rounds", 2):
             raise KeyboardInterrupt
 
-    table = measure(case, backends(["numpy"], ["native"]), rounds=5, progress=interrupt)
+    table = measure(workload, backends(["numpy"], ["native"]), rounds=5, progress=interrupt)
     assert table.interrupted
     assert len(row_of(table, "numpy").samples) == 2
     assert verdict(table).startswith("interrupted")
@@ -195,6 +197,6 @@ def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_but_never_fewer_t
 def test_other_bits_are_refused_where_a_run_is_one_update_too() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parent)
-        once = Case.of(problem("one-layer").with_(updates=1), "float64")
+        once = Workload.of(problem("one-layer").with_(updates=1), "float64")
         (row,) = measure(once, backends(["bench_backends:Random"], ["native"]), rounds=5).rows
     assert (row.outcome, row.samples) == ("nondeterministic", [])

@@ -10,9 +10,9 @@ import pytest
 
 from equigrad.backends import load
 from equigrad.backends.interface import Backend
-from equigrad.bench.case import Case, Contestant, Unsuitable
 from equigrad.bench.clock import Table, measure
-from equigrad.bench.contestants import contestants, floor
+from equigrad.bench.contestants import floors, roster
+from equigrad.bench.workload import Contestant, Unsuitable, Workload
 from equigrad.common.agreement import BOUNDS, assert_agreement
 from equigrad.common.problem import problem
 
@@ -20,39 +20,39 @@ ELSEWHERE = ("Keras", "tinygrad", "scikit-learn", "torch.compile")
 """Not in the test environment, too slow for it, or not expected to agree."""
 
 
-def case(name: str, dtype: str = "float64", updates: int = 200) -> Case:
-    return Case.of(problem(name).with_(updates=updates), dtype)
+def workload(name: str, dtype: str = "float64", updates: int = 200) -> Workload:
+    return Workload.of(problem(name).with_(updates=updates), dtype)
 
 
-def field(everyone: Case) -> list[Contestant]:
-    who = contestants.chosen("everyone", everyone, ["numpy", "torch", "jax"], ["native", "reproducible"])
+def field(everyone: Workload) -> list[Contestant]:
+    who = roster.chosen("everyone", everyone, ["numpy", "torch", "jax"], ["native", "reproducible"])
     return [one for one in who if not one.name.startswith("C,") and not any(word in one.name for word in ELSEWHERE)]
 
 
 @pytest.fixture(scope="module")
 def table() -> Table:
     """Everybody on the two-layer network, one round."""
-    return measure(case("two-layer"), field(case("two-layer")), rounds=1)
+    return measure(workload("two-layer"), field(workload("two-layer")), rounds=1)
 
 
-@pytest.mark.parametrize("name", [one.name for one in field(case("two-layer"))])
+@pytest.mark.parametrize("name", [one.name for one in field(workload("two-layer"))])
 def test_contestant_agrees_with_numpy(table: Table, name: str) -> None:
     row = table.row(name)
     assert row is not None
-    needs = next(one.needs for one in field(case("two-layer")) if one.name == name)
+    needs = next(one.needs for one in field(workload("two-layer")) if one.name == name)
     if row.outcome == "missing" and any(find_spec(module.partition(".")[0]) is None for module in needs):
         pytest.skip(row.message)
     assert row.outcome in ("identical", "agree"), row.message
     assert len(row.samples) == 1
 
 
-GPU = [*contestants.idioms(["torch:cuda", "jax:cuda"]), *contestants.products(["torch:cuda", "jax:cuda"])]
+GPU = [*roster.idioms(["torch:cuda", "jax:cuda"]), *roster.products(["torch:cuda", "jax:cuda"])]
 
 
 @pytest.mark.parametrize("one", [one for one in GPU if "compile" not in one.name], ids=lambda one: one.name)
 def test_contestant_on_the_gpu_agrees_with_numpy(one: Contestant, ready: Callable[..., Backend]) -> None:
     ready(f"{one.needs[0]}:cuda")
-    (row,) = measure(case("two-layer", updates=250), [one], rounds=1).rows
+    (row,) = measure(workload("two-layer", updates=250), [one], rounds=1).rows
     assert row.outcome in ("identical", "agree"), row.message
     assert (row.device, len(row.samples)) == ("cuda", 1)
 
@@ -60,59 +60,59 @@ def test_contestant_on_the_gpu_agrees_with_numpy(one: Contestant, ready: Callabl
 def test_a_contestant_on_a_device_says_so() -> None:
     assert {one.device for one in GPU} == {"cuda"}
     specs = ["numpy", "torch", "torch:cuda", "jax:cuda", "mine:Class"]
-    assert [one.device for one in contestants.backends(specs, ["native"])] == ["cpu", "cpu", "cuda", "cuda", ""]
+    assert [one.device for one in roster.backends(specs, ["native"])] == ["cpu", "cpu", "cuda", "cuda", ""]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["torch, torch.compile of the loop"])
 def test_compiled_torch_agrees_with_numpy(name: str) -> None:
-    if floor.compiler() is None or find_spec("torch") is None:
+    if floors.compiler() is None or find_spec("torch") is None:
         pytest.skip("torch.compile needs PyTorch and a C++ compiler")
-    (one,) = (c for c in contestants.idioms(["torch"]) if c.name == name)
-    (row,) = measure(case("one-layer", updates=10), [one], rounds=1).rows
+    (one,) = (c for c in roster.idioms(["torch"]) if c.name == name)
+    (row,) = measure(workload("one-layer", updates=10), [one], rounds=1).rows
     assert row.outcome in ("identical", "agree"), row.message
 
 
 @pytest.mark.parametrize("polynomial", [True, False], ids=["vectorised exp", "libm"])
 @pytest.mark.parametrize("name", ["one-layer", "two-layer"])
 def test_c_floor_agrees_with_numpy_over_the_whole_run(name: str, polynomial: bool) -> None:
-    if floor.compiler() is None:
+    if floors.compiler() is None:
         pytest.skip("no C compiler")
-    given = Case.of(problem(name), "float64")
+    given = Workload.of(problem(name), "float64")
     reference = load("numpy").train(given.weights, given.x, given.y, given.rate, given.updates)
-    assert_agreement(floor.c(given, polynomial)(given.updates), reference, BOUNDS["float64", "all"].bound)
+    assert_agreement(floors.c(given, polynomial)(given.updates), reference, BOUNDS["float64", "all"].bound)
 
 
 def test_c_floor_in_float32_agrees_after_few_updates() -> None:
-    if floor.compiler() is None:
+    if floors.compiler() is None:
         pytest.skip("no C compiler")
-    given = case("two-layer", "float32")
+    given = workload("two-layer", "float32")
     reference = load("numpy", "float32").train(given.weights, given.x, given.y, given.rate, 10)
-    assert_agreement(floor.c(given, False)(10), reference, BOUNDS["float32", "few"].bound)
+    assert_agreement(floors.c(given, False)(10), reference, BOUNDS["float32", "few"].bound)
 
 
 def test_without_a_compiler_the_floor_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(floor, "compiler", lambda: None)
+    monkeypatch.setattr(floors, "compiler", lambda: None)
     with pytest.raises(Unsuitable, match="no C compiler"):
-        floor.c(case("one-layer"), True)
+        floors.c(workload("one-layer"), True)
 
 
 @pytest.mark.parametrize(
     ("name", "count"), [pytest.param("one-layer", 2, id="one layer"), pytest.param("digits", 5, id="two layers")]
 )
 def test_the_products_alone_are_those_of_an_update(name: str, count: int) -> None:
-    given = case(name, updates=1)
-    pairs = floor.operands(given)
+    given = workload(name, updates=1)
+    pairs = floors.operands(given)
     assert len(pairs) == count
     assert sum(a.shape[0] * a.shape[1] * b.shape[1] for a, b in pairs) == given.work
-    products = floor.numpy_products(given)(1)
+    products = floors.numpy_products(given)(1)
     np.testing.assert_array_equal(products[0], (given.x @ given.weights[0])[:8, :8])
 
 
 def test_small_problems_have_the_c_floor_and_peers_and_large_ones_the_products() -> None:
     specs, native = ["numpy"], ["native"]
-    small = {one.name for one in contestants.chosen("everyone", case("two-layer"), specs, native)}
-    large = {one.name for one in contestants.chosen("everyone", case("digits"), specs, native)}
+    small = {one.name for one in roster.chosen("everyone", workload("two-layer"), specs, native)}
+    large = {one.name for one in roster.chosen("everyone", workload("digits"), specs, native)}
     assert {"C, libm", "numba", "numpy, preallocated"} <= small
     assert large == {"null", "numpy, products alone", "numpy"}
-    assert {one.name for one in contestants.chosen("backends", case("two-layer"), specs, native)} == {"numpy"}
+    assert {one.name for one in roster.chosen("backends", workload("two-layer"), specs, native)} == {"numpy"}

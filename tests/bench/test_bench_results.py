@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 
 from equigrad.bench import process, results, sizes, suite
 from equigrad.bench.clock import Row, Table, short
-from equigrad.bench.pages import document, plot, present
+from equigrad.bench.pages import document, picture, terminal
 from equigrad.bench.process import Process
 from equigrad.bench.results import Result
 from equigrad.common.crossings import crossings
@@ -106,13 +106,13 @@ def test_another_schema_is_compared_with_a_warning(
 
 def test_another_machine_is_compared_with_a_warning_that_names_what_differs(result: Result) -> None:
     other = made([1e-6] * 3, [1e-6] * 3, processor="B")
-    shown = text(present.against(result, other, "before"))
+    shown = text(terminal.against(result, other, "before"))
     assert "warning" in shown
     assert "processor: B before, A now" in shown
     other = made([1e-6] * 3, [1e-6] * 3)
     other.tables[0].threads = 2
-    assert "threads of one-layer: 2 before, 1 now" in text(present.against(result, other, "before"))
-    assert "warning" not in text(present.against(result, copy.deepcopy(result), "before"))
+    assert "threads of one-layer: 2 before, 1 now" in text(terminal.against(result, other, "before"))
+    assert "warning" not in text(terminal.against(result, copy.deepcopy(result), "before"))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_the_verdict_against_an_earlier_result(
 
 
 def test_the_table_shows_a_row_without_a_number(result: Result) -> None:
-    shown = text(present.tables(result))
+    shown = text(terminal.tables(result))
     assert "keras: keras is not installed" in shown
     assert "4 [3.91, 4.05]" in shown
 
@@ -142,7 +142,7 @@ def test_a_long_reason_leaves_the_numbers_alone(result: Result) -> None:
     result.tables[0].rows[2].message = "no luck " * 40
     console = Console(width=160)
     with console.capture() as capture:
-        console.print(present.tables(result))
+        console.print(terminal.tables(result))
     assert "4 [3.91, 4.05]" in capture.get()
     assert "log scale" in capture.get()
 
@@ -150,7 +150,7 @@ def test_a_long_reason_leaves_the_numbers_alone(result: Result) -> None:
 def test_why_a_peer_disagrees_is_said_beside_the_distance(result: Result) -> None:
     row = result.tables[0].rows[2]
     row.outcome, row.message, row.about = "disagree", "3 ULP from the reference", "it minimises another loss"
-    assert present.refusals(result.tables[0]) == ["keras: 3 ULP from the reference (it minimises another loss)"]
+    assert terminal.refusals(result.tables[0]) == ["keras: 3 ULP from the reference (it minimises another loss)"]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_numbers_are_short(value: float, shown: str) -> None:
 )
 def test_whole_processes_are_shown(result: Result, found: Process, words: str) -> None:
     result.process = found
-    assert words in text(present.everything(result))
+    assert words in text(terminal.everything(result))
 
 
 def test_a_whole_process_has_the_hashes_of_its_loops_alone() -> None:
@@ -209,8 +209,8 @@ def test_a_whole_process_without_agreement_gets_no_number(
 @pytest.mark.parametrize("ending", ["html", "png"])
 def test_a_picture_is_written(result: Result, tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"picture.{ending}"
-    plot.check(path)
-    plot.write(result, path)
+    picture.check(path)
+    picture.write(result, path)
     start = path.read_bytes()[:15]
     assert start == (b"<!doctype html>" if ending == "html" else b"\x89PNG\r\n\x1a\n" + path.read_bytes()[8:15])
 
@@ -223,16 +223,16 @@ def test_a_sweep_is_drawn(tmp_path: Path) -> None:
         table.rows = [Row("numpy", "backend", samples=[1e-6] * 3, peak_bytes=2**20), Row("torch", "backend")]
         swept.append(table)
     path = tmp_path / "sweep.html"
-    plot.write(Result(swept, {}), path)
+    picture.write(Result(swept, {}), path)
     page = path.read_text()
-    for axis in (*sizes.SWEEP, plot.WORK, "peak memory, MiB"):
+    for axis in (*sizes.SWEEP, picture.WORK, "peak memory, MiB"):
         assert f"<!-- {axis} -->" in page
 
 
 def test_without_matplotlib_the_command_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingError, match=r"pip install 'equigrad\[plot\]'"):
-        plot.check(Path("picture.png"))
+        picture.check(Path("picture.png"))
 
 
 @pytest.mark.parametrize(
@@ -294,10 +294,10 @@ def test_break_even_names_the_winner_on_each_side() -> None:
         table = Table("s", "float64", n, [16, 16, 1], 1, 1, 1, n, 1)
         table.rows = [Row("lean", "backend", samples=[2.0 * n]), Row("heavy", "backend", samples=[100 + 1.0 * n])]
         tables.append(table)
-    (line,) = present.break_even("samples", tables, [4, 40, 400])
+    (line,) = terminal.break_even("samples", tables, [4, 40, 400])
     assert line.startswith("lean and heavy: lean is faster first, break-even at samples")
     tables[1].control = [1.0, 2.0, 1.0]
-    assert "too noisy to rank at samples 40:" in present.break_even("samples", tables, [4, 40, 400])[0]
+    assert "too noisy to rank at samples 40:" in terminal.break_even("samples", tables, [4, 40, 400])[0]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from ...common.files import write_text
 from .. import sizes
 from ..clock import Table
 from ..results import Result
-from .present import title
+from .terminal import title
 
 
 def check(path: Path | None) -> None:

@@ -16,7 +16,7 @@ class Unsuitable(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Workload:
     """A problem in one dtype, as NumPy arrays: the same bytes for every contestant."""
 
     name: str
@@ -30,7 +30,7 @@ class Case:
     updates: int
 
     @classmethod
-    def of(cls, problem: Problem, dtype: str) -> Case:
+    def of(cls, problem: Problem, dtype: str) -> Workload:
         return cls(
             problem.name,
             problem.inputs.astype(dtype),
@@ -63,7 +63,7 @@ class Case:
 
 
 Arrays = tuple[np.ndarray, ...]
-Run = Callable[[int], Arrays]
+Loop = Callable[[int], Arrays]
 """run(n): the weights after n updates from the first weights, as NumPy arrays, so that nothing is still under way."""
 
 
@@ -71,7 +71,7 @@ Run = Callable[[int], Arrays]
 class Moved:
     """A run, and how long its data took to the device once the device was up."""
 
-    run: Run
+    run: Loop
     transfer_seconds: float
 
 
@@ -83,7 +83,7 @@ class Contestant:
     group: str
     """floor, backend, numpy, torch, jax (the idioms of each) or peer."""
     maker: str
-    """'module:function' below equigrad.bench; function(case, *arguments) returns a Run, or Moved."""
+    """'module:function' below equigrad.bench.contestants; function(workload, *arguments) returns a Loop, or Moved."""
     arguments: tuple[Any, ...] = ()
     needs: tuple[str, ...] = ()
     """The modules it is made of. They are imported first, apart from everything else."""

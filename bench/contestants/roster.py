@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from ...backends import load
-from ...common.agreement import Disagreement
-from ..case import Arrays, Case, Contestant, Moved
-from .floor import LARGEST
+from ...backends import FRAMEWORKS
+from ..workload import Contestant, Workload
+from .backend import device_of
+from .floors import LARGEST
 
 ONE_THREAD = 10**6
 """Up to this many multiplications per update everyone gets one thread: more would only wait for each other."""
-
-
-def backend(case: Case, spec: str, arithmetic: str) -> Moved:
-    """`train` of a backend, as every command of the suite uses it."""
-    chosen = load(spec, case.dtype, arithmetic)
-    device, rate = device_of(spec), case.rate
-
-    def moved() -> Any:
-        return chosen.synchronize(tuple(chosen.from_numpy(a) for a in (case.x, case.y, *case.weights)))
-
-    moved()  # the first to arrive pay for starting the device
-    start = time.perf_counter()
-    x, y, *first = moved()
-    seconds = time.perf_counter() - start
-    weights = tuple(first)
-
-    def run(n: int) -> Arrays:
-        trained = chosen.synchronize(chosen.train(weights, x, y, rate, n))
-        for w in trained:
-            if device and chosen.device_of(w) != device:
-                raise Disagreement("wrong-device", f"computed on {chosen.device_of(w)} instead of {device}")
-        return tuple(chosen.to_numpy(w) for w in trained)
-
-    return Moved(run, seconds)
-
-
-def device_of(spec: str) -> str:
-    """Where the backend of that name has to compute; '' where the name does not say."""
-    name, _, rest = spec.partition(":")
-    return (rest or "cpu") if name in KNOWN else ""
 
 
 def backends(specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestant]:
@@ -51,9 +19,9 @@ def backends(specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestan
         Contestant(
             spec if arithmetic == "native" else f"{spec} {arithmetic}",
             "backend",
-            "contestants:backend",
+            "backend:train",
             (spec, arithmetic),
-            (framework,) if (framework := spec.partition(":")[0]) in KNOWN else (),
+            (framework,) if (framework := spec.partition(":")[0]) in FRAMEWORKS else (),
             device=device_of(spec),
             arithmetic=arithmetic,
             about=f"the {spec} backend's train, {arithmetic} arithmetic",
@@ -63,13 +31,13 @@ def backends(specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestan
     ]
 
 
-KNOWN = ("numpy", "torch", "jax")
-
 C_FLOORS = (
-    Contestant("C, vectorised exp", "floor", "floor:c", (True,), about="floor.c, an exp of vector operations"),
-    Contestant("C, libm", "floor", "floor:c", (False,), about="floor.c with the C library's exp"),
+    Contestant("C, vectorised exp", "floor", "floors:c", (True,), about="floor.c, an exp of vector operations"),
+    Contestant("C, libm", "floor", "floors:c", (False,), about="floor.c with the C library's exp"),
 )
-NULL = Contestant("null", "floor", "floor:null", expect="first weights", about="no update: what the suite itself costs")
+NULL = Contestant(
+    "null", "floor", "floors:null", expect="first weights", about="no update: what the suite itself costs"
+)
 
 
 def products(specs: Sequence[str]) -> list[Contestant]:
@@ -77,13 +45,13 @@ def products(specs: Sequence[str]) -> list[Contestant]:
     found = []
     for spec in specs:
         framework, _, device = spec.partition(":")
-        if framework in KNOWN:
+        if framework in FRAMEWORKS:
             arguments = () if framework == "numpy" else (device or "cpu",)
             found.append(
                 Contestant(
                     f"{spec}, products alone",
                     "floor",
-                    f"floor:{framework}_products",
+                    f"floors:{framework}_products",
                     arguments,
                     (framework,),
                     device=device or "cpu",
@@ -175,17 +143,17 @@ PEERS = (
 )
 
 
-def small(case: Case) -> bool:
+def small(workload: Workload) -> bool:
     """Whether call overhead and not arithmetic decides, so that C is the floor, and one thread the rule."""
-    return case.work <= ONE_THREAD and max(case.layers) <= LARGEST
+    return workload.work <= ONE_THREAD and max(workload.layers) <= LARGEST
 
 
-def chosen(who: str, case: Case, specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestant]:
+def chosen(who: str, workload: Workload, specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestant]:
     """The backends; for `who` floors the floors too; for everyone, on a small problem, idioms and peers too."""
     found = backends(specs, arithmetics)
     if who in ("floors", "everyone"):
-        found = [NULL, *(C_FLOORS if small(case) else products(specs)), *found]
+        found = [NULL, *(C_FLOORS if small(workload) else products(specs)), *found]
     if who == "everyone":
-        found += idioms(specs) if small(case) else []
-        found += PEERS if small(case) else ()
+        found += idioms(specs) if small(workload) else []
+        found += PEERS if small(workload) else ()
     return found

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..case import Arrays, Case, Run, Unsuitable
+from ..workload import Arrays, Loop, Unsuitable, Workload
 
 LARGEST = 64
 """Layers up to this wide are unrolled in C. Beyond, a library's matrix product is the floor."""
@@ -37,21 +37,21 @@ def version() -> str | None:
 FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-shared", "-fPIC"]
 
 
-def c(case: Case, polynomial: bool) -> Run:
-    """`floor.c`, compiled for this case with -O3 -march=native.
+def c(workload: Workload, polynomial: bool) -> Loop:
+    """`floor.c`, compiled for this workload with -O3 -march=native.
 
     Raises Unsuitable without a compiler, or for a problem that floor.c is not made for.
     """
-    n, sizes = len(case.x), case.layers
+    n, sizes = len(workload.x), workload.layers
     if n & (n - 1) or n > LARGEST or len(sizes) > 3 or max(sizes) > LARGEST:
         raise Unsuitable("floor.c is for one or two small layers and a power of two of samples")
-    if polynomial and case.dtype != "float64":
+    if polynomial and workload.dtype != "float64":
         raise Unsuitable("the polynomial is for float64")
     cc = compiler()
     if cc is None:
         raise Unsuitable("no C compiler here (cc, gcc or clang)")
     macros = {
-        "REAL": "double" if case.dtype == "float64" else "float",
+        "REAL": "double" if workload.dtype == "float64" else "float",
         "SAMPLES": n,
         "INPUTS": sizes[0],
         "HIDDEN": sizes[1] if len(sizes) == 3 else 0,
@@ -66,40 +66,42 @@ def c(case: Case, polynomial: bool) -> Run:
         if done.returncode:
             raise Unsuitable(f"{cc} could not compile floor.c: {done.stderr.strip().splitlines()[0]}")
         train = ctypes.CDLL(str(library)).train
-    pointer = np.ctypeslib.ndpointer(case.x.dtype, flags="C")
+    pointer = np.ctypeslib.ndpointer(workload.x.dtype, flags="C")
     train.argtypes = [pointer, pointer, pointer, ctypes.c_double, ctypes.c_int64]
     train.restype = None
-    x, y = np.ascontiguousarray(case.x.T), np.ascontiguousarray(case.y.T)
-    first = np.concatenate([w.ravel() for w in case.weights])
-    ends = np.cumsum([w.size for w in case.weights])
+    x, y = np.ascontiguousarray(workload.x.T), np.ascontiguousarray(workload.y.T)
+    first = np.concatenate([w.ravel() for w in workload.weights])
+    ends = np.cumsum([w.size for w in workload.weights])
 
     def run(n: int) -> Arrays:
         weights = first.copy()
-        train(x, y, weights, case.rate, n)
-        return tuple(part.reshape(w.shape) for part, w in zip(np.split(weights, ends[:-1]), case.weights, strict=True))
+        train(x, y, weights, workload.rate, n)
+        return tuple(
+            part.reshape(w.shape) for part, w in zip(np.split(weights, ends[:-1]), workload.weights, strict=True)
+        )
 
     return run
 
 
-def operands(case: Case) -> list[tuple[np.ndarray, np.ndarray]]:
+def operands(workload: Workload) -> list[tuple[np.ndarray, np.ndarray]]:
     """The factors of an update's matrix products: forward, gradient and, but for the first layer, backward.
 
     Activations and deltas are stand-ins of the right shapes: the time does not depend on the numbers.
     """
     generator = np.random.RandomState(0)
-    layers = [case.x]
-    layers += [generator.random_sample((len(case.x), w.shape[1])).astype(case.dtype) for w in case.weights]
+    layers = [workload.x]
+    layers += [generator.random_sample((len(workload.x), w.shape[1])).astype(workload.dtype) for w in workload.weights]
     pairs = []
-    for i, w in enumerate(case.weights):
+    for i, w in enumerate(workload.weights):
         pairs += [(layers[i], w), (layers[i].T, layers[i + 1])]
         if i:
             pairs.append((layers[i + 1], w.T))
     return pairs
 
 
-def numpy_products(case: Case) -> Run:
+def numpy_products(workload: Workload) -> Loop:
     """The update's matrix products with NumPy's BLAS, into arrays made beforehand."""
-    pairs = operands(case)
+    pairs = operands(workload)
     results = tuple(a @ b for a, b in pairs)
 
     def run(n: int) -> Arrays:
@@ -116,11 +118,11 @@ def corners(products: Any) -> Arrays:
     return tuple(np.array(p[:8, :8]) for p in products)
 
 
-def torch_products(case: Case, device: str) -> Run:
+def torch_products(workload: Workload, device: str) -> Loop:
     """The same with PyTorch's."""
     import torch
 
-    pairs = [(on(torch, a, device), on(torch, b, device)) for a, b in operands(case)]
+    pairs = [(on(torch, a, device), on(torch, b, device)) for a, b in operands(workload)]
     results = [a @ b for a, b in pairs]
 
     def run(n: int) -> Arrays:
@@ -139,7 +141,7 @@ def on(torch: Any, array: np.ndarray, device: str) -> Any:
     return torch.tensor(array.T, device=device).T
 
 
-def jax_products(case: Case, device: str) -> Run:
+def jax_products(workload: Workload, device: str) -> Loop:
     """The same with XLA's, in one compiled call for each update. Transposes are XLA's to fold."""
     import jax
 
@@ -151,9 +153,9 @@ def jax_products(case: Case, device: str) -> Run:
             jax.device_put(a if a.flags.c_contiguous else a.T, where),
             jax.device_put(b if b.flags.c_contiguous else b.T, where),
         )
-        for a, b in operands(case)
+        for a, b in operands(workload)
     ]
-    turned = [(not a.flags.c_contiguous, not b.flags.c_contiguous) for a, b in operands(case)]
+    turned = [(not a.flags.c_contiguous, not b.flags.c_contiguous) for a, b in operands(workload)]
 
     @jax.jit
     def products(pairs: Any) -> Any:
@@ -167,6 +169,6 @@ def jax_products(case: Case, device: str) -> Run:
     return run
 
 
-def null(case: Case) -> Run:
+def null(workload: Workload) -> Loop:
     """No update at all: what the suite itself costs in each run."""
-    return lambda n: case.weights
+    return lambda n: workload.weights
