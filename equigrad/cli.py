@@ -170,51 +170,75 @@ def compare(
 def check(
     problem: ProblemName = None,
     backend: BackendNames = None,
-    dtype: Dtype = "float64",
+    dtype: Annotated[str | None, typer.Option(help="float64 or float32", show_default="both, or float64")] = None,
     arithmetic: Arithmetic = "both",
     data: Data = None,
     target: Target = None,
     hidden: Hidden = None,
-    seed: Seed = None,
+    seed: Annotated[int | None, typer.Option(help="of the first weights, or of the networks that are drawn")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="how long to look for a network that shows a mistake", show_default="60")
+    ] = None,
+    examples: Annotated[int | None, typer.Option(help="try so many networks, however long it takes")] = None,
     curve: Annotated[
         bool, typer.Option("--curve", help="the error of difference quotients over the step size")
     ] = False,
     power: Annotated[
         bool, typer.Option("--power", help="prove that wrong backends are caught and right ones never accused")
     ] = False,
-    problems: Annotated[
-        int | None, typer.Option(help="random problems per backend for --power", show_default="500")
-    ] = None,
+    problems: Annotated[int | None, typer.Option(help="networks per backend for --power", show_default="500")] = None,
     json: JsonFile = None,
 ) -> None:
-    """Hold each backend's gradient to 50-digit arithmetic, layer by layer, and its methods to their laws."""
+    """Hold backends to their laws: predictions, gradients, updates and training, against 50-digit arithmetic.
+
+    Without a problem it is thorough: every law on network after network, small and large, tame and extreme, for a
+    minute. What is wrong is shown on the smallest network that shows it.
+
+    With a problem, or --data, it shows each layer's gradient there, and which laws are kept:
+
+    equigrad check two-layer --curve
+    """
     from . import console
     from .check import view as check_tables
     from .common.files import check_writable, write_json
 
     check_writable(json)
-    if power:
-        changed = {"dtype": dtype != "float64", "arithmetic": arithmetic != "both"}
-        chosen = {"problem": problem, "data": data, "target": target, "hidden": hidden, "seed": seed, "curve": curve}
-        leave_out("--power tries problems of its own, in every dtype and arithmetic", **chosen, **changed)
-        from .laws.power import power as prove
-
-        with progress_bar() as report:
-            proof = prove(backend, problems=500 if problems is None else problems, progress=report)
-        if json:
-            write_json(json, proof.to_json())
-        console.show(check_tables.power(proof))
-        raise typer.Exit(0 if proof.proved else 1)
-    from .check.gradcheck import check
-
-    leave_out("--problems goes with --power", problems=problems is not None)
-    task = chosen_problem(problem, data, target, hidden, seed=seed)
+    named = {"problem": problem, "data": data, "target": target, "hidden": hidden, "curve": curve}
+    budget = {"seconds": seconds is not None, "examples": examples is not None}
+    leave_out("--problems goes with --power", problems=problems is not None and not power)
+    result: Any
     with progress_bar() as report:
-        result = check(task, backend, dtype=dtype, arithmetic=arithmetic, curve=curve, progress=report)
-    if json:
-        write_json(json, result.to_json())
-    console.show(check_tables.check(result))
-    raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
+        if power:
+            changed = {"dtype": dtype, "arithmetic": arithmetic != "both", "seed": seed is not None}
+            leave_out("--power tries networks of its own, in every dtype and arithmetic", **named, **changed, **budget)
+            from .laws.power import power as prove
+
+            result = prove(backend, problems=500 if problems is None else problems, progress=report)
+            table, status = check_tables.power(result), 0 if result.proved else 1
+        elif any(named.values()):
+            leave_out("--seconds and --examples go without a problem", **budget)
+            from .check.gradcheck import check
+
+            task = chosen_problem(problem, data, target, hidden, seed=seed)
+            result = check(task, backend, dtype=dtype or "float64", arithmetic=arithmetic, curve=curve, progress=report)
+            table, status = check_tables.check(result), 0 if result.agreed else 1
+        else:
+            leave_out("--examples is a budget already", seconds=examples is not None and seconds is not None)
+            from .check.gradcheck import thorough
+
+            result = thorough(
+                backend, dtypes=(dtype,) if dtype else ("float64", "float32"), arithmetic=arithmetic,
+                seconds=60 if seconds is None else seconds, examples=examples, seed=seed or 0, progress=report,
+            )  # fmt: skip
+            table, status = check_tables.thorough(result), 0 if result.agreed else 1
+    if not power and result.missing(backend or ()):
+        status = 3
+    try:
+        if json:
+            write_json(json, result.to_json())
+    finally:  # a full disk must not take the table along
+        console.show(table)
+    raise typer.Exit(status)
 
 
 @app.command()

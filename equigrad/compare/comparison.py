@@ -180,7 +180,8 @@ def _judge_predictions(run: Run, weights: Matrices, numpy: Session, rows: np.nda
         expected = numpy.predict(numpy.hold_all(weights), inputs)
         allowed = np.zeros(found.shape)
         if run.arithmetic == "native":
-            allowed = 2 * roundoff.bounds(weights, inputs.astype(run.dtype), expected, run.dtype)[-1].activation
+            layers = roundoff.bounds(weights, inputs.astype(run.dtype), expected, run.dtype)
+            allowed = 2 * layers[-1].activation.bound
         off = np.abs(found.astype(float) - expected) > allowed
         if off.any():
             at = tuple(np.argwhere(off)[0])

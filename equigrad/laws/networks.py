@@ -165,25 +165,38 @@ def _prediction(weights: list[np.ndarray], x: np.ndarray) -> np.ndarray:
 def _fixed() -> tuple[Recipe, ...]:
     """Along each dimension alone, its extremes first; one of each dimension in turn."""
     small, square = (3, 4, 1), (4, 4, 4, 4)
+
+    def both(**given: Any) -> list[Recipe]:
+        """On shapes that all differ, and on shapes that are all the same, where a transpose goes unseen."""
+        return [Recipe(small, 4, **given), Recipe((3, 3, 3), 3, **given)]
+
     along = (
         [Recipe(problem="one-layer"), Recipe(problem="two-layer"), Recipe(small, 4), Recipe(square, 4)],
         [Recipe((3, 2), n, seed=n) for n in (1, 33, 300, 1025, 2, 3, 5, 7, 16, 64, 65, 100, 129, 2100)],
         [Recipe((3, *(2, 4, 3) * 5, 2)[: n + 1], 3, seed=n) for n in (6, 4, 9, 3, 5, 7, 2, 13)],
-        [Recipe(small, 4, weights=kind, seed=i) for i, kind in enumerate(reversed(WEIGHTS))],
-        [Recipe(small, 4, inputs=kind, seed=i) for i, kind in enumerate(reversed(INPUTS))],
-        [Recipe(small, 4, targets=kind, seed=i) for i, kind in enumerate([*NEAR, *reversed(TARGETS)])],
+        [r for i, kind in enumerate(reversed(WEIGHTS)) for r in both(weights=kind, seed=i)],
+        [r for i, kind in enumerate(reversed(INPUTS)) for r in both(inputs=kind, seed=i)],
+        [r for i, kind in enumerate([*NEAR, *reversed(TARGETS)]) for r in both(targets=kind, seed=i)],
         [Recipe(small, 4, weights="normal times 1,000", inputs="whole numbers"),
          Recipe(small, 4, inputs="every row the same", targets="every row the same"),
          Recipe(small, 4, weights="all zero", targets="all one half"),
          Recipe(small, 4, inputs="a row and a column of zeros", targets="a row and a column of zeros"),
+         Recipe((3, 3), 3, weights="normal times 1,000", inputs="normal / 1e6"),
+         Recipe((3, 3), 3, "normal times 1,000", "normal / 1e6", "normal times 1e5", lr=1000.0),
+         Recipe((3, 3, 3), 3, targets="normal times 1e5", lr=1e-6),
+         Recipe((3, 3, 3), 3, weights="normal times 8", inputs="normal times 10"),
          Recipe(small, 4, targets="normal times 1e5", lr=1e-3)],
-        [Recipe(small, 4, lr=rate, seed=i) for i, rate in enumerate((0.3, 1e-6, 10.0, 1000.0, *RATES))],
+        [r for i, rate in enumerate((0.3, 1e-6, 10.0, 1000.0, *RATES)) for r in both(lr=rate, seed=i)],
         [Recipe(square, 4, updates=n, lr=0.1) for n in (40, 0, 100, 257, 1, 2, 4, 5, 8, 10, 16, 33)],
-        [Recipe((1, 1), 1, updates=1500, lr=0.1), Recipe(small, 4, "uniform from -1 to 1", lr=0.1, updates=3000)],
+        [Recipe((1, 1), 1, updates=1500, lr=0.1),
+         Recipe((2, 2), 2, "normal / 1,000", targets="normal times 100", lr=1e-5, updates=1501),
+         Recipe(small, 4, "uniform from -1 to 1", lr=0.1, updates=3000)],
         [Recipe((3, n, 2), 2, seed=n) for n in (300, 700, 17, 33, 65, 129, 1, 2, 8, 16)],
         [Recipe((n, 2), 2, seed=n) for n in (130, 600, 17, 33, 7, 2, 1)],
         [Recipe((2, n), 2, seed=n) for n in (10, 130, 600, 3, 33)],
         [Recipe((5, 5), 5), Recipe((64, 32, 10), 70), Recipe((1, 5, 1), 5), Recipe((5, 1, 5), 1), Recipe((6, 6, 6), 3),
+         Recipe((4, 4, 2), 1),
+         Recipe((3, 3), 1), Recipe((3,) * 8, 3), Recipe((2, 2, 1), 1025), Recipe((2,) * 5, 2), Recipe((2, 2, 2), 40),
          Recipe((300, 300, 2), 2), Recipe((130, 130), 130), Recipe((4, 128, 2), 1024), Recipe((2, 1), 5000)],
         [Recipe(small, 4, targets=list(NEAR)[2], updates=100), Recipe(problem="digits"),
          Recipe((2, 1), 3, lr=0.1, updates=10_001)],

@@ -66,6 +66,23 @@ class Finding:
     repeats: bool = True
     """Whether it broke again when it was repeated."""
 
+    def lines(self, spec: str) -> Iterator[str]:
+        """Where it was found, what it depends on and how to see it again, for a person."""
+        networks = "; then ".join(map(str, self.recipes))
+        yield f"the smallest network that shows it: {networks} ({self.dtype}, {self.arithmetic})"
+        if not self.repeats:
+            yield "it did not break again when repeated alone, so it depends on what was called before, or on chance"
+        yield from map(str, self.depends_on)
+        if len(self.broken) > 1:
+            yield f"laws broken there: {', '.join(self.broken)}"
+        yield "to see it again, in Python:"
+        yield from (f"  {line}" for line in self.reproduce(spec).splitlines())
+
+    def to_json(self) -> dict[str, Any]:
+        """As documented in docs/check.md."""
+        plain = {**vars(self), "recipes": [vars(recipe) for recipe in self.recipes]}
+        return {**plain, "depends_on": [vars(dependence) for dependence in self.depends_on]}
+
     def reproduce(self, spec: str) -> str:
         """Lines of Python that raise the same LawBroken."""
         made = ", ".join(map(_source, self.recipes))

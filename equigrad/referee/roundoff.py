@@ -2,10 +2,12 @@
 
 A first-order running error analysis (N. Higham, Accuracy and Stability of Numerical Algorithms, 2002, chapter
 3), carried out on the network's own values: every quantity travels with a bound on its error, and
-each operation adds its own rounding. The values themselves are computed in more digits than the backend has
-(float64 for float32, the processor's extended precision for float64), so the same pass is a cheap reference,
-some thousand times nearer to the exact result than the backend has to be. So the bound knows what a fixed tolerance cannot: that a sum which
-cancels loses digits, and a saturated unit loses all of its slope's. What is assumed of a backend:
+each operation adds its own rounding. So the bound knows what a fixed tolerance cannot: that a sum which
+cancels loses digits, and a saturated unit loses all of its slope's. The values themselves are computed in more
+digits than the backend has (float64 for float32, the processor's extended precision for float64), which makes
+the same pass a cheap reference, a thousand times nearer to the exact result than the backend has to be.
+
+What is assumed of a backend:
 
 * a sum of K products errs by at most min(K, 8 sqrt(K)) u times the sum of their magnitudes, in any order, with
   or without FMA: K by worst case, 8 sqrt(K) with probability 1 - 1e-13 (Higham and Mary, SIAM Journal on
