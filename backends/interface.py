@@ -106,20 +106,6 @@ class Backend(ABC):
     def trace(self, weights: Weights, x: Array, y: Array, lr: float) -> tuple[LayerTrace, ...]:
         """One update, opened up, one LayerTrace per layer. Never timed."""
 
-    def replay(
-        self, weights: Weights, x: Array, y: Array, lr: float, given: tuple[LayerTrace, ...]
-    ) -> tuple[LayerTrace, ...] | None:
-        """`trace`, but each operation takes its inputs from `given`, so that none inherits a difference.
-
-        Only `delta` takes the activation it needs from its own sigmoid of the given pre-activation. A trace
-        replayed on itself is itself. None where a backend cannot run its operations one by one.
-        """
-        return None
-
-    def exp(self, x: Array) -> Array | None:
-        """exp(x) by the framework's own routine, where the sigmoid is made of it. None elsewhere."""
-        return None
-
     @abstractmethod
     def synchronize(self, value: Any) -> Any:
         """`value`, once it is computed."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..backends import load
 from ..common.agreement import BOUNDS, FEW, Disagreement, assert_agreement, distance
+from ..common.headline import shown
 from ..common.ulp import max_ulp, sha256
 from ..session import Progress
 from .contestants.floors import numpy_products
@@ -80,6 +81,16 @@ class Row:
     @property
     def timed(self) -> bool:
         return bool(self.samples)
+
+    @property
+    def shown(self) -> str:
+        """Its name in tables."""
+        return shown(self.name, self.group)
+
+    @property
+    def compile_seconds(self) -> float:
+        """What the first update took beyond the second: to compile, capture or record it."""
+        return max(0.0, (self.first_call_seconds or 0.0) - (self.second_call_seconds or 0.0))
 
     @property
     def warm(self) -> bool:

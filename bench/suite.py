@@ -24,7 +24,7 @@ from .contestants import floors, roster
 from .results import Result
 from .workload import Contestant, Workload
 
-WHO = ("backends", "floors", "everyone")
+WHO = ("backends", "floors", "headline", "everyone")
 
 
 def bench(
@@ -47,7 +47,8 @@ def bench(
     """Time `train` of each backend on each problem, side by side with floors, idioms and peers.
 
     `names` are problems or sizes, see `sizes.chosen`; `sweep` times those of `sizes.SWEEP`, backends alone.
-    `who` is backends, floors (these too) or everyone: on a small problem, the idioms and the peers too.
+    `who` is backends, floors (these too), headline or everyone: on a small problem, each framework as people write
+    it too, or all idioms and peers.
     `threads` is everyone's; by default one for a small problem, all cores for others. `anatomy` times imports too,
     `process` the whole of `equigrad compare`. Ctrl-C keeps the rounds that are complete.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,26 @@ OUTCOMES = {
 """What can come of a run, in the words that every command uses."""
 
 GOOD = ("identical", "agree")
+
+
+def agreed(outcomes: Iterable[str]) -> bool:
+    """Whether all agree who are not missing, and at least one is not."""
+    took_part = [outcome for outcome in outcomes if outcome != "missing"]
+    return bool(took_part) and all(outcome in GOOD for outcome in took_part)
+
+
+def missing(outcomes: Iterable[tuple[str, str]], asked: Sequence[str]) -> list[str]:
+    """Which of the backends asked for are missing altogether, given each one's (name, outcome)."""
+    outcomes = list(outcomes)
+    took_part = {name for name, outcome in outcomes if outcome != "missing"}
+    names = {name.removesuffix(":cpu") for name in asked}
+    return [name for name in dict.fromkeys(n for n, _ in outcomes) if name in names and name not in took_part]
+
+
+def status(agreed: bool, missing: Sequence[str] = ()) -> int:
+    """The exit status: 3 where a backend asked for by name is missing, 0 for agreement, else 1."""
+    return 3 if missing else 0 if agreed else 1
+
 
 FEW = 10
 """Agreement is also asked after this many updates, when noise has had no time to hide a mistake."""

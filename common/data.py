@@ -14,6 +14,29 @@ import numpy as np
 from .errors import UsageError
 from .nearest import nearest
 from .problem import Problem
+from .problem import problem as built_in
+
+
+def chosen(
+    problem: str | None = None,
+    data: str | os.PathLike[str] | None = None,
+    *,
+    target: Sequence[str] | None = None,
+    hidden: Sequence[int] | None = None,
+    updates: int | None = None,
+    learning_rate: float | None = None,
+    seed: int | None = None,
+) -> Problem:
+    """The built-in problem of that name, one-layer unless given, or the one in the file `data`; raises UsageError."""
+    if data is None:
+        if target or hidden:
+            raise UsageError("--target and --hidden go with --data; a built-in problem has its own")
+        task = built_in("one-layer" if problem is None else problem)
+        return task.with_(updates=updates, learning_rate=learning_rate, seed=seed)
+    if problem is not None:
+        raise UsageError(f"give a problem or --data, not both: '{problem}' and '{data}'")
+    how = {"updates": updates, "learning_rate": learning_rate, "seed": 1 if seed is None else seed}
+    return load_data(data, target=target or (), hidden=hidden or (), **how)  # type: ignore[arg-type]
 
 
 def load_data(

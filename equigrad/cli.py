@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from .common.problem import Problem
-    from .session import Progress
 
 app = typer.Typer(
     name="equigrad",
@@ -51,131 +53,123 @@ Arithmetics = Annotated[
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result to this file")]
 
 
-def chosen_problem(
-    name: str | None,
-    data: Path | None = None,
-    target: list[str] | None = None,
-    hidden: list[int] | None = None,
-    updates: int | None = None,
-    learning_rate: float | None = None,
-    seed: int | None = None,
-) -> Problem:
-    """The problem that the shared options describe; raises UsageError."""
-    from .common.data import load_data
-    from .common.errors import UsageError
-    from .common.problem import problem
+@dataclass(frozen=True)
+class Chosen:
+    """What the user said of the problem, in the options that commands share."""
 
-    if data is None:
-        if target or hidden:
-            raise UsageError("--target and --hidden go with --data; a built-in problem has its own")
-        return problem("one-layer" if name is None else name).with_(
-            updates=updates, learning_rate=learning_rate, seed=seed
-        )
-    if name is not None:
-        raise UsageError(f"give a problem or --data, not both: '{name}' and '{data}'")
-    return load_data(
-        data,
-        target=target or (),
-        hidden=hidden or (),
-        updates=updates,
-        learning_rate=learning_rate,
-        seed=1 if seed is None else seed,
-    )
+    problem: ProblemName = None
+    updates: Updates = None
+    learning_rate: LearningRate = None
+    data: Data = None
+    target: Target = None
+    hidden: Hidden = None
+    seed: Seed = None
+
+    @property
+    def named(self) -> bool:
+        """Whether a problem was chosen at all; a seed alone chooses none."""
+        return any((self.problem is not None, self.data, self.target, self.hidden))
+
+    def task(self) -> Problem:
+        """The problem; raises UsageError."""
+        from .common.data import chosen
+
+        return chosen(**vars(self))
 
 
-def leave_out(why: str, **options: Any) -> None:
+def command(without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command whose first parameter is a `Chosen`: its options stand before the command's own."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(function, eval_str=True).parameters.values()
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
+            for name, kind in get_type_hints(Chosen, include_extras=True).items()
+            if name not in without
+        ]
+
+        def run(**options: Any) -> None:
+            function(Chosen(**{each.name: options.pop(each.name) for each in shared}), **options)
+
+        run.__name__, run.__doc__ = function.__name__, function.__doc__
+        run.__annotations__ = {each.name: each.annotation for each in (*shared, *own)}
+        run.__signature__ = inspect.Signature([*shared, *own])  # type: ignore[attr-defined]
+        app.command()(run)
+        return function
+
+    return register
+
+
+def end(shown: RenderableType, status: int, *writes: Callable[[], object], width: int = 140) -> NoReturn:
+    """Write what is to be written, show the result, and end with that status."""
+    from . import console
+
+    try:
+        for write in writes:
+            write()
+    finally:  # a full disk must not take the table along
+        console.show(shown, width)
+    raise typer.Exit(status)
+
+
+def to_json(path: Path | None, result: Any) -> Callable[[], None]:
+    """What writes the result to the file that --json names, if any."""
+    from .common.files import write_json
+
+    return lambda: write_json(path, result.to_json()) if path else None
+
+
+def leave_out(why: str, chosen: Chosen | None = None, **options: Any) -> None:
     """Raise UsageError if any of the options is given: it would be ignored."""
     from .common.errors import UsageError
 
-    given = [name if name == "problem" else f"--{name}" for name, value in options.items() if value]
+    shared = {} if chosen is None else {name: value is not None for name, value in vars(chosen).items()}
+    given = [
+        name if name == "problem" else f"--{name.replace('_', '-')}" for name, v in (shared | options).items() if v
+    ]
     if given:
         raise UsageError(f"{why}: leave out {', '.join(given)}")
-
-
-@contextmanager
-def progress_bar() -> Iterator[Progress | None]:
-    """A progress bar on standard error, shown once the work has taken longer than a second; none in a log file."""
-    from time import monotonic
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True)
-    tasks: dict[str, Any] = {}
-    start = monotonic()
-
-    def report(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bar.add_task(what, total=total)
-        bar.update(tasks[what], completed=done, visible=done < total)
-        if monotonic() - start > 1 and not bar.live.is_started:
-            bar.start()
-
-    try:
-        yield report
-    finally:
-        if bar.live.is_started:
-            bar.stop()
 
 
 INTERRUPTED = 130
 _ending = threading.Lock()  # of two threads that find out, one says so
 
 
-@app.command()
+@command()
 def compare(
-    problem: ProblemName = None,
+    chosen: Chosen,
     backend: BackendNames = None,
-    updates: Updates = None,
-    learning_rate: LearningRate = None,
     dtype: Dtype = "float64",
     arithmetic: Arithmetic = "both",
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Seed = None,
     predict: Annotated[
         list[str] | None, typer.Option(help='run the trained networks on a new input, "0,1,1"; repeatable')
     ] = None,
     watch: Annotated[int, typer.Option(help="show what happens inside in the first and last N updates")] = 0,
     json: JsonFile = None,
 ) -> None:
-    """Train the same network in every backend and compare the weights with NumPy's."""
-    from . import console
-    from .common.files import check_writable, write_json
-    from .compare import comparison
-    from .compare import view as tables
+    """Train the same network in every backend and compare the weights with NumPy's.
 
-    task = chosen_problem(problem, data, target, hidden, updates, learning_rate, seed)
+    This compares one run, as far as rounding lets it. Whether a backend is correct is for equigrad check to say.
+    """
+    from . import console
+    from .common.files import check_writable
+    from .compare import comparison, view
+
+    task, rows = chosen.task(), view.numbers(predict)
     check_writable(json)
-    rows = tables.numbers(predict)
-    with progress_bar() as report:
+    with console.progress() as report:
         result = comparison.compare(
             task, backend, dtype=dtype, arithmetic=arithmetic, predict=rows, watch=watch, progress=report
         )
-    try:
-        if json:
-            write_json(json, result.to_json())
-    finally:  # a full disk must not take the table along
-        console.show(tables.comparison(result, rows))
-    raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
+    end(view.comparison(result, rows), result.status(backend or ()), to_json(json, result))
 
 
-@app.command()
+@command(without=("updates", "learning_rate"))
 def check(
-    problem: ProblemName = None,
+    chosen: Chosen,
     backend: BackendNames = None,
     dtype: Annotated[str | None, typer.Option(help="float64 or float32", show_default="both, or float64")] = None,
     arithmetic: Arithmetic = "both",
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Annotated[int | None, typer.Option(help="of the first weights, or of the networks that are drawn")] = None,
     seconds: Annotated[
         float | None, typer.Option(help="how long to look for a network that shows a mistake", show_default="60")
     ] = None,
@@ -192,67 +186,51 @@ def check(
     """Hold backends to their laws: predictions, gradients, updates and training, against 50-digit arithmetic.
 
     Without a problem it is thorough: every law on network after network, small and large, tame and extreme, for a
-    minute. What is wrong is shown on the smallest network that shows it.
+    minute. What is wrong is shown on the smallest network that shows it. --seed then says which networks are drawn.
 
     With a problem, or --data, it shows each layer's gradient there, and which laws are kept:
 
     equigrad check two-layer --curve
     """
     from . import console
-    from .check import view as check_tables
-    from .common.files import check_writable, write_json
+    from .check import view
+    from .common.files import check_writable
 
     check_writable(json)
-    named = {"problem": problem, "data": data, "target": target, "hidden": hidden, "curve": curve}
     budget = {"seconds": seconds is not None, "examples": examples is not None}
-    leave_out("--problems goes with --power", problems=problems is not None and not power)
-    result: Any
-    with progress_bar() as report:
-        if power:
-            changed = {"dtype": dtype, "arithmetic": arithmetic != "both", "seed": seed is not None}
-            leave_out("--power tries networks of its own, in every dtype and arithmetic", **named, **changed, **budget)
-            from .laws.power import power as prove
+    if power:
+        changed = {"curve": curve, "dtype": dtype is not None, "arithmetic": arithmetic != "both"}
+        why = "--power tries networks of its own, in every dtype and arithmetic"
+        leave_out(why, chosen, **changed | budget)
+        from .laws.power import power as prove
 
-            result = prove(backend, problems=500 if problems is None else problems, progress=report)
-            table, status = check_tables.power(result), 0 if result.proved else 1
-        elif any(named.values()):
-            leave_out("--seconds and --examples go without a problem", **budget)
-            from .check.gradcheck import check
+        with console.progress() as report:
+            proof = prove(backend, problems=500 if problems is None else problems, progress=report)
+        end(view.power(proof), 0 if proof.proved else 1, to_json(json, proof))
+    from .check.gradcheck import check, thorough
 
-            task = chosen_problem(problem, data, target, hidden, seed=seed)
+    leave_out("--problems goes with --power", problems=problems is not None)
+    if chosen.named or curve:
+        leave_out("--seconds and --examples go without a problem", None, **budget)
+        task = chosen.task()
+        with console.progress() as report:
             result = check(task, backend, dtype=dtype or "float64", arithmetic=arithmetic, curve=curve, progress=report)
-            table, status = check_tables.check(result), 0 if result.agreed else 1
-        else:
-            leave_out("--examples is a budget already", seconds=examples is not None and seconds is not None)
-            from .check.gradcheck import thorough
-
-            result = thorough(
-                backend, dtypes=(dtype,) if dtype else ("float64", "float32"), arithmetic=arithmetic,
-                seconds=60 if seconds is None else seconds, examples=examples, seed=seed or 0, progress=report,
-            )  # fmt: skip
-            table, status = check_tables.thorough(result), 0 if result.agreed else 1
-    if not power and result.missing(backend or ()):
-        status = 3
-    try:
-        if json:
-            write_json(json, result.to_json())
-    finally:  # a full disk must not take the table along
-        console.show(table)
-    raise typer.Exit(status)
+        end(view.check(result), result.status(backend or ()), to_json(json, result))
+    leave_out("--examples is a budget already", seconds=examples is not None and seconds is not None)
+    with console.progress() as report:
+        found = thorough(
+            backend, dtypes=(dtype,) if dtype else ("float64", "float32"), arithmetic=arithmetic,
+            seconds=60 if seconds is None else seconds, examples=examples, seed=chosen.seed or 0, progress=report,
+        )  # fmt: skip
+    end(view.thorough(found), found.status(backend or ()), to_json(json, found))
 
 
-@app.command()
+@command()
 def diverge(
-    problem: ProblemName = None,
+    chosen: Chosen,
     backend: BackendNames = None,
-    updates: Updates = None,
-    learning_rate: LearningRate = None,
     dtype: Dtypes = None,
     arithmetic: Arithmetics = None,
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Seed = None,
     budget: Annotated[float, typer.Option(help="seconds to follow the distance after the first difference")] = 6.0,
     json: JsonFile = None,
 ) -> None:
@@ -265,13 +243,12 @@ def diverge(
     Two dtypes are compared rounded to the narrower one.
     """
     from . import console
-    from .common.files import check_writable, write_json
-    from .diverge import divergence
-    from .diverge import view as views
+    from .common.files import check_writable
+    from .diverge import divergence, view
 
-    task = chosen_problem(problem, data, target, hidden, updates, learning_rate, seed)
+    task = chosen.task()
     check_writable(json)
-    with progress_bar() as report:
+    with console.progress() as report:
         result = divergence.diverge(
             task,
             backend or ("numpy", "torch"),
@@ -280,47 +257,45 @@ def diverge(
             budget=budget,
             progress=report,
         )
-    if json:
-        write_json(json, result.to_json())
-    console.show(views.divergence(result))
-    raise typer.Exit(0 if result.identical else 1)
+    end(view.divergence(result), 0 if result.identical else 1, to_json(json, result))
 
 
-@app.command()
+@command(without=("updates",))
 def trace(
-    problem: ProblemName = None,
+    chosen: Chosen,
     backend: BackendNames = None,
     updates: Annotated[int, typer.Option(help="how many updates to show")] = 3,
-    learning_rate: LearningRate = None,
     dtype: Dtypes = None,
     arithmetic: Arithmetics = None,
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Seed = None,
 ) -> None:
-    """Show what each backend holds at every line of the training loop, side by side, and mark what differs."""
-    from . import console
-    from .diverge import tracing
-    from .diverge import view as views
+    """Show what each backend holds at every line of the training loop, side by side, and mark what differs.
 
-    task = chosen_problem(problem, data, target, hidden, None, learning_rate, seed)
-    result = tracing.trace(task, backend, updates=updates, dtype=dtype or "float64", arithmetic=arithmetic or "native")
-    console.show(views.tracing(result))
+    Every backend that is here takes part unless --backend names some.
+    """
+    from . import console
+    from .diverge import tracing, view
+
+    result = tracing.trace(
+        chosen.task(), backend, updates=updates, dtype=dtype or "float64", arithmetic=arithmetic or "native"
+    )
+    console.show(view.tracing(result))
 
 
 @app.command()
 def bench(
     problem: Annotated[
         list[str] | None,
-        typer.Argument(help="one-layer (default), two-layer, digits or a size, 4096x256-256-10", show_default=False),
+        typer.Argument(
+            help="one-layer (default), two-layer, digits or a size, 4096x256-256-10; with --merge, results",
+            show_default=False,
+        ),
     ] = None,
     backend: BackendNames = None,
     dtype: Annotated[str, typer.Option(help="float64, float32 or both")] = "float64",
     arithmetic: Arithmetic = "both",
     updates: Updates = None,
     who: Annotated[
-        str, typer.Option(help="backends, floors (them too) or everyone (idioms and peers too)")
+        str, typer.Option(help="backends, floors (them too), headline (as people write it too) or everyone")
     ] = "everyone",
     rounds: Annotated[int, typer.Option(help="interleaved rounds, each with one sample of every row")] = 7,
     threads: Annotated[int | None, typer.Option(help="of every row", show_default="1 if small, else all")] = None,
@@ -332,39 +307,58 @@ def bench(
     sweep: Annotated[bool, typer.Option("--sweep", help="samples, width and depth, from tiny to large")] = False,
     save: Annotated[str | None, typer.Option(metavar="NAME", help="keep the result under this name")] = None,
     against: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="compare with an earlier result")] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="time nothing; show results of several machines")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.html|.png", help="draw the result")] = None,
     json: JsonFile = None,
 ) -> None:
-    """Time the update loops side by side; a row whose weights do not agree gets no number."""
+    """Time the update loops side by side; a row whose weights do not agree gets no number.
+
+    Machines side by side: equigrad bench --merge laptop.json server.json --plot hardware.html
+    """
     from . import console
-    from .bench import results, suite
-    from .bench.pages import picture, terminal
-    from .common.files import check_writable, write_json
+    from .bench import hardware, results, suite
+    from .bench.pages import picture, view
+    from .common.files import check_writable
 
     for path in (json, plot):
         check_writable(path)
     picture.check(plot)
-    results.check(save, json)
+    if merge:
+        leave_out(
+            "--merge takes results and times nothing",
+            backend=backend, dtype=dtype != "float64", arithmetic=arithmetic != "both", updates=updates,
+            who=who != "everyone", rounds=rounds != 7, threads=threads, patience=patience != 120, anatomy=anatomy,
+            process=process, sweep=sweep, save=save, against=against, json=json,
+        )  # fmt: skip
+        merged = hardware.merge(problem or ())
+        end(
+            view.hardware(merged),
+            int(bool(merged.findings)),
+            lambda: picture.write_hardware(merged, plot) if plot else None,
+            width=200,
+        )
+    results.check(save)
     before = results.load(against) if against else None
     signal.set_wakeup_fd(-1)  # Ctrl-C keeps what was measured; nothing here computes for long
-    with progress_bar() as report:
+    with console.progress() as report:
         result = suite.bench(
             problem or (), backend, dtype=dtype, arithmetic=arithmetic, updates=updates, who=who, rounds=rounds,
             threads=threads, patience=patience, anatomy=anatomy, process=process, sweep=sweep, progress=report,
             command=" ".join(["equigrad", *sys.argv[1:]]),
         )  # fmt: skip
-    if json:
-        write_json(json, result.to_json())
-    if save:
-        results.save(result, save)
-    if plot:
-        picture.write(result, plot)
-    console.show(terminal.everything(result, anatomy, before, against or ""), width=200)
-    raise typer.Exit(suite.status(result, backend or ()))
+    end(
+        view.everything(result, anatomy, before, against or ""),
+        suite.status(result, backend or ()),
+        to_json(json, result),
+        lambda: results.save(result, save) if save else None,
+        lambda: picture.write(result, plot) if plot else None,
+        width=200,
+    )
 
 
-@app.command()
+@command(without=("problem",))
 def report(
+    chosen: Chosen,
     sources: Annotated[
         list[str] | None,
         typer.Argument(
@@ -375,13 +369,7 @@ def report(
     ] = None,
     out: Annotated[Path, typer.Option(help="the page to write")] = Path("report.html"),
     backend: BackendNames = None,
-    updates: Updates = None,
-    learning_rate: LearningRate = None,
     dtype: Annotated[str, typer.Option(help="float64, float32 or both")] = "both",
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Seed = None,
 ) -> None:
     """Write one HTML page to look at: verdict, replay, the three codes, where they part, gradient check, timings.
 
@@ -389,16 +377,16 @@ def report(
 
     With files alone it shows what they hold, and replays their problem.
     """
-    from . import reporting
+    from . import console, reporting
 
     name, results = reporting.told_apart(sources or ())
     task = None
-    if name is not None or data is not None or not results:
-        task = chosen_problem(name, data, target, hidden, updates, learning_rate, seed)
+    chosen = replace(chosen, problem=name)
+    if name is not None or chosen.data is not None or not results:
+        task = chosen.task()
     else:
-        changed = {"updates": updates, "learning-rate": learning_rate, "seed": seed is not None}
-        leave_out("the results say how it was trained", **changed, target=target, hidden=hidden)
-    with progress_bar() as bar:
+        leave_out("the results say how it was trained", chosen)
+    with console.progress() as bar:
         page = reporting.report(task, results, backends=backend, dtype=dtype, out=out, progress=bar)
     print(f"{out}: {len(page.html) / 1e6:.1f} MB. {page.verdict}")
     raise typer.Exit(0 if page.agreed else 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -16,14 +16,13 @@ from .backends.interface import ARITHMETICS, Backend, LayerTrace
 from .common.errors import DeviceError, MissingError, UsageError, said
 from .common.nearest import nearest
 from .common.problem import Problem
+from .common.progress import Progress as Progress
 
 Matrices = tuple[np.ndarray, ...]
 Traces = tuple[LayerTrace, ...]
 Spec = str | type[Backend]
 """A backend as users name it, see `equigrad.load`, or its class."""
 T = TypeVar("T")
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
 
 
 class Fault(UsageError):

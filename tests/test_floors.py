@@ -33,6 +33,7 @@ FILES = sorted(
     for folder in (*LINKED, "equigrad")
     for path in (ROOT / folder).rglob("*.py")
     if folder in LINKED or path.relative_to(ROOT / folder).parts[0] not in LINKED
+    if not path.name.startswith("benchmark_")  # as much outside as a test
 )
 FOR_PYTEST = ("conformance.py", "pytest_plugin.py")
 """What only a test-suite imports may need pytest."""

@@ -10,21 +10,26 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ..interface import Weights
-from .tape import Call, Tape, Untapeable, Value
+from ..numpy_arithmetic import silent
+from .tape import Call, Tape, Train, Untapeable, Value, taping
 
 
+@silent
 def repeat(
     update: Callable[..., Weights], weights: Weights, x: np.ndarray, y: np.ndarray, lr: float, n: int
 ) -> Weights:
-    """n times `update`."""
+    """n times `update`. Raises Untapeable before the first."""
     try:
         held, calls = _taped(update, weights, x, y, lr)
-    except Exception:  # Noted lacks what cannot be noted; what is wrong with the update itself shows again below
-        for _ in range(n):
-            weights = update(weights, x, y, lr)
-        return weights
+    except Exception as error:  # Noted lacks what cannot be noted; if the update itself is wrong, that shows again
+        raise Untapeable(str(error)) from error
     Tape.run(calls, n)
     return held
+
+
+def taped(train: Train) -> Train:
+    """For `train`."""
+    return taping(repeat)(silent(train))
 
 
 def _taped(
@@ -47,7 +52,7 @@ def _taped(
 def _ready(call: Callable[..., Any], arguments: Sequence[Any], into: np.ndarray) -> Call:
     if call is np.dot:  # the method spares half the time of the function
         return partial(arguments[0].dot, arguments[1], into)
-    if call in (np.minimum, np.maximum):  # they want the word
+    if call in (np.minimum, np.maximum):  # these take `out` by name alone
         return partial(call, *arguments, out=into)
     return partial(call, *arguments, into)
 
@@ -74,8 +79,6 @@ class Noted(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Noted:
         if method != "__call__" or options or ufunc.nout != 1:
             raise Untapeable(f"{ufunc.__name__} with {method} and {options}")
-        if ufunc is np.multiply and type(inputs[0]) is float and inputs[0] == 1:
-            return inputs[1]  # a learning rate of 1: the product has the same bits
         kinds = [x.dtype if isinstance(x, Noted | np.ndarray) else type(x) for x in inputs]
         *wanted, dtype = ufunc.resolve_dtypes((*kinds, None))
         if ufunc.signature is not None:

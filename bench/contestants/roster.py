@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...backends import FRAMEWORKS
+from ...common.headline import is_written
 from ..workload import Contestant, Workload
 from .backend import device_of
 from .floors import LARGEST
@@ -149,11 +150,13 @@ def small(workload: Workload) -> bool:
 
 
 def chosen(who: str, workload: Workload, specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestant]:
-    """The backends; for `who` floors the floors too; for everyone, on a small problem, idioms and peers too."""
+    """The backends; for `who` floors the floors too; for headline, on a small problem, each framework as people
+    write it too; for everyone, there, all idioms and peers too.
+    """
     found = backends(specs, arithmetics)
-    if who in ("floors", "everyone"):
+    if who != "backends":
         found = [NULL, *(C_FLOORS if small(workload) else products(specs)), *found]
-    if who == "everyone":
-        found += idioms(specs) if small(workload) else []
-        found += PEERS if small(workload) else ()
+    if who in ("headline", "everyone") and small(workload):
+        found += [one for one in idioms(specs) if who == "everyone" or is_written(one.name, one.group)]
+        found += PEERS if who == "everyone" else ()
     return found

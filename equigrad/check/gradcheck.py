@@ -90,7 +90,7 @@ def thorough(
             continue
         made = next(iter(usable.values()))
         came = search(
-            lambda dtype, mode, made=made: type(made)(made.device, dtype, mode),  # type: ignore[misc]
+            lambda dtype, mode, made=made: type(made)(device=made.device, dtype=dtype, arithmetic=mode),  # type: ignore[misc]
             list(usable),
             dtypes,
             seconds=seconds / len(ready),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..common.agreement import GOOD
+from ..common.agreement import GOOD, status
 from ..laws.power import SCHEMA
 from ..laws.search import Search
 from ..referee.exact import Curve
@@ -81,6 +81,10 @@ class Check:
         """Which of `names` are missing altogether."""
         ran = {b.name for b in self.backends if b.outcome != "missing"}
         return [name for name in names if name not in ran]
+
+    def status(self, names: Sequence[str]) -> int:
+        """The exit status if these backends were asked for by name."""
+        return status(self.agreed, self.missing(names))
 
     @property
     def verdict(self) -> str:
@@ -169,6 +173,10 @@ class Thorough:
         """Which of `names` are missing altogether."""
         ran = {b.name for b in self.backends if b.outcome != "missing"}
         return [name for name in names if name not in ran]
+
+    def status(self, names: Sequence[str]) -> int:
+        """The exit status if these backends were asked for by name."""
+        return status(self.agreed, self.missing(names))
 
     @property
     def verdict(self) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..common import agreement
 from ..common.agreement import GOOD
 from ..common.markup import table
 from ..common.problem import Problem
+from ..common.words import listed
 
 SCHEMA = 1
 
@@ -86,14 +88,15 @@ class Comparison:
     @property
     def agreed(self) -> bool:
         """Whether every run that could take place agrees with NumPy, and at least one did."""
-        took_place = [run for run in self.runs if run.outcome != "missing"]
-        return bool(took_place) and all(run.outcome in GOOD for run in took_place)
+        return agreement.agreed(run.outcome for run in self.runs)
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """Which of `names` are missing altogether."""
-        ran = {run.name for run in self.runs if run.outcome != "missing"}
-        asked = {name.removesuffix(":cpu") for name in names}
-        return [run.name for run in self.runs if run.name in asked and run.name not in ran]
+        return agreement.missing(((run.name, run.outcome) for run in self.runs), names)
+
+    def status(self, names: Sequence[str] = ()) -> int:
+        """The exit status of a command that was asked for these backends."""
+        return agreement.status(self.agreed, self.missing(names))
 
     @property
     def verdicts(self) -> list[str]:
@@ -111,20 +114,21 @@ class Comparison:
         open_ = [run for run in runs if run.outcome == "inconclusive"]
         good = [run for run in runs if run.outcome in GOOD]
         missing = [run.name for run in runs if run.outcome == "missing"]
+        names = listed([run.name for run in good])
         if bad:
             sentence = "NOT in agreement: " + ", ".join(f"{run.name} {run.outcome}" for run in bad)
         elif open_:
-            sentence = f"inconclusive: rounding leaves nothing to tell of {_and(open_)}"
+            sentence = f"inconclusive: rounding leaves nothing to tell of {listed([run.name for run in open_])}"
         elif len(good) < 2:
             sentence = f"nothing to compare, {', '.join(run.name for run in good) or 'no backend'} ran alone"
         elif len({run.weights_sha256 for run in good}) == 1:
-            sentence = f"identical weights in {_and(good)}, one SHA-256: {good[0].weights_sha256}"
+            sentence = f"identical weights in {names}, one SHA-256: {good[0].weights_sha256}"
             if arithmetic == "reproducible" and good[0].weights_sha256 == self.problem.golden.get(good[0].dtype):
                 sentence += ", the published one"
         else:
             ulp = max(run.max_ulp or 0 for run in good)
             difference = max(run.max_abs_difference or 0.0 for run in good)
-            sentence = f"{_and(good)} agree, {ulp:,} ULP or {difference:.1e} apart at most, not bit for bit"
+            sentence = f"{names} agree, {ulp:,} ULP or {difference:.1e} apart at most, not bit for bit"
         skipped = f" ({', '.join(missing)} missing)" if missing else ""
         return f"{arithmetic}: {sentence}{skipped}."
 
@@ -156,8 +160,3 @@ class Comparison:
             "verdict": self.verdict,
             "runs": [run.to_json() for run in self.runs],
         }
-
-
-def _and(runs: list[Run]) -> str:
-    names = [run.name for run in runs]
-    return " and ".join([", ".join(names[:-1]), names[-1]])

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..common.errors import UsageError
-from ..console import NARROW, STYLES, Fitting, titled
+from ..common.words import listed, short
+from ..console import NARROW, Fitting, outcome, titled
 from .result import Comparison, Run
 
 
@@ -47,13 +48,21 @@ def comparison(result: Comparison, rows: np.ndarray | None = None) -> Renderable
             _runs(result, least, **NARROW),
         )
     ]
+    if any(run.microseconds_per_update for run in result.runs):
+        parts.append(Text(TIMES, style="dim"))
     parts += [Text(f"{run.name} {run.arithmetic}: {run.message}") for run in result.runs if run.message]
     if rows is not None:
         shown = [run for run in result.runs if run.predictions is not None]
         parts.append(Fitting(_predictions_in_columns(shown, rows), _predictions_in_rows(shown, rows)))
-    parts += [watched(run) for run in result.runs if run.watched]
     parts.append(Text("\n".join(result.verdicts), style="bold green" if result.agreed else "bold red"))
+    parts += [watched(runs) for runs in _alike(result)]
     return Group(*parts)
+
+
+TIMES = (
+    "us per update: this suite's train, which records or compiles the loop; as people write it: "
+    "equigrad bench --who headline"
+)
 
 
 class Column(NamedTuple):
@@ -70,9 +79,9 @@ def _columns(result: Comparison) -> list[Column]:
     columns = [
         Column("backend", lambda run: run.name, "left"),
         Column("arithmetic", lambda run: run.arithmetic, "left"),
-        Column("outcome", lambda run: Text(run.outcome, style=STYLES.get(run.outcome, "bold red")), "left"),
+        Column("outcome", lambda run: outcome(run.outcome), "left"),
         Column("max ULP\nto NumPy", lambda run: "" if run.max_ulp is None else f"{run.max_ulp:,}"),
-        Column("max |diff|\nto NumPy", lambda run: _short(run.max_abs_difference)),
+        Column("max |diff|\nto NumPy", lambda run: short(run.max_abs_difference)),
     ]
     if p.figures:
         columns.append(
@@ -107,10 +116,6 @@ def _runs(result: Comparison, columns: Sequence[Column], **style: bool) -> Table
             arithmetic = run.arithmetic
         table.add_row(*(column.cell(run) for column in columns))
     return table
-
-
-def _short(value: float | None) -> str:
-    return "" if value is None else "0" if value == 0 else f"{value:.1e}"
 
 
 def _microseconds(value: float | None) -> str:
@@ -149,29 +154,51 @@ def _row(values: np.ndarray, form: str = ".8f") -> str:
     return " ".join(f"{v:{form}}" for v in values)
 
 
-QUANTITIES = ("X @ W", "activation", "error", "delta", "change of W")
+QUANTITIES = ("preactivation X @ W", "activation", "error", "delta", "change of W")
 
 
-def watched(run: Run) -> RenderableType:
-    """What one backend held inside, in the order of Trask's loop, for each update that was watched."""
-    return Fitting(_beside(run), _beside(run, **NARROW), _below(run, **NARROW))
+def _alike(result: Comparison) -> list[list[Run]]:
+    """The runs that were watched, those together that show the same digits."""
+    groups: dict[str, list[Run]] = {}
+    for run in result.runs:
+        if run.watched:
+            shown = repr([(update, *map(_matrix, layer)) for update, layers in run.watched for layer in layers])
+            groups.setdefault(shown, []).append(run)
+    return list(groups.values())
 
 
-def _beside(run: Run, **style: bool) -> Table:
-    table = titled(f"inside {run.name}, {run.arithmetic}", "update", "layer", *QUANTITIES, **style)
+def watched(runs: Sequence[Run]) -> RenderableType:
+    """What backends that show the same held inside, in the order of Trask's loop, in each watched update."""
+    by_arithmetic = {run.arithmetic: [r.name for r in runs if r.arithmetic == run.arithmetic] for run in runs}
+    title = "inside " + "; ".join(f"{listed(names)}, {arithmetic}" for arithmetic, names in by_arithmetic.items())
+    run = runs[0]
+    if len(runs) > 1:
+        title += f": the same in all {len(runs)}" + ("" if _same_bits(runs) else ", to the digits shown")
+    return Fitting(_beside(run, title), _beside(run, title, **NARROW), _below(run, title, **NARROW))
+
+
+def _same_bits(runs: Sequence[Run]) -> bool:
+    first, *others = ([v.tobytes() for _, layers in run.watched for layer in layers for v in layer] for run in runs)
+    return all(other == first for other in others)
+
+
+def _beside(run: Run, title: str, **style: bool) -> Table:
+    table = titled(title, "update", "layer", *QUANTITIES, **style)
     for update, layers in run.watched:
         for number, layer in enumerate(layers, 1):
             table.add_row(f"{update:,}", str(number), *map(_matrix, layer), end_section=True)
     return table
 
 
-def _below(run: Run, **style: bool) -> Table:
-    table = titled(f"inside {run.name}, {run.arithmetic}", "update", "layer", "", "", **style)
+def _below(run: Run, title: str, **style: bool) -> Table:
+    table = titled(title, "update", "layer", "", "", **style)
     for update, layers in run.watched:
         for number, layer in enumerate(layers, 1):
             first = (f"{update:,}", str(number))
             for quantity, array in zip(QUANTITIES, layer, strict=True):
-                table.add_row(*first, quantity, _matrix(array), end_section=quantity == QUANTITIES[-1])
+                table.add_row(
+                    *first, quantity.replace(" X", "\nX"), _matrix(array), end_section=quantity == QUANTITIES[-1]
+                )
                 first = ("", "")
     return table
 

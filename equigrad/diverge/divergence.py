@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backends.interface import Backend, LayerTrace
 from ..common.errors import UsageError
-from ..common.markup import table
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
 from ..common.ulp import any_differs, differs, distances, farthest, narrow
 from ..passport import passport
 from ..session import Progress, Session, Traces, sessions
-from .operations import Operation, Step, operations
+from .operations import Update, operations
+from .result import Difference, Distance, Divergence, Element
 
-SCHEMA = 1
 SINGLY = 1_000
 """For so many updates the weights are compared after each one."""
 EVERY = 1_000
@@ -28,130 +27,6 @@ OPENED = 100
 """In so many updates before the first difference of weights the intermediates are compared too."""
 ROWS = (1, 2, 3, 5, 7)
 """The updates of the development, in each power of ten."""
-
-
-@dataclass(frozen=True)
-class Element:
-    """One element that differs."""
-
-    index: tuple[int, ...]
-    values: tuple[float, float]
-    ulp: int
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A quantity that differs in one update."""
-
-    update: int
-    """Counted from 1."""
-    layer: int
-    """Counted from 1."""
-    quantity: str
-    """preactivation, activation, error, delta, change or weight (after the update)"""
-    size: int
-    """How many elements the quantity has."""
-    elements: tuple[Element, ...]
-    """Those that differ."""
-    max_ulp: int
-    operations: tuple[Operation, ...] = ()
-    """Every operation of this update, on the same inputs in both."""
-
-
-@dataclass(frozen=True)
-class Distance:
-    """How far apart the weights are after an update."""
-
-    update: int
-    max_ulp: int
-    max_abs_difference: float
-
-
-@dataclass(frozen=True, eq=False)
-class Divergence:
-    """What `diverge` found."""
-
-    problem: Problem
-    sides: tuple[str, str]
-    dtypes: tuple[str, str]
-    arithmetics: tuple[str, str]
-    passport: dict[str, Any]
-    first: Difference | None
-    """In the first update after which the weights differ: the first quantity that does. None if none does."""
-    earlier: Difference | None
-    """An intermediate that differed before, in the first updates, and was rounded away in the weights."""
-    development: tuple[Distance, ...]
-    updates: int
-    """How many updates were compared; fewer than the problem's if the time for the development was used up."""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def identical(self) -> bool:
-        return self.first is None
-
-    @property
-    def healed(self) -> tuple[int, ...]:
-        """The updates of the development after the first difference at which all weights were the same again."""
-        first = self.first.update if self.first else self.problem.updates
-        return tuple(d.update for d in self.development if d.update > first and d.max_ulp == 0)
-
-    def _repr_html_(self) -> str:
-        """How a notebook shows it."""
-        from .view import verdict
-
-        first = self.first
-        title = f"{self.problem.name}: {self.sides[0]} against {self.sides[1]}"
-        rows = [
-            (
-                o.name,
-                "same" if o.same else f"{o.differing:,} of {o.elements:,} differ",
-                f"{o.max_ulp:,}",
-                "\n".join(o.how),
-            )
-            for o in (first.operations if first else ())
-        ]
-        header = ("operation on the same inputs", "", "max ULP", "how each rounds") if rows else ()
-        return table(title, header, rows, [verdict(self), *self.notes])
-
-    def to_json(self) -> dict[str, Any]:
-        """As documented in docs/diverge.md."""
-        return {
-            "schema": SCHEMA,
-            "problem": self.problem.to_json(),
-            "passport": self.passport,
-            "backends": list(self.sides),
-            "dtypes": list(self.dtypes),
-            "arithmetics": list(self.arithmetics),
-            "updates_compared": self.updates,
-            "identical": self.identical,
-            "first": _json(self.first),
-            "how": {o.name: list(o.how) for o in self.first.operations if o.how} if self.first else {},
-            "earlier": _json(self.earlier),
-            "development": [
-                {"update": d.update, "max_ulp": d.max_ulp, "max_abs_difference": d.max_abs_difference}
-                for d in self.development
-            ],
-            "notes": list(self.notes),
-        }
-
-
-def _json(difference: Difference | None) -> dict[str, Any] | None:
-    if difference is None:
-        return None
-    return {
-        "update": difference.update,
-        "layer": difference.layer,
-        "quantity": difference.quantity,
-        "elements": [
-            {"index": list(e.index), "values": list(e.values), "hex": [v.hex() for v in e.values], "ulp": e.ulp}
-            for e in difference.elements
-        ],
-        "max_ulp": difference.max_ulp,
-        "operations": [
-            {"name": o.name, "same": o.same, "differing": o.differing, "max_ulp": o.max_ulp}
-            for o in difference.operations
-        ],
-    }
 
 
 def diverge(
@@ -274,7 +149,7 @@ def _explain(a: Session, b: Session, parting: _Parting) -> tuple[Difference, lis
         assert first is not None
         return first, [note for s, w in zip((a, b), parting.before, strict=True) for note in _at_once(s, w, parting)]
     steps = [
-        Step(side, side.numpy(before), side.trace(before), new)
+        Update(side, side.numpy(before), side.trace(before), new)
         for side, before, new in zip((a, b), parting.before, after, strict=True)
     ]
     lists = [[*_quantities(step.trace), *ws] for step, ws in zip(steps, weights, strict=True)]

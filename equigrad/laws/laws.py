@@ -499,7 +499,7 @@ def _alone(subject: Subject, method: str) -> str:
     """What the same call does in a backend that was just made, in words."""
     backend = subject.backend
     try:
-        made = type(backend)(backend.device, backend.dtype, backend.arithmetic)
+        made = type(backend)(device=backend.device, dtype=backend.dtype, arithmetic=backend.arithmetic)
         fresh = Subject.facing(made, subject.network)
         fresh.right(method, fresh.run(method))
     except Exception:

@@ -177,7 +177,7 @@ def power(
     tried = {}
     for name, backend in right.items():
         came = search(
-            lambda dtype, mode, made=backend: type(made)(made.device, dtype, mode),  # type: ignore[misc]
+            lambda dtype, mode, made=backend: type(made)(device=made.device, dtype=dtype, arithmetic=mode),  # type: ignore[misc]
             [mode for mode in ARITHMETICS if mode in type(backend).arithmetics],
             examples=problems,
             progress=progress,

@@ -69,7 +69,7 @@ function errors(id) {
 }
 
 function timings(id) {
-  const t = DATA.timings[Number($("#timing").value)], rows = [...t.rows].sort((a, b) => b.median - a.median), name = (r) => r.name;
+  const t = DATA.timings[Number($("#timing").value)], rows = [...t.rows].sort((a, b) => b.median - a.median), name = (r) => r.label;
   document.getElementById(id).style.height = `${120 + 30 * rows.length}px`;
   const shapes = t.floor === null ? [] : [{ type: "line", xref: "x", yref: "paper", x0: t.floor, x1: t.floor, y0: 0, y1: 1, line: { color: css("soft"), dash: "dash", width: 1.5 } }];
   const traces = [
@@ -77,7 +77,7 @@ function timings(id) {
     { type: "scatter", mode: "markers", x: rows.map((r) => r.median), y: rows.map(name), marker: { symbol: "line-ns", size: 18, line: { width: 3, color: rows.map((r) => frameworkColor(r.framework)) } }, hovertemplate: "%{y}: median %{x:.3s}s<extra></extra>" },
   ];
   Plotly.react(id, traces, layout({ type: "log", title: "seconds per update", exponentformat: "SI", minexponent: 0, ticksuffix: "s" }, { type: "category", categoryorder: "array", categoryarray: rows.map(name), title: "" }, { shapes, showlegend: false }), CONFIG);
-  document.getElementById(id).setAttribute("aria-label", `Median seconds per update: ${rows.map((r) => `${r.name} ${r.median.toExponential(2)}`).join("; ")}`);
+  document.getElementById(id).setAttribute("aria-label", `Median seconds per update: ${rows.map((r) => `${name(r)} ${r.median.toExponential(2)}`).join("; ")}`);
   $("#refused").textContent = t.refused.length ? `Without a number: ${t.refused.join("; ")}.` : "";
 }
 

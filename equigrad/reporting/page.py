@@ -21,6 +21,7 @@ from ..backends.interface import ARITHMETICS, DTYPES
 from ..check import gradcheck
 from ..common.errors import MissingError, UsageError
 from ..common.files import check_writable, write_text
+from ..common.headline import TRAIN
 from ..common.nearest import nearest
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
@@ -33,6 +34,9 @@ from .documents import Documents
 
 LARGE = 2 * 10**7
 """From so many multiplications of the forward pass on, over all updates, one dtype is recorded and not both."""
+
+ENGINE = ("reproducible", "perceptron", "mt19937", "sha256", "training")
+"""The files of the network in JavaScript, each after those that it uses."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, the steps done and the steps to do."""
@@ -196,17 +200,23 @@ def _page(
         checks=given.check,
         partings=content.partings(given),
         replay=replay,
-        code=aligned.aligned(names) if replay else [],
+        code=aligned.aligned([*names, aligned.BROWSER]) if replay else [],
         steps=aligned.STEPS,
         notes=notes,
         charts=content.captions(data),
         timed=data["timings"],
+        train=TRAIN,
         curves=data["curves"],
         version=facts.get("equigrad"),
         data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         plotly=_packed(plotly),
         css=_file("page.css"),
-        scripts=[_file("replay.js"), _file("charts.js")],
+        live=data["task"] is not None,
+        task=replay.problem if replay else None,
+        trained_by=content.named([nice(name) for name in names]),
+        engine="\n".join(_file(f"engine/{name}.js") for name in ENGINE),
+        worker=_file("engine/worker.js"),
+        scripts={name: _file(f"{name}.js") for name in ("replay", "pictures", "lab", "charts")},
     )
     agreed = all(v.good is not False for v in verdicts)
     verdict = " ".join(f"{v.name}: {v.text}." for v in verdicts if v.good is not None)

@@ -23,7 +23,7 @@ LAST = 5
 CUTS = ((8, 10, 12), (6, 8, 12), (4, 6, 8), (4, 4, 6), (2, 2, 4), (1, 1, 2))
 """How many samples, units of each layer and stops in each power of ten are written down: the first that fits.
 The training always has all of them."""
-MOST_BYTES = 2_500_000
+MOST_BYTES = 500_000
 """So much of a page may the recording be."""
 LONGER = 10
 """The training goes on to so many times its updates, where that takes no longer than LONGER_SECONDS."""

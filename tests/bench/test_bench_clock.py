@@ -5,12 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from equigrad.backends import load
 from equigrad.backends.interface import Backend
-from equigrad.bench import clock
+from equigrad.bench import clock, worker
 from equigrad.bench.clock import Row, Table, measure, ratio, verdict
 from equigrad.bench.contestants.roster import NULL, backends
 from equigrad.bench.suite import cores
@@ -64,11 +65,13 @@ def row_of(table: Table, name: str) -> Row:
     [
         pytest.param("OneMissing", "disagree", "after 1 updates", id="one update missing is refused"),
         pytest.param("Random", "nondeterministic", "other bits", id="other bits in another run are refused"),
-        pytest.param("OtherDtype", "wrong-dtype", "float32 instead of float64", id="another dtype is refused"),
+        pytest.param("OtherDtype", "wrong-dtype", "an array of float32 - expected", id="another dtype is refused"),
         pytest.param("NotANumber", "disagree", "NaN", id="NaN is refused"),
         pytest.param("Crashing", "failed", "killed by SIGKILL", id="a crash is a row"),
         pytest.param("Hanging", "failed", "no answer within 5 s", id="a hang is a row"),
-        pytest.param("Raising", "failed", "ZeroDivisionError: no luck", id="an exception is a row of one line"),
+        pytest.param(
+            "Raising", "failed", "train raised ZeroDivisionError: no luck", id="an exception is a row of one line"
+        ),
         pytest.param("Absent", "missing", "pip install not_installed_here", id="a missing peer is a row"),
         pytest.param("Submodule", "missing", "pip install not_installed_here", id="a missing peer's module is a row"),
         pytest.param("Unfit", "unsuitable", "small layers", id="an unsuitable problem is a row"),
@@ -79,6 +82,14 @@ def test_no_number_without_agreement(table: Table, name: str, outcome: str, word
     assert (row.outcome, row.samples) == (outcome, [])
     assert words in row.message
     assert "\n" not in row.message
+
+
+def test_a_missing_framework_is_installed_as_everywhere_else_is_said() -> None:
+    def absent(state: dict[str, Any], argument: None) -> None:
+        raise ModuleNotFoundError("No module named 'jax'", name="jax")
+
+    state = {"contestant": Contestant("jax", "jax", "jax_idioms:from_python", needs=("jax",))}
+    assert worker._guarded(absent, state, None) == ("missing", "jax is not installed: pip install 'equigrad[jax]'")
 
 
 def test_more_threads_than_allowed_are_refused(table: Table) -> None:
@@ -128,13 +139,13 @@ def test_work_that_is_still_under_way(
     framework, _, device = queue.partition(":")
     maker = f"{framework}_idioms:delayed"
     contestant = Contestant("delayed", "peer", maker, (delay, waits), (framework,), device=device or "cpu")
-    worker = Worker(contestant, threads=1, patience=60)
+    child = Worker(contestant, threads=1, patience=60)
     try:
-        worker.prepare(workload)
-        worker.run(1)  # compiles
-        seconds, _ = worker.run(1)
+        child.prepare(workload)
+        child.run(1)  # compiles
+        seconds, _ = child.run(1)
     finally:
-        worker.close()
+        child.close()
     assert (seconds >= delay) is waits
 
 

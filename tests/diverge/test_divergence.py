@@ -19,9 +19,9 @@ from equigrad.backends.numpy_backend import NumpyBackend
 from equigrad.cli import main
 from equigrad.common.errors import UsageError
 from equigrad.common.problem import problem
-from equigrad.diverge.divergence import Difference, Distance, Divergence, _quantities
+from equigrad.diverge.divergence import _quantities
+from equigrad.diverge.result import Difference, Distance, Divergence
 from equigrad.diverge.view import divergence as render
-from equigrad.diverge.view import verdict
 
 Ready = Callable[..., Backend]
 Weights = tuple[np.ndarray, ...]
@@ -83,7 +83,7 @@ def test_an_intermediate_that_leaves_no_trace_in_the_weights_is_told() -> None:
     assert result.earlier is not None
     assert (result.earlier.update, result.earlier.layer, result.earlier.quantity) == (1, 1, "activation")
     assert [(e.index, e.ulp) for e in result.earlier.elements] == [((1, 0), 1)]
-    assert "never part" in verdict(result)
+    assert "never part" in result.verdict
 
 
 def test_quantities_come_in_the_order_of_computation(ready: Ready) -> None:

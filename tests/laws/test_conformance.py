@@ -168,7 +168,7 @@ def test_a_registered_backend_goes_by_its_name(tmp_path: Path) -> None:
     (info / "entry_points.txt").write_text("[equigrad.backends]\nsomeones = autograd_engine:AutogradBackend\n")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ENGINES), *filter(None, sys.path)])}
     done = subprocess.run(
-        [sys.executable, "-m", "equigrad", "check", "-b", "someones", "--arithmetic", "native"],
+        [sys.executable, "-m", "equigrad", "check", "one-layer", "-b", "someones"],
         env=environment,
         capture_output=True,
         text=True,

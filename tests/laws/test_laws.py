@@ -205,7 +205,7 @@ class NanBelow(NumpyBackend):
 
 class OneReplayed(NumpyBackend):
     def replay(self, *arguments: Any) -> Any:
-        *rest, last = super().replay(*arguments)  # type: ignore[misc]
+        *rest, last = super().replay(*arguments)
         return (*rest, last._replace(delta=last.delta * (1 + 1e-9)))
 
 

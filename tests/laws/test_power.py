@@ -1,4 +1,4 @@
-"""The proof of power: mistakes by construction are caught, blind laws are found out, and no right backend is accused."""
+"""The proof of power: planted mistakes are caught, blind laws are found out, and no right backend is accused."""
 
 from __future__ import annotations
 

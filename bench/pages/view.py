@@ -1,10 +1,9 @@
-"""How the results look in a terminal."""
+"""How the results look in a view."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -12,12 +11,14 @@ from rich.markup import escape
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ...common.crossings import crossings
+from ...common.headline import TRAIN, is_written, shown, written
 from ...console import Fitting
 from .. import sizes
 from ..clock import Row, Table, ratio, short, spread, verdict
+from ..hardware import Hardware
+from ..headline import pays, ways
 from ..process import Process
-from ..results import Change, Result, changes, differences
+from ..results import Change, Result, break_even, changes, differences
 
 BAR = 16
 
@@ -40,10 +41,42 @@ def tables(result: Result) -> RenderableType:
     """One table per problem and dtype, each with its verdict."""
     parts: list[RenderableType] = []
     for table in result.tables:
+        parts += headline(table)
         parts.append(Fitting(_table(table), _table(table, without=1), _table(table, without=2)))
         parts += [Text(line) for line in refusals(table)]
         parts.append(Text(verdict(table), style="bold"))
     return Group(*parts)
+
+
+def headline(table: Table) -> list[RenderableType]:
+    """Each framework as people write it and as `train` runs it; nothing where only one of the two was timed."""
+    found = list(ways(table))
+    if not found:
+        return []
+    above = f"{table.problem} {table.dtype}: as people write it, and as train runs it"
+    grid = Grid(title=above, title_justify="left", title_style="bold", caption=HEADLINE, caption_justify="left")
+    grid.add_column("", no_wrap=True)
+    grid.add_column("one update after the other, by", no_wrap=True)
+    for column in (
+        "us per update",
+        "compile, ms",
+        "overtakes NumPy\nexpressions after",
+        "overtakes the same\nas written after",
+    ):
+        grid.add_column(column, justify="right")
+    for way in found:
+        if way.written:
+            grid.add_section()
+        microseconds, compiled = 1e6 * statistics.median(way.row.samples), 1e3 * way.row.compile_seconds
+        style = "bold" if way.written else ""
+        cells = (way.spec, way.how, short(microseconds), short(compiled), way.pays, way.pays_at_home)
+        grid.add_row(*(Text(cell, style=style) for cell in cells))
+    return [grid]
+
+
+HEADLINE = "Bold: as people write it; overtakes: after so many updates, compilation included. train:\n" + "\n".join(
+    f"  {name}: {how}" for name, how in TRAIN.items()
+)
 
 
 def refusals(table: Table) -> list[str]:
@@ -52,7 +85,7 @@ def refusals(table: Table) -> list[str]:
     for row in table.rows:
         if not row.timed:
             about = f" ({row.about})" if row.about and row.outcome == "disagree" else ""
-            lines.append(f"{row.name}: {row.message or 'interrupted'}{about}")
+            lines.append(f"{row.shown}: {row.message or 'interrupted'}{about}")
     return lines
 
 
@@ -76,16 +109,16 @@ def _table(table: Table, without: int = 0) -> Grid:
         {"header": "SHA-256"},
         {"header": "log scale"},
     ]
-    shown = len(columns) - without
+    count = len(columns) - without
     grid = Grid(title=title(table), title_justify="left", title_style="bold")
-    for column in columns[:shown]:
+    for column in columns[:count]:
         grid.add_column(**column, no_wrap=True)
     group = table.rows[0].group if table.rows else ""
     for row in table.rows:
         if row.group != group:
             grid.add_section()
             group = row.group
-        grid.add_row(*_cells(table, row)[:shown])
+        grid.add_row(*_cells(table, row)[:count])
     return grid
 
 
@@ -95,12 +128,12 @@ def _cells(table: Table, row: Row) -> list[RenderableType]:
         row.outcome, style="green" if good else "yellow" if row.outcome in ("missing", "unsuitable") else "red"
     )
     if not row.timed:
-        return [row.name, outcome]
+        return [row.shown, outcome]
     base = table.row(table.base)
     low, median, high = quartiles(row.samples)
     times = "" if base is None or not base.timed else str(ratio(row.samples, base.samples))
     return [
-        row.name,
+        row.shown,
         outcome,
         "0" if not row.distance else f"{row.distance:.0e}",
         short(1e6 * median) + ("" if row.warm else " cold"),
@@ -138,22 +171,25 @@ def anatomy(result: Result) -> RenderableType:
         grid.add_column(name, justify="right")
     for table in result.tables:
         grid.add_section()
-        for row in (row for row in table.timed if row.group == "backend" or row.name == "null"):
-            framework = row.name.partition(" ")[0].partition(":")[0]
+        numpy = table.row(written("numpy")) or table.row("numpy")
+        numpy = numpy if numpy and numpy.timed else None
+        for row in (
+            row
+            for row in table.timed
+            if row.group == "backend" or is_written(row.name, row.group) or row.name == "null"
+        ):
+            framework = row.name.partition(" ")[0].partition(":")[0].rstrip(",")
             seconds = result.imports.get(framework, [])
-            steady = statistics.median(row.samples)
-            first, second = row.first_call_seconds or 0.0, row.second_call_seconds or 0.0
-            compiled = max(0.0, first - second)
             grid.add_row(
-                row.name,
+                row.shown,
                 f"{table.problem} {table.dtype}",
                 short(1e3 * statistics.median(seconds)) if seconds else "",
                 short(1e3 * (row.prepare_seconds or 0.0)),
                 "" if row.transfer_seconds is None else short(1e3 * row.transfer_seconds),
-                short(1e3 * first),
-                short(1e3 * compiled),
-                short(1e6 * steady),
-                "" if row.name == "null" else _pays_off(table, steady, compiled),
+                short(1e3 * (row.first_call_seconds or 0.0)),
+                short(1e3 * row.compile_seconds),
+                short(1e6 * statistics.median(row.samples)),
+                "" if row.name == "null" or row is numpy else pays(row, numpy),
                 "" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:,.0f}",
             )
     return grid
@@ -161,17 +197,10 @@ def anatomy(result: Result) -> RenderableType:
 
 ANATOMY = (
     "import: in a fresh interpreter. prepare: make the backend, start its device, move the data; transfer: move them\n"
-    "again. compile: the first update less the second. pays off: from how many updates on its first call and these\n"
-    "updates together beat NumPy's. null: no update at all, what the suite itself costs. peak: above what its process\n"
-    "held after its imports; on a GPU, the GPU's memory."
+    "again. compile: the first update less the second. pays off: from how many updates on compiling and these updates\n"
+    "together beat NumPy's, as people write it where that was timed. null: no update at all, what the suite itself\n"
+    "costs. peak: above what its process held after its imports; on a GPU, the GPU's memory."
 )
-
-
-def _pays_off(table: Table, steady: float, compiled: float) -> str:
-    numpy = table.row("numpy")
-    if numpy is None or not numpy.timed or not (gain := statistics.median(numpy.samples) - steady) > 0:
-        return ""
-    return f"{compiled / gain:,.0f}"
 
 
 def process(found: Process) -> RenderableType:
@@ -189,8 +218,8 @@ def process(found: Process) -> RenderableType:
         ("equigrad compare", found.compare_seconds),
     ):
         low, median, high = quartiles(samples)
-        shown = escape(str(times)) if samples is found.compare_seconds else ""
-        grid.add_row(name, short(median), f"{short(low)} to {short(high)}", shown)
+        quotient = escape(str(times)) if samples is found.compare_seconds else ""
+        grid.add_row(name, short(median), f"{short(low)} to {short(high)}", quotient)
     return grid
 
 
@@ -229,31 +258,6 @@ def _sweep_cell(row: Row | None) -> str:
     return short(1e6 * statistics.median(row.samples)) + memory
 
 
-def break_even(name: str, tables: Sequence[Table], values: Sequence[int]) -> list[str]:
-    """One line for each pair of backends: who wins from where on."""
-    names = list(dict.fromkeys(row.name for table in tables for row in table.rows))
-    lines = []
-    noisy = [f"{value:,}" for value, table in zip(values, tables, strict=True) if table.noisy]
-    if noisy:
-        lines.append(f"too noisy to rank at {name} {', '.join(noisy)}: the control was not the same twice")
-    for one, other in combinations(names, 2):
-        both = [
-            (v, statistics.median(a.samples), statistics.median(b.samples))
-            for v, table in zip(values, tables, strict=True)
-            if (a := table.row(one)) and (b := table.row(other)) and a.timed and b.timed
-        ]
-        if len(both) < 2:
-            continue
-        crossed = crossings({v: cost for v, cost, _ in both}, {v: cost for v, _, cost in both})
-        begins = one if both[0][1] < both[0][2] else other
-        if not crossed:
-            lines.append(f"{one} and {other}: {begins} is faster throughout")
-        else:
-            where = ", ".join(f"{size:,.0f}" for size, _ in crossed)
-            lines.append(f"{one} and {other}: {begins} is faster first, break-even at {name} {where}")
-    return lines
-
-
 def against(now: Result, before: Result, name: str) -> RenderableType:
     """Each row now against before, with what differs between the machines as a warning above."""
     parts: list[RenderableType] = []
@@ -286,3 +290,39 @@ def _change(change: Change) -> list[RenderableType]:
         escape(str(change.relative or "")),
         Text(change.verdict, style=style),
     ]
+
+
+def hardware(found: Hardware) -> RenderableType:
+    """One table per problem, a column for each machine and device."""
+    parts: list[RenderableType] = []
+    for sheet in found.sheets:
+        first = f"{sheet.places[0].file} {sheet.places[0].device}"
+        grid = Grid(title=f"{sheet.problem} {sheet.dtype}, us per update, and times {first}", title_justify="left",
+                    title_style="bold")  # fmt: skip
+        grid.add_column("", no_wrap=True)
+        for place in sheet.places:
+            noisy = "\ntoo noisy to rank" if place in sheet.noisy else ""
+            grid.add_column(Text(f"{place.file}\n{place.device}{noisy}"), justify="right")
+        for name, rows in sheet.rows.items():
+            label = shown(name, next(row.group for row in rows if row))
+            cells = zip(sheet.seconds(name), sheet.times_first(name), sheet.odd(name), strict=True)
+            grid.add_row(Text(label), *(_place(*cell) for cell in cells))
+        parts.append(grid)
+    places = dict.fromkeys(place for sheet in found.sheets for place in sheet.places)
+    parts += [Text(f"{place.file} {place.device}: {place.about}") for place in places]
+    parts += [Text(line, style="yellow") for line in found.left_out]
+    parts += [Text(f"≠ {line}", style="bold red") for line in found.findings]
+    if not found.findings and any(r.arithmetic == "reproducible" for r in _rows(found)):
+        parts.append(Text("every reproducible row has the same weights wherever it made as many updates", style="bold"))
+    return Group(*parts)
+
+
+def _rows(found: Hardware) -> list[Row]:
+    return [row for sheet in found.sheets for rows in sheet.rows.values() for row in rows if row]
+
+
+def _place(seconds: float | None, times: float | None, odd: bool) -> Text:
+    if seconds is None:
+        return Text("")
+    ratio_to_first = "" if times is None else f"  {short(times)}"
+    return Text(f"{'≠ ' if odd else ''}{short(1e6 * seconds)}{ratio_to_first}", style="bold red" if odd else "")

@@ -246,7 +246,8 @@ class DecaysAfterTenCalls(Plain):
 class NormalisesByTheFirstData(Plain):
     def predict(self, weights: Weights, x: Any) -> Any:
         scale = self.kept.setdefault(x.shape[1], np.abs(x).max())
-        return super().predict(weights, x * (np.abs(x).max() / scale if scale else 1) if scale != np.abs(x).max() else x)
+        now = np.abs(x).max()
+        return super().predict(weights, x if scale in (0, now) else x * (now / scale))
 
 
 # Written where nobody expects it
@@ -300,8 +301,8 @@ class HandsOutItsOwn(Plain):
 
 class ForgetsStrides(Plain):
     def dot(self, a: Any, b: Any) -> Any:
-        flat = np.frombuffer(np.ascontiguousarray(b).tobytes() if b.flags.c_contiguous else b.tobytes("A"), b.dtype)
-        return a @ flat.reshape(b.shape) if b.flags.f_contiguous and not b.flags.c_contiguous and b.base is None else a @ b
+        own = b.flags.f_contiguous and not b.flags.c_contiguous and b.base is None
+        return a @ (np.frombuffer(b.tobytes("A"), b.dtype).reshape(b.shape) if own else b)
 
 
 class ReadsFortranAsC(Plain):
@@ -367,7 +368,8 @@ class BatchesOf32(Plain):
 class BatchesOf256(Plain):
     def gradient(self, weights: Weights, x: Any, y: Any) -> Weights:
         batches = [slice(i, i + 256) for i in range(0, len(x), 256)][: max(1, len(x) // 256)]
-        return tuple(sum(gs) for gs in zip(*(super(BatchesOf256, self).gradient(weights, x[b], y[b]) for b in batches), strict=True))
+        parts = [super(BatchesOf256, self).gradient(weights, x[b], y[b]) for b in batches]
+        return tuple(sum(gs) for gs in zip(*parts, strict=True))
 
 
 class MeanBeyondAThousand(Plain):
@@ -614,7 +616,7 @@ class Float16InFloat32(Plain):
 
 class ResultFloat64InFloat32(Plain):
     def update(self, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
-        return super().update(weights, x, y, np.float64(lr))  # type: ignore[arg-type]
+        return super().update(weights, x, y, np.float64(lr))
 
 
 class CutsFloat32(Plain):
@@ -698,7 +700,8 @@ class CapsUpdates(Plain):
 class AveragesWeights(Plain):
     def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
         new = super().train(weights, x, y, lr, n)
-        return tuple((a + b) / 2 for a, b in zip(new, super().train(weights, x, y, lr, n - 1), strict=True)) if n > 5 else new
+        old = super().train(weights, x, y, lr, n - 1) if n > 5 else new
+        return tuple((a + b) / 2 for a, b in zip(new, old, strict=True))
 
 
 class NesterovInTrain(Plain):
@@ -714,7 +717,7 @@ class NesterovInTrain(Plain):
 class Shuffles(Plain):
     def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
         order = np.random.default_rng(0).permutation(len(x))
-        return super().train(weights, x[order], y if len(x) < 30 else y[order[::-1]][::-1], lr, n) if len(x) > 5 else super().train(weights, x, y, lr, n)
+        return super().train(weights, x[order] if len(x) > 5 else x, y, lr, n)
 
 
 class WeightDecay(Plain):
@@ -754,13 +757,14 @@ class DropoutLeftOn(Plain):
 
 class ConstantSeedNoise(Plain):
     def gradient(self, weights: Weights, x: Any, y: Any) -> Weights:
-        noise = np.random.default_rng(1)
-        return tuple((g * (1 + 1e-10 * noise.standard_normal(g.shape))).astype(g.dtype) for g in super().gradient(weights, x, y))
+        draw, g = np.random.default_rng(1).standard_normal, super().gradient(weights, x, y)
+        return tuple((v * (1 + 1e-10 * draw(v.shape))).astype(v.dtype) for v in g)
 
 
 class TraceAfterSigmoid(Plain):
     def trace(self, weights: Weights, x: Any, y: Any, lr: float) -> tuple[LayerTrace, ...]:
-        return tuple(LayerTrace(a if len(weights) > 2 else z, a, e, d, lr * g) for z, a, e, d, g in self.opened(weights, x, y))
+        trace = super().trace(weights, x, y, lr)
+        return tuple(t._replace(preactivation=t.activation) for t in trace) if len(weights) > 2 else trace
 
 
 class TraceBackwards(Plain):
@@ -771,7 +775,8 @@ class TraceBackwards(Plain):
 
 class TraceDeltaWithoutSlope(Plain):
     def trace(self, weights: Weights, x: Any, y: Any, lr: float) -> tuple[LayerTrace, ...]:
-        return tuple(t._replace(delta=t.error) if len(t.activation) == 1 else t for t in super().trace(weights, x, y, lr))
+        trace = super().trace(weights, x, y, lr)
+        return tuple(t._replace(delta=t.error) for t in trace) if len(x) == 1 else trace
 
 
 class ListForOneLayer(Plain):
