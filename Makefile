@@ -32,7 +32,7 @@ RESULTS := docs/results
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peers]'
 	$(BIN)/equigrad bench one-layer two-layer --anatomy --process --rounds 4 --json $(RESULTS)/small.json
-	$(BIN)/equigrad bench 4096x256-256-10 --who floors --dtype both --rounds 4 --json $(RESULTS)/medium.json
+	$(BIN)/equigrad bench 4096x256-256-10 --who headline --dtype both --rounds 4 --json $(RESULTS)/medium.json
 	$(BIN)/equigrad bench 16384x1024-1024-10 --who floors --arithmetic native --dtype both --updates 3 --rounds 3 \
 		--json $(RESULTS)/large.json
 	$(BIN)/equigrad bench --sweep --arithmetic native --rounds 3 --json $(RESULTS)/sweep.json

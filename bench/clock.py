@@ -299,11 +299,13 @@ class Heat:
             seconds = row.second_call_seconds
             for n in ladder(workload.updates):
                 most = RUN_SECONDS if n > MANY else 2 * RUN_SECONDS
-                if seconds * n / max(row.updates, 1) <= most or not row.updates:
+                expected = seconds * n / max(row.updates, 1)
+                if expected <= most or not row.updates:
                     row.weights_sha256 = None
                     row.updates = n
                     seconds = self._run(n)
-                    if row.second_call_seconds * LEAST <= RUN_SECONDS:  # the first of each length may compile it
+                    compiled = seconds > 2 * expected  # the first run of a length may
+                    if compiled or row.second_call_seconds * LEAST <= RUN_SECONDS:
                         seconds = self._run(n)
             row.repeats = min(max(1, math.ceil(SAMPLE_SECONDS / max(seconds, 1e-9))), 1000)
             self.ask(threads, workload.dtype)

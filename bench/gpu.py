@@ -35,13 +35,13 @@ from ..common.golden import GOLDEN
 from ..common.machine import machine
 from ..common.problem import problem
 from . import sizes
-from .clock import Ratio, Row, Table, ratio, short, spread
+from .clock import ratio, short, spread
 from .results import Result, break_even
+from .targets import GPU, LARGE, MEDIUM, outcomes
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = "gpu-parts.json"
 """How the parts went, with all that they found."""
-MEDIUM, LARGE = "4096x256-256-10", "16384x1024-1024-10"
 MINUTES = 7.75
 GRACE = 15
 """Seconds that a part has to write down what it has once it was interrupted."""
@@ -191,8 +191,9 @@ def _bench(path: Path, names: list[str], options: dict[str, Any]) -> Iterator[Fi
     """Time them, write the result, also one that was interrupted, and pick out what was aimed at."""
     from .suite import bench
 
-    called = ", ".join(f"{name}={value!r}" for name, value in options.items())
-    result = bench(names, command=f"bench({names!r}, {called})", **options)
+    result = bench(
+        names, command=f"python -m equigrad.bench.gpu --part 'bench {path.stem.removeprefix('gpu-')}'", **options
+    )
     write_json(path, result.to_json())
     yield from figures(result)
     if result.interrupted:
@@ -200,8 +201,14 @@ def _bench(path: Path, names: list[str], options: dict[str, Any]) -> Iterator[Fi
 
 
 def figures(result: Result) -> Iterator[Finding]:
-    """Each backend's time, transfer, and ratios to what it is aimed at; where the CPU and the GPU break even."""
-    limits = {("torch:cuda", "one-layer"): 6.5, ("jax:cuda", "one-layer"): 1.7}
+    """What was aimed at; each backend's time, transfer and ratio to its products; where CPU and GPU break even."""
+    for outcome in outcomes([result], GPU):
+        if outcome.measured:
+            what, wrong = (
+                f"{outcome.target.what}, {outcome.target.network}",
+                "" if outcome.said == "reached" else "missed",
+            )
+            yield Finding(what, outcome.measured, f"<= {outcome.target.most:g}", wrong)
     for table in result.tables:
         if sizes.axis(table):
             continue
@@ -210,30 +217,17 @@ def figures(result: Result) -> Iterator[Finding]:
             if not row.timed:
                 yield Finding(f"{row.name}, {where}", f"{row.outcome}: {row.message[:80]}", "", row.outcome or "failed")
                 continue
-            microseconds = spread([1e6 * s for s in row.samples])
-            yield _held(f"{row.name}, {where}, us per update", microseconds, limits.get((row.name, table.problem)))
-            if row.transfer_seconds is not None and table.problem in (MEDIUM, LARGE):
-                yield Finding(f"{row.name}, {where}, transfer", f"{short(1e3 * row.transfer_seconds)} ms")
-            yield from _against(table, row, f"{row.name}, products alone", 1.08 if table.problem == LARGE else None)
-            if row.arithmetic == "reproducible":
-                native = row.name.removesuffix(" reproducible")
-                yield from _against(table, row, native, 8 if table.problem == MEDIUM else None)
+            value = f"{short(1e6 * spread(row.samples).median)} us per update"
+            if row.transfer_seconds is not None:
+                value += f", transfer {short(1e3 * row.transfer_seconds)} ms"
+            products = table.row(f"{row.name}, products alone")
+            if products and products.timed:
+                value += f", {ratio(row.samples, products.samples)} times its products"
+            yield Finding(f"{row.name}, {where}", value)
     for axis in sizes.SWEEP:
         along = sorted((a[1], i) for i, t in enumerate(result.tables) if (a := sizes.axis(t)) and a[0] == axis)
         lines = break_even(axis, [result.tables[i] for _, i in along], [v for v, _ in along])
         yield from (Finding("", line) for line in lines if line.count("cuda") == 1)
-
-
-def _against(table: Table, row: Row, base: str, most: float | None) -> Iterator[Finding]:
-    other = table.row(base)
-    if other and other.timed:
-        yield _held(f"{row.name} / {base}, {table.problem} {table.dtype}", ratio(row.samples, other.samples), most)
-
-
-def _held(what: str, value: Ratio, most: float | None) -> Finding:
-    if most is None:
-        return Finding(what, str(value))
-    return Finding(what, str(value), f"<= {most:g}", "missed" if value.median > most else "")
 
 
 def run(

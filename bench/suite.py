@@ -47,8 +47,8 @@ def bench(
     """Time `train` of each backend on each problem, side by side with floors, idioms and peers.
 
     `names` are problems or sizes, see `sizes.chosen`; `sweep` times those of `sizes.SWEEP`, backends alone.
-    `who` is backends, floors (these too), headline or everyone: on a small problem, each framework as people write
-    it too, or all idioms and peers.
+    `who` is backends, floors (these too), headline (each framework as people write it too) or everyone (on a small
+    problem, all other ways to write it and what others write).
     `threads` is everyone's; by default one for a small problem, all cores for others. `anatomy` times imports too,
     `process` the whole of `equigrad compare`. Ctrl-C keeps the rounds that are complete.
 
@@ -74,16 +74,17 @@ def bench(
     chosen = [problem.with_(updates=updates) for problem in chosen]
     specs = _checked(backends, dtype) if backends else _elsewhere(everything)
     modes = ARITHMETICS if arithmetic == "both" else (arithmetic,)
-    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], (1 + len(modes)) * len(specs))
+    each = len(modes) + 1 + (who == "headline")
+    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], each * len(specs))
     result = Result([], machine() | {"compiler": floors.version()}, command)
     frameworks = [name for name in FRAMEWORKS if name in specs or f"{name}:cpu" in specs]
     try:
         if anatomy:
             result.imports = {name: imports(name) for name in frameworks}
-        for problem, each in [
-            (problem, each) for each in (DTYPES if dtype == "both" else (dtype,)) for problem in chosen
+        for problem, kind in [
+            (problem, kind) for kind in (DTYPES if dtype == "both" else (dtype,)) for problem in chosen
         ]:
-            workload = Workload.of(problem, each)
+            workload = Workload.of(problem, kind)
             field = roster.chosen("backends" if sweep else who, workload, specs, modes)
             allowed = threads or (1 if sweep or roster.small(workload) else cores())
             table = _measured(workload, field, rounds, allowed, patience, progress or _silent)

@@ -111,18 +111,20 @@ def _large() -> Iterator[Target]:
 def _gpu() -> Iterator[Target]:
     for name, most in (("torch:cuda", 6.5), ("jax:cuda", 1.7)):
         yield Target(f"{name}, us per update", "one-layer float64", most, microseconds(name))
-    for dtype in BOTH:
-        for name in ("torch:cuda", "jax:cuda"):
+        for dtype in BOTH:
             base = f"{name}, products alone"
             yield Target(f"{name} against its products alone", f"{LARGE} {dtype}", 1.08, times(name, base))
+            row = f"{name} reproducible"
+            yield Target(f"{row} against {name}", f"{MEDIUM} {dtype}", 8, times(row, name))
 
 
+GPU = tuple(_gpu())
 TARGETS = (
     *_small(),
     *_large(),
     Target("equigrad compare, the process, against imports and loops alone", "one-layer float64", 1.25, whole_process,
            why="process"),
-    *_gpu(),
+    *GPU,
 )  # fmt: skip
 
 SLICED = "six of the library's own products in float64, two in float32, and a dozen passes over each factor to cut it"
@@ -156,9 +158,9 @@ class Outcome:
     said: str
 
 
-def outcomes(results: Sequence[Result]) -> Iterator[Outcome]:
+def outcomes(results: Sequence[Result], targets: Sequence[Target] = TARGETS) -> Iterator[Outcome]:
     """Every target, once for each result that has its figure."""
-    for target in TARGETS:
+    for target in targets:
         found = [
             value
             for result in results

@@ -55,7 +55,7 @@ class Bound:
     noise: float
     """The largest distance measured between correct backends on the three problems."""
     bound: float
-    """What is allowed."""
+    """What is allowed, unless rounding can do more to the very problem, see `compare.sensitivity`."""
     bug: float
     """The smallest distance that one missing update makes on the three problems."""
 
@@ -68,7 +68,7 @@ BOUNDS = {
 }
 """Keyed by dtype, and by whether FEW or all updates are behind. In float32 a missing update is smaller than the
 bound once the two-layer network has had all of its updates; that is why the first FEW are compared as well.
-Measured on 2026-11-23 over the three problems and three frameworks; tests/test_agreement.py does so again."""
+Measured on 2026-11-23 over the three problems and three frameworks; tests/common/test_agreement.py does so again."""
 
 
 class Disagreement(AssertionError):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import math
 import os
+import re
 import zipfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from .errors import UsageError
+from .machine import free_memory
 from .nearest import nearest
 from .problem import Problem
 from .problem import problem as built_in
@@ -69,6 +72,7 @@ def load_data(
         if not file.is_file():
             raise UsageError(f"no such data file: '{path}'" if not file.exists() else f"'{path}' is not a file")
         inputs, targets = readers[file.suffix.lower()](file, target)
+        _check_memory(file, len(inputs), (inputs.shape[1], *hidden, targets.shape[1]))
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read: {error.strerror or error}") from error
     for what, array in (("inputs", inputs), ("targets", targets)):
@@ -86,6 +90,20 @@ def load_data(
         updates=1_000,
         learning_rate=default_rate,
     ).with_(updates=updates, learning_rate=learning_rate, seed=seed)
+
+
+def _check_memory(file: Path, samples: int, layers: Sequence[int]) -> None:
+    """Refuse a network that cannot fit: data, weights, gradient, and two numbers per unit and sample."""
+    weights = sum(a * b for a, b in pairwise(layers))
+    _refuse_beyond_memory(file, 8 * (samples * (layers[0] + layers[-1] + 2 * sum(layers[1:])) + 2 * weights))
+
+
+def _refuse_beyond_memory(file: Path, needed: int) -> None:
+    free = free_memory()
+    if free is not None and needed > free:
+        raise UsageError(
+            f"'{file}': this takes at least {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free"
+        )
 
 
 def _read_csv(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -123,7 +141,7 @@ def _column(file: Path, name: str, names: list[str], width: int) -> int:
         raise UsageError(f"'{file}' has {names.count(name)} columns named '{name}': give the target by number")
     if name in names:
         return names.index(name)
-    if name.isdecimal() and 1 <= int(name) <= width:
+    if re.fullmatch("[0-9]{1,9}", name) and 1 <= int(name) <= width:
         return int(name) - 1
     hint = nearest(name, names) if names else f": there are columns 1 to {width}"
     raise UsageError(f"'{file}' has no target column '{name}'{hint}")
@@ -131,10 +149,17 @@ def _column(file: Path, name: str, names: list[str], width: int) -> int:
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell)
+        number(cell)
     except ValueError:
         return False
     return True
+
+
+def number(text: str) -> float:
+    """The number in `text`, as programs write it: Python alone reads 1_000 and the digits of every script too."""
+    if not text.isascii() or "_" in text:
+        raise ValueError(f"not a number: {text}")
+    return float(text)
 
 
 def _read_npz(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -143,6 +168,7 @@ def _read_npz(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     with file.open("rb") as stream:
         if not zipfile.is_zipfile(stream):
             raise UsageError(f"'{file}' is not a NumPy archive, or is cut short")
+    _refuse_beyond_memory(file, _unpacked(file))
     try:
         with np.load(file, allow_pickle=False) as archive:
             found = {name: archive[name] for name in ("inputs", "targets") if name in archive}
@@ -162,3 +188,22 @@ def _read_npz(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     if len(pair[0]) != len(pair[1]):
         raise UsageError(f"'{file}': {len(pair[0])} rows of inputs but {len(pair[1])} of targets")
     return pair[0], pair[1]
+
+
+def _unpacked(file: Path) -> int:
+    """How many bytes the two arrays of an archive say they hold as float64; 0 where that cannot be read."""
+    total = 0
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for name in ("inputs.npy", "targets.npy"):
+                with archive.open(name) as stream:
+                    version = np.lib.format.read_magic(stream)
+                    read = (
+                        np.lib.format.read_array_header_1_0
+                        if version == (1, 0)
+                        else np.lib.format.read_array_header_2_0
+                    )
+                    total += 8 * math.prod(read(stream)[0])
+    except Exception:  # what is wrong with it is for the reader to say
+        return total
+    return total

@@ -49,3 +49,20 @@ def _simd() -> list[str]:
     config: Any = np.show_config(mode="dicts")
     extensions = config.get("SIMD Extensions", {})
     return [*extensions.get("baseline", []), *extensions.get("found", [])]
+
+
+def free_memory() -> int | None:
+    """Bytes that a process could still get, by the system and by the container it runs in; None if unknown."""
+    found = []
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    except (OSError, ValueError):
+        if hasattr(os, "sysconf"):
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    try:
+        group = Path("/sys/fs/cgroup")
+        found.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # no container, or "max"
+        pass
+    return min(found, default=None)

@@ -14,11 +14,18 @@ NumPy and eager PyTorch run one operation at a time, so their `product` is a * b
 a*b + c on CPU and GPU and drops `optimization_barrier` on the way (openxla/xla,
 cpu_compiler.cc and algebraic_simplifier.cc), so JAX's `product` is (a * b) * one, where `one` is an
 argument of the compiled program that happens to hold 1.0. The compiler cannot know that: the most it
-can contract is fma(round(a * b), one, c), and that is the unfused result.
+can contract is fma(round(a * b), one, c), and that is the unfused result. In somebody's own jit, scan or
+vmap an argument would be a constant and folded away; there a comparison of integers takes its place, see
+`rounded` in `backends/jax_arithmetic.py`, and the bits are the same.
 
 XLA also rewrites x / constant, (x * c1) * c2, (x + c1) + c2, (x / y) / z and x / (y / z): none of
 these forms occurs below. It flushes subnormals to zero: `sigmoid` never returns one, and runs whose
 data or weights hold one are refused (`common.agreement`).
+
+What this does not withstand: XLA told to compute less strictly (XLA_FLAGS=--xla_cpu_enable_fast_math=true), a
+processor told to flush subnormals (torch.set_flush_denormal), and float64 data from 2**960 on, where the powers of
+two that `sliced_dot` scales by would overflow. Nor is the sign of a zero fixed: an element of a gradient may be 0.0 in
+one framework and -0.0 in another.
 
 `xp` is the framework's namespace with a few names made equal, see `backends/*_arithmetic.py`:
 product, rint, clip, ldexp, reach (the largest |x| along an axis), cast, concatenate, matmul, int64, float64, and
@@ -52,7 +59,8 @@ def sigmoid(xp: Any, x: Array) -> Array:
     4.5.70). With a = (R + r) 2**k the sigmoid is a / ((R - r) + a): no quotient is divided again.
 
     Largest error 2.5 ulp in float64. float32 is computed in float64 and rounded once, so it is
-    correctly rounded in all but rare cases. The result is never subnormal: arguments are clipped to LIMITS.
+    correctly rounded in all but rare cases. The result is never subnormal: arguments are clipped to LIMITS, and
+    below them it is the sigmoid of the limit, 1e-304 in float64 and 2e-35 in float32, however small the true one.
     """
     return _joined(xp, [_sigmoid(xp, rows) for rows in _blocks(xp, x, 1)])
 

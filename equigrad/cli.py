@@ -133,6 +133,8 @@ def leave_out(why: str, chosen: Chosen | None = None, **options: Any) -> None:
 
 INTERRUPTED = 130
 _ending = threading.Lock()  # of two threads that find out, one says so
+_interrupted = threading.Event()
+_exit = os._exit  # while a user's module is imported, os._exit is another
 
 
 @command()
@@ -407,29 +409,32 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? in its place
-    from .common.errors import MissingError, UsageError
-
     try:
         status = typer.main.get_command(app)(sys.argv[1:] or ["--help"], prog_name="equigrad", standalone_mode=False)
-    except KeyboardInterrupt:
-        status = INTERRUPTED
-    except MissingError as error:
-        status = _complain(str(error), 3)
-    except UsageError as error:
-        status = _complain(str(error), 2)
-    except OSError as error:  # standard output cannot be written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = _complain(str(error), 2)
-    except Exception as error:
-        if type(error).__name__ == "Abort":  # what click makes of Ctrl-C
-            status = INTERRUPTED
-        elif hasattr(error, "format_message"):  # every usage error of click, whichever typer brings
-            status = _complain(str(error.format_message()), 2)
-        else:
-            raise
+    except (KeyboardInterrupt, Exception) as error:
+        status = _explain(error)
     if status == INTERRUPTED:
         _end_interrupted()
     sys.exit(status)
+
+
+def _explain(error: BaseException) -> int:
+    """Say in one line what went wrong, and return the status; what nobody expected is raised again."""
+    from .common.errors import MissingError, UsageError
+
+    # Abort is what click makes of Ctrl-C; a library in the middle of its import makes anything of it
+    if isinstance(error, KeyboardInterrupt) or _interrupted.is_set() or type(error).__name__ == "Abort":
+        return INTERRUPTED
+    if isinstance(error, MissingError):
+        return _complain(str(error), 3)
+    if isinstance(error, UsageError):
+        return _complain(str(error), 2)
+    if isinstance(error, OSError):  # standard output cannot be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _complain(str(error), 2)
+    if hasattr(error, "format_message"):  # every usage error of click, whichever typer brings
+        return _complain(str(error.format_message()), 2)
+    raise error
 
 
 def _complain(message: str, status: int) -> int:
@@ -448,6 +453,7 @@ def _end_promptly_on_ctrl_c() -> None:
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(os, "set_blocking"):
         return
+    signal.signal(signal.SIGINT, _on_ctrl_c)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -467,9 +473,14 @@ def _end_promptly_on_ctrl_c() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _on_ctrl_c(*_: object) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt
+
+
 def _end_interrupted() -> None:
     """Say so and end at once, whatever is still at work in other threads."""
     _ending.acquire()
     show_cursor = "\x1b[?25h\n" if sys.stderr and sys.stderr.isatty() else ""  # the progress bar hides it
     os.write(2, f"{show_cursor}equigrad: interrupted\n".encode())
-    os._exit(INTERRUPTED)
+    _exit(INTERRUPTED)

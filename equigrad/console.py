@@ -60,6 +60,8 @@ def bar(value: float, values: Sequence[float]) -> str:
 
 LONG_SECONDS = 60.0
 """Work that goes on for longer is announced where no progress bar can be shown."""
+TELLING_SECONDS = 0.5
+"""From so long a stretch of it the rest is estimated."""
 
 
 @contextmanager
@@ -97,11 +99,14 @@ def _announcements(console: Console) -> Progress:
 
     def report(what: str, done: int, total: int) -> None:
         start, first = begun.setdefault(what, (monotonic(), done))
-        if what not in announced and done > first:  # the first report comes after warming up
-            left = (monotonic() - start) / (done - first) * (total - done)
-            if left > LONG_SECONDS:
-                announced.add(what)
-                console.print(f"equigrad: {what}: {total:,} updates or steps, about {duration(left)}", highlight=False)
+        spent = monotonic() - start
+        if what in announced or spent < TELLING_SECONDS:  # the first report comes after warming up
+            return
+        left = spent / (done - first) * (total - done) if done > first else 0.0
+        if left > LONG_SECONDS:
+            announced.add(what)
+            line = f"equigrad: {what}: {total:,} updates or steps, about {duration(left)}"
+            console.print(line, highlight=False, soft_wrap=True)
 
     return report
 

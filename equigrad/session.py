@@ -193,7 +193,8 @@ def loaded(spec: Spec, dtype: str = "float64", arithmetic: str = "native") -> Ba
     except (UsageError, MissingError):
         raise
     except (Exception, SystemExit) as error:
-        raise Fault("failed", f"loading raised {said(error)}") from error
+        label = spec if isinstance(spec, str) else ""
+        raise Fault("failed", f"loading raised {said(error)}", label) from error
 
 
 class Loaded(NamedTuple):
@@ -285,6 +286,8 @@ def sessions(
             strict=True,
         )
     ]
+    for backend, _ in found:
+        problem.check_fits(backend.dtype)
     names = [name for _, name in found]
     for attribute in ("arithmetic", "dtype"):
         values = [getattr(b, attribute) for b, _ in found]

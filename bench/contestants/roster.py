@@ -150,13 +150,14 @@ def small(workload: Workload) -> bool:
 
 
 def chosen(who: str, workload: Workload, specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestant]:
-    """The backends; for `who` floors the floors too; for headline, on a small problem, each framework as people
-    write it too; for everyone, there, all idioms and peers too.
+    """The backends; for `who` floors the floors too; for headline each framework as people write it too; for
+    everyone, on a small problem, all idioms and peers.
     """
     found = backends(specs, arithmetics)
     if who != "backends":
         found = [NULL, *(C_FLOORS if small(workload) else products(specs)), *found]
-    if who in ("headline", "everyone") and small(workload):
-        found += [one for one in idioms(specs) if who == "everyone" or is_written(one.name, one.group)]
-        found += PEERS if who == "everyone" else ()
+    if who == "headline":
+        found += [one for one in idioms(specs) if is_written(one.name, one.group)]
+    elif who == "everyone" and small(workload):
+        found += [*idioms(specs), *PEERS]
     return found

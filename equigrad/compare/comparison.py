@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.interface import DTYPES
 from ..common.agreement import FEW, Disagreement, assert_agreement, holds_subnormal
 from ..common.errors import TrainingError, UsageError
-from ..common.nearest import nearest
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
 from ..common.ulp import any_differs, max_difference, max_ulp, sha256
@@ -23,6 +21,7 @@ from ..session import Fault, Matrices, Progress, Session, Spec, load_all
 from .result import Comparison, Run
 from .sensitivity import CEILING, SHARE, Sensitivity
 
+MOST_WATCHED = 1_000
 STRETCH_SECONDS = 0.2
 """About how long the updates take between two looks at progress, finite numbers and Ctrl-C."""
 
@@ -51,7 +50,9 @@ def compare(
         raise UsageError(f"a row to predict needs {task.layers[0]} numbers for '{task.name}', not {predict.shape[-1]}")
     if watch < 0:
         raise UsageError(f"the number of updates to watch must not be negative, not {watch}")
-    _check_fits(task, predict, dtype)
+    if watch > MOST_WATCHED:
+        raise UsageError(f"at most {MOST_WATCHED:,} updates can be watched at either end, not {watch}")
+    task.check_fits(dtype, predict)
     loaded = load_all(backends, dtype, arithmetic, first="numpy")
     runs: list[Run] = []
     references: dict[str, _Training | None] = {}
@@ -72,19 +73,6 @@ def compare(
             run.outcome, run.message = "failed", str(error)
         references.setdefault(mode, training)
     return Comparison(task, passport([entry.name for entry in loaded]), runs)
-
-
-def _check_fits(task: Problem, predict: np.ndarray | None, dtype: str) -> None:
-    """Raise UsageError for numbers that `dtype` cannot hold, and for an unknown dtype."""
-    if dtype not in DTYPES:
-        raise UsageError(f"unknown dtype '{dtype}'{nearest(dtype, DTYPES)}")
-    with np.errstate(over="ignore", under="ignore"):
-        if not 0 < task.rate(dtype) < np.inf:
-            raise UsageError(f"the learning rate {task.learning_rate} does not fit into {dtype}")
-        rows = task.inputs[:0] if predict is None else predict
-        for what, values in (("the inputs", task.inputs), ("the targets", task.targets), ("a row to predict", rows)):
-            if not np.isfinite(values.astype(dtype)).all():
-                raise UsageError(f"{what} of '{task.name}' hold a number that does not fit into {dtype}")
 
 
 def _judge(run: Run, training: _Training, rows: np.ndarray | None) -> None:

@@ -22,8 +22,8 @@ from ..session import Matrices, Session
 RUNS = 4
 """So many runs are disturbed, each in a direction of its own."""
 FACTOR = 4
-"""Allowed is this many times what the farthest of them does. Measured over 500 random problems of up to 1,000
-updates, PyTorch and JAX used at most a tenth of what one run does."""
+"""Allowed is this many times what the farthest of them does. Correct engines use less than a tenth of that, by
+tests/compare/test_native.py."""
 PARTS = 48
 """The updates are cut into about so many stretches, each of which begins with a disturbance."""
 SHARE = 32

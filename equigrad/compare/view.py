@@ -10,6 +10,7 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..common.data import number
 from ..common.errors import UsageError
 from ..common.words import listed, short
 from ..console import NARROW, Fitting, outcome, titled
@@ -21,7 +22,7 @@ def numbers(rows: Sequence[str] | None) -> np.ndarray | None:
     if not rows:
         return None
     try:
-        table = [[float(cell) for cell in row.split(",")] for row in rows]
+        table = [[number(cell) for cell in row.split(",")] for row in rows]
     except ValueError:
         raise UsageError(
             f"--predict takes numbers with commas between, such as 0,1,1, not '{', '.join(rows)}'"
@@ -185,16 +186,16 @@ def _same_bits(runs: Sequence[Run]) -> bool:
 def _beside(run: Run, title: str, **style: bool) -> Table:
     table = titled(title, "update", "layer", *QUANTITIES, **style)
     for update, layers in run.watched:
-        for number, layer in enumerate(layers, 1):
-            table.add_row(f"{update:,}", str(number), *map(_matrix, layer), end_section=True)
+        for i, layer in enumerate(layers, 1):
+            table.add_row(f"{update:,}", str(i), *map(_matrix, layer), end_section=True)
     return table
 
 
 def _below(run: Run, title: str, **style: bool) -> Table:
     table = titled(title, "update", "layer", "", "", **style)
     for update, layers in run.watched:
-        for number, layer in enumerate(layers, 1):
-            first = (f"{update:,}", str(number))
+        for i, layer in enumerate(layers, 1):
+            first = (f"{update:,}", str(i))
             for quantity, array in zip(QUANTITIES, layer, strict=True):
                 table.add_row(
                     *first, quantity.replace(" X", "\nX"), _matrix(array), end_section=quantity == QUANTITIES[-1]

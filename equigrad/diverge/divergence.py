@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backends.interface import Backend, LayerTrace
-from ..common.errors import UsageError
+from ..common.errors import MissingError, UsageError
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
 from ..common.ulp import any_differs, differs, distances, farthest, narrow
@@ -55,10 +56,14 @@ def diverge(
     Raises UsageError unless that makes two, for a negative budget, or where a backend raises; and what
     `equigrad.load` raises.
     """
-    if not budget >= 0:
-        raise UsageError(f"the budget must be a number of seconds, at least 0, not {budget:g}")
+    if not 0 <= budget < math.inf:
+        raise UsageError(f"the budget must be a finite number of seconds, at least 0, not {budget:g}")
     task = built_in(problem) if isinstance(problem, str) else problem
-    both = sessions(task, backends, dtype, arithmetic)
+    try:
+        both = sessions(task, backends, dtype, arithmetic)
+    except MissingError as error:
+        alone = "-b numpy --arithmetic native --arithmetic reproducible"
+        raise MissingError(f"{error}; what is here can be compared with itself: {alone}") from None
     if len(both) != 2:
         raise UsageError(
             f"two are compared with each other, not {len(both)}: name two backends, or one and two dtypes or "

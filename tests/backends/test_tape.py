@@ -189,6 +189,78 @@ def test_whether_a_tape_pays_depends_on_updates_and_size(n: int, width: int, pay
     assert worthwhile(n, 1, (np.zeros((1, width)),)) is pays
 
 
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many calls each tape that runs makes for an update."""
+    made: list[int] = []
+    monkeypatch.setattr(Tape, "run", staticmethod(lambda calls, n: made.append(len(calls))))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("name", "arithmetic", "count"),
+    [
+        ("one-layer", "native", 7),
+        ("two-layer", "native", 14),
+        ("one-layer", "reproducible", 37),
+        ("two-layer", "reproducible", 75),
+    ],
+)
+def test_pytorch_repeats_the_derivative_of_the_loss_and_not_the_loss(
+    ready: Ready, name: str, arithmetic: str, count: int, calls: list[int]
+) -> None:
+    """Neither the sum of squares nor the 2 and the half, which cancel."""
+    backend = ready("torch", "float64", arithmetic)
+    backend.train(*given_to(backend, problem(name)), 100)
+    assert calls == [count]
+
+
+@pytest.mark.parametrize("spec", TAPED)
+def test_a_learning_rate_of_one_is_multiplied_by_like_any_other(ready: Ready, spec: str, calls: list[int]) -> None:
+    backend = ready(spec)
+    for rate in (1.0, 0.3):
+        backend.train(*given_to(backend, problem("one-layer").with_(learning_rate=rate)), 100)
+    assert len(set(calls)) == 1
+    assert len(calls) == 2
+
+
+def uses_the_loss(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+    """The loss is alive: PyTorch's sum is then an operation that no tape repeats."""
+    return backend.update(weights, x, y, 0.1 * backend.loss(weights, x, y))  # type: ignore[attr-defined]
+
+
+def scales_by_numbers_that_do_not_cancel(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+    return tuple((w * 10.0) * 0.1 - -((w * 5.0) * 0.2 - (w * 0.5) * 4.0) for w in weights)
+
+
+def scales_by_numbers_that_cancel(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+    return tuple(((w * 0.25) * 4.0) ** 1.0 * -1.0 - -(w - g) for w, g in zip(weights, weights, strict=True))
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(
+    "update",
+    [uses_the_loss, scales_by_numbers_that_do_not_cancel, scales_by_numbers_that_cancel],
+    ids=lambda f: f.__name__.replace("_", " "),
+)
+def test_pytorchs_tape_shortens_nothing_but_what_keeps_every_bit(ready: Ready, update: Any, dtype: str) -> None:
+    backend = ready("torch", dtype)
+    weights, x, y, lr = given_to(backend, sized(4, (20, 30, 2)))
+    change = partial(update, backend)
+    expected = weights
+    for _ in range(3):
+        expected = change(expected, x, y, lr)
+    assert bits(backend, train("torch", change)(weights, x, y, lr, 3)) == bits(backend, expected)
+
+
+def test_pytorch_tapes_no_weight_of_minus_zero(ready: Ready) -> None:
+    """Of it the tape's 0.0 and the update's -0.0 are not the same to subtract."""
+    backend = ready("torch")
+    weights, x, y, lr = given_to(backend, problem("one-layer"))
+    with pytest.raises(Untapeable, match=r"-0\.0"):
+        repeat("torch")(backend.update, tuple(w * -0.0 for w in weights), x, y, lr, 3)
+
+
 def listed(tape: Tape, inputs: list[list[float]]) -> tuple[list[Callable[[], Any]], int]:
     """The tape bound to lists of numbers, and how many lists were made for it."""
     made = 0

@@ -205,6 +205,32 @@ def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_but_never_fewer_t
     assert clock.ladder(updates) == lengths
 
 
+def test_a_run_that_compiled_does_not_keep_the_runs_short(monkeypatch: pytest.MonkeyPatch, workload: Workload) -> None:
+    """On a busy machine one update took long, and the first run of each length compiles for two seconds."""
+    seen: set[int] = set()
+
+    class Slow:
+        import_seconds = 0.1
+
+        def __init__(self, *_: Any) -> None: ...
+        def prepare(self, workload: Workload) -> float:
+            return 0.1
+
+        def run(self, n: int, repeats: int = 1) -> tuple[float, Any]:
+            seconds = 0.06 if n == 1 else n * 1e-5 + (0 if n in seen else 2.0)
+            seen.add(n)
+            return seconds, load("numpy").train(workload.weights, workload.x, workload.y, workload.rate, n)
+
+        def facts(self) -> dict[str, Any]:
+            return dict.fromkeys(("peak_bytes", "transfer_seconds")) | {"threads": {}, "versions": {}, "precision": {}}
+
+    monkeypatch.setattr(clock, "Worker", Slow)
+    heat = clock.Heat(backends(["numpy"], ["native"])[0], clock.Gate(workload))
+    heat.start(workload, 1, 60)
+    assert heat.row.outcome == "identical", heat.row.message
+    assert heat.row.updates == workload.updates
+
+
 def test_other_bits_are_refused_where_a_run_is_one_update_too() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parent)

@@ -146,4 +146,6 @@ def test_small_problems_have_the_c_floor_and_peers_and_large_ones_the_products()
     large = {one.name for one in roster.chosen("everyone", workload_of("digits"), specs, native)}
     assert {"C, libm", "numba", "numpy, preallocated"} <= small
     assert large == {"null", "numpy, products alone", "numpy"}
+    headline = {one.name for one in roster.chosen("headline", workload_of("digits"), specs, native)}
+    assert headline == large | {"numpy, expressions"}
     assert {one.name for one in roster.chosen("backends", workload_of("two-layer"), specs, native)} == {"numpy"}

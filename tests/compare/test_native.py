@@ -14,8 +14,11 @@ import pytest
 from equigrad import Engine, compare, load_data, problem
 from equigrad.backends.interface import Backend, Weights
 from equigrad.backends.numpy_backend import NumpyBackend
+from equigrad.common.agreement import distance
 from equigrad.common.problem import Problem
 from equigrad.compare.result import Comparison
+from equigrad.compare.sensitivity import Sensitivity
+from equigrad.session import Session
 
 SHAPES = ((4, (3, 1)), (4, (3, 4, 1)), (40, (4, 5, 1)), (12, (5, 6, 2)), (20, (6, 3)), (30, (8, 8, 8, 2)))
 STDS = (1, 3, 10, 30)
@@ -133,6 +136,20 @@ def test_no_correct_engine_is_called_wrong_on_random_problems(dtype: str, seeds:
     assert {outcome for _, outcome in found} <= {"identical", "agree", "inconclusive"}, found
     told = sum(count for (_, outcome), count in found.items() if outcome in ("identical", "agree"))
     assert told > found.total() * {"float64": 0.85, "float32": 0.7}[dtype]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_correct_engines_use_little_of_what_is_allowed_where_that_has_power(dtype: str) -> None:
+    """So the bound does not stand or fall with the directions that chance chose."""
+    used = []
+    for seed in range(4_000, 4_024):
+        numpy, *others = (Session.of(drawn(seed), backend(dtype=dtype)) for backend in (NumpyBackend, Tanh, Backwards))
+        known = Sensitivity(numpy, lambda n, s=numpy: s.numpy(s.train(s.weights, n)))  # type: ignore[misc]
+        allowed = known.noise(10)
+        if known.has_power(10, allowed):
+            used += [distance(s.numpy(s.train(s.weights, 10)), known.weights(10)) / allowed for s in others]
+    assert len(used) > 24
+    assert max(used) < 0.1
 
 
 @RANDOM
