@@ -98,7 +98,9 @@ class Conformance:
         __tracebackhide__ = True
         sought.backend("any_law")
         cls, device, dtype, arithmetic = sought.made_from
-        found = search(lambda d, a: cls(device=device, dtype=d, arithmetic=a), (arithmetic,), (dtype,), seconds=seconds).finding
+        found = search(
+            lambda d, a: cls(device=device, dtype=d, arithmetic=a), (arithmetic,), (dtype,), seconds=seconds
+        ).finding
         if found:
             lines = "\n".join(found.lines(sought.spec))
             raise LawBroken(found.law, found.outcome, f"{found.message}\n{lines}", found.margin)

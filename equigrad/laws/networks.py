@@ -11,16 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise, zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..common.errors import MissingError
 from ..common.problem import problem
 from .laws import STEPS, Network
-
-if TYPE_CHECKING:
-    from hypothesis.strategies import SearchStrategy
 
 Draw = Callable[[np.random.RandomState, tuple[int, ...]], np.ndarray]
 
@@ -122,7 +119,7 @@ class Recipe:
         if self.problem:
             return self.problem
         plain = Recipe()
-        words = ["-".join(map(str, self.layers)), f"{self.samples} sample{'s' * (self.samples != 1)}"]
+        words = [f"layers {'-'.join(map(str, self.layers))}", f"{self.samples} sample{'s' * (self.samples != 1)}"]
         words += [f"{name} {v}" for name in ("weights", "inputs", "targets") if (v := getattr(self, name)) != PLAIN
                   and v != plain.targets]  # fmt: skip
         words += [f"learning rate {self.lr:g}"] * (self.lr != plain.lr)
@@ -198,18 +195,18 @@ def _fixed() -> tuple[Recipe, ...]:
          Recipe((4, 4, 2), 1),
          Recipe((3, 3), 1), Recipe((3,) * 8, 3), Recipe((2, 2, 1), 1025), Recipe((2,) * 5, 2), Recipe((2, 2, 2), 40),
          Recipe((300, 300, 2), 2), Recipe((130, 130), 130), Recipe((4, 128, 2), 1024), Recipe((2, 1), 5000)],
-        [Recipe(small, 4, targets=list(NEAR)[2], updates=100), Recipe(problem="digits"),
-         Recipe((2, 1), 3, lr=0.1, updates=10_001)],
+        [Recipe(small, 4, targets=list(NEAR)[2], updates=100)],
     )  # fmt: skip
     turns = zip_longest(*along)
-    return tuple(dict.fromkeys(recipe for turn in turns for recipe in turn if recipe))
+    longest = (Recipe((2, 1), 3, lr=0.1, updates=10_001), Recipe(problem="digits"))
+    return tuple(dict.fromkeys((*(recipe for turn in turns for recipe in turn if recipe), *longest)))
 
 
 FIXED = _fixed()
 """Tried before anything is drawn."""
 
 
-def recipes() -> SearchStrategy[tuple[Recipe, ...]]:
+def recipes() -> Any:
     """A strategy of Hypothesis: some networks of one shape, for shapes cost a compiler time.
 
     Raises MissingError without Hypothesis.

@@ -99,7 +99,7 @@ def test_an_expected_failure_is_no_failure_but_an_unexpected_pass_is(tmp_path: P
 def test_the_kit_looks_for_a_network_as_the_check_does_and_shows_the_smallest() -> None:
     done = kit_on("wrong_engine:WrongBackend", "-k", "any_law and float64")
     assert done.returncode == 1
-    assert "the smallest network that shows it: 1-1, 2 samples (float64, native)" in done.stdout
+    assert "the smallest network that shows it: layers 1-1, 2 samples (float64, native)" in done.stdout
     assert "samples: right for 1; wrong for 2, 3, 5" in done.stdout
     assert kit_on("wrong_engine:WrongBackend", "-k", "any_law", "--equigrad-seconds", "0").returncode == 5  # none left
 
