@@ -146,7 +146,7 @@ class Ratio:
     high: float
 
     def __str__(self) -> str:
-        return f"{short(self.median)} [{short(self.low)}, {short(self.high)}]"
+        return f"{rounded(self.median)} [{rounded(self.low)}, {rounded(self.high)}]"
 
     @property
     def decided(self) -> bool:
@@ -154,7 +154,7 @@ class Ratio:
         return not self.low <= 1 <= self.high
 
 
-def short(value: float) -> str:
+def rounded(value: float) -> str:
     """Three digits, without an exponent where that is readable."""
     if value == 0:
         return "0"

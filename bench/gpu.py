@@ -35,7 +35,7 @@ from ..common.golden import GOLDEN
 from ..common.machine import machine
 from ..common.problem import problem
 from . import sizes
-from .clock import ratio, short, spread
+from .clock import ratio, rounded, spread
 from .results import Result, break_even
 from .targets import GPU, LARGE, MEDIUM, outcomes
 
@@ -79,10 +79,11 @@ class Part:
 def parts(out: Path, dry: bool = False) -> tuple[list[Part], list[Part]]:
     """Those that only have to be right, side by side; and those that are timed, one after the other."""
     torch, jax = ("torch", "jax") if dry else ("torch:cuda", "jax:cuda")
+    seconds = 600 if dry else 120  # a dry run is made where others work too
     checks = [
-        Part("tests", partial(_tests, dry), 120),
-        *(Part(f"hashes {spec}", partial(_hashes, spec, dry), 120) for spec in (torch, jax)),
-        *(Part(f"diverge {spec}", partial(_diverge, spec, dry), 120) for spec in (torch, jax)),
+        Part("tests", partial(_tests, dry), seconds),
+        *(Part(f"hashes {spec}", partial(_hashes, spec, dry), seconds) for spec in (torch, jax)),
+        *(Part(f"diverge {spec}", partial(_diverge, spec, dry), seconds) for spec in (torch, jax)),
     ]
     both: dict[str, Any] = {"dtype": "both", "backends": [torch, jax]}
     plan: list[tuple[str, float, list[str], dict[str, Any]]] = [
@@ -95,16 +96,16 @@ def parts(out: Path, dry: bool = False) -> tuple[list[Part], list[Part]]:
     if dry:
         one: dict[str, Any] = {"backends": ["numpy"], "who": "backends", "updates": 5}
         plan = [
-            ("large", 60, ["8x80-8-2"], {**both, "dtype": "float32", "arithmetic": "native", "who": "floors"}),
-            ("medium", 60, ["16x8-8-2"], one),
-            ("small", 60, ["one-layer"], {"backends": ["numpy"], "who": "headline", "updates": 50}),
-            ("digits", 60, ["digits"], {**one, "updates": 1, "arithmetic": "native"}),
-            ("sweep", 60, ["4x16-16-1", "40x16-16-1"], one),
+            ("large", 600, ["8x80-8-2"], {**both, "dtype": "float32", "arithmetic": "native", "who": "floors"}),
+            ("medium", 600, ["16x8-8-2"], one),
+            ("small", 600, ["one-layer"], {"backends": ["numpy"], "who": "headline", "updates": 50}),
+            ("digits", 600, ["digits"], {**one, "updates": 1, "arithmetic": "native"}),
+            ("sweep", 600, ["4x16-16-1", "40x16-16-1"], one),
         ]
-    options: dict[str, Any] = {"rounds": 1 if dry else 5, "patience": 40.0}
+    options: dict[str, Any] = {"rounds": 1 if dry else 5, "patience": 300.0 if dry else 40.0}
     timed = [
-        Part(f"bench {name}", partial(_bench, out / f"gpu-{name}.json", names, {**options, **chosen}), seconds)
-        for name, seconds, names, chosen in plan
+        Part(f"bench {name}", partial(_bench, out / f"gpu-{name}.json", names, {**options, **chosen}), limit)
+        for name, limit, names, chosen in plan
     ]
     return checks, timed
 
@@ -217,9 +218,9 @@ def figures(result: Result) -> Iterator[Finding]:
             if not row.timed:
                 yield Finding(f"{row.name}, {where}", f"{row.outcome}: {row.message[:80]}", "", row.outcome or "failed")
                 continue
-            value = f"{short(1e6 * spread(row.samples).median)} us per update"
+            value = f"{rounded(1e6 * spread(row.samples).median)} us per update"
             if row.transfer_seconds is not None:
-                value += f", transfer {short(1e3 * row.transfer_seconds)} ms"
+                value += f", transfer {rounded(1e3 * row.transfer_seconds)} ms"
             products = table.row(f"{row.name}, products alone")
             if products and products.timed:
                 value += f", {ratio(row.samples, products.samples)} times its products"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .clock import Ratio, Table, ratio, short
+from .clock import Ratio, Table, ratio, rounded
 from .results import Result
 
 Find = Callable[[Table, Result, Sequence[Result]], Ratio | None]
@@ -170,7 +170,7 @@ def outcomes(results: Sequence[Result], targets: Sequence[Target] = TARGETS) -> 
         for value in found:
             missed = value.median > target.most
             why = f": {WHY[target.why]}" if missed and target.why in WHY else ""
-            measured = str(value) if value.low != value.high else short(value.median)
+            measured = str(value) if value.low != value.high else rounded(value.median)
             yield Outcome(target, measured, f"missed{why}" if missed else "reached")
         if not found:
             yield Outcome(target, "", "not measured")

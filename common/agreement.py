@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -77,6 +78,9 @@ class Disagreement(AssertionError):
     def __init__(self, outcome: str, message: str) -> None:
         super().__init__(message)
         self.outcome, self.message = outcome, message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Disagreement, (self.outcome, self.message)  # so that it can come from another process
 
 
 def distance(weights: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:

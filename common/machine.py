@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-FRAMEWORKS = ("numpy", "torch", "jax", "jaxlib")
+PACKAGES = ("numpy", "torch", "jax", "jaxlib")
 
 
 def machine() -> dict[str, Any]:
@@ -22,7 +22,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "simd": _simd(),
-        "versions": {name: _version(name) for name in FRAMEWORKS},
+        "versions": {name: _version(name) for name in PACKAGES},
         "thread_variables": {k: v for k, v in sorted(os.environ.items()) if k.endswith("_NUM_THREADS")},
     }
 

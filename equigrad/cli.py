@@ -147,6 +147,10 @@ def compare(
         list[str] | None, typer.Option(help='run the trained networks on a new input, "0,1,1"; repeatable')
     ] = None,
     watch: Annotated[int, typer.Option(help="show what happens inside in the first and last N updates")] = 0,
+    processes: Annotated[
+        str | None,
+        typer.Option(metavar="1,2,4", help="train on each of these numbers of processes", show_default="1"),
+    ] = None,
     json: JsonFile = None,
 ) -> None:
     """Train the same network in every backend and compare the weights with NumPy's.
@@ -156,13 +160,15 @@ def compare(
     from . import console
     from .common.files import check_writable
     from .compare import comparison, view
+    from .scale import launcher, spread
 
-    task, rows = chosen.task(), view.numbers(predict)
+    task, rows, numbers = chosen.task(), view.numbers(predict), spread.numbers(processes)
     check_writable(json)
-    with console.progress() as report:
+    with launcher.together(task, backend), console.progress() as report:
         result = comparison.compare(
-            task, backend, dtype=dtype, arithmetic=arithmetic, predict=rows, watch=watch, progress=report
-        )
+            task, backend, dtype=dtype, arithmetic=arithmetic, predict=rows, watch=watch, processes=numbers,
+            progress=report,
+        )  # fmt: skip
     end(view.comparison(result, rows), result.status(backend or ()), to_json(json, result))
 
 
@@ -180,7 +186,7 @@ def check(
         bool, typer.Option("--curve", help="the error of difference quotients over the step size")
     ] = False,
     power: Annotated[
-        bool, typer.Option("--power", help="prove that wrong backends are caught and right ones never accused")
+        bool, typer.Option("--power", help="prove that wrong backends are caught and right ones never called wrong")
     ] = False,
     problems: Annotated[int | None, typer.Option(help="networks per backend for --power", show_default="500")] = None,
     json: JsonFile = None,
@@ -369,11 +375,14 @@ def report(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="the page to write")] = Path("report.html"),
+    out: Annotated[Path | None, typer.Option(help="the page to write", show_default="report.html")] = None,
     backend: BackendNames = None,
     dtype: Annotated[str, typer.Option(help="float64, float32 or both")] = "both",
+    site: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="all three problems and the documentation, as a static site")
+    ] = None,
 ) -> None:
-    """Write one HTML page to look at: verdict, replay, the three codes, where they part, gradient check, timings.
+    """Write one HTML page to look at, which also trains the network in its reader's browser.
 
     With a problem it runs what it needs, but for timings, which come from a file of bench.
 
@@ -381,6 +390,15 @@ def report(
     """
     from . import console, reporting
 
+    if site is not None:
+        others = replace(chosen, updates=None)
+        leave_out("--site writes a page for each built-in problem", others, sources=sources, out=out)
+        with console.progress() as bar:
+            pages = reporting.site(site, backends=backend, dtype=dtype, updates=chosen.updates, progress=bar)
+        for each, page in pages.items():
+            print(f"{site / each}.html: {len(page.html) / 1e6:.1f} MB. {page.verdict}")
+        raise typer.Exit(0 if all(page.agreed for page in pages.values()) else 1)
+    out = out or Path("report.html")
     name, results = reporting.told_apart(sources or ())
     task = None
     chosen = replace(chosen, problem=name)
@@ -406,6 +424,9 @@ def passport() -> None:
 def main() -> None:
     """Run the command line; every expected error is one line on standard error."""
     _end_promptly_on_ctrl_c()
+    from .scale import place
+
+    place.be_silent_unless_first()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? in its place

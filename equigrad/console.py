@@ -19,7 +19,7 @@ from rich.text import Text
 from .common.progress import Progress
 
 NARROW = {"show_edge": False, "pad_edge": False, "collapse_padding": True}
-STYLES = {"identical": "green", "agree": "green", "missing": "yellow", "inconclusive": "yellow"}
+STYLES = {"identical": "green", "agree": "green", "missing": "yellow", "inconclusive": "yellow", "unsuitable": "yellow"}
 BAR = 24
 """The length of the longest bar. Bars are drawn here, since a plotting library would need a fixed size."""
 

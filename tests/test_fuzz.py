@@ -81,7 +81,13 @@ DATA: list[list[str]] = [
     ["--data", "good.csv", "--target", "y", "--hidden", "1000000000000000"],
 ]
 OPTIONS: dict[str, dict[str, Values | None]] = {
-    "compare": SHARED | {"--json": OUT, "--watch": one_of("0", "1", "3"), "--predict": one_of("0,1,1", "1,1")},
+    "compare": SHARED
+    | {
+        "--json": OUT,
+        "--watch": one_of("0", "1", "3"),
+        "--predict": one_of("0,1,1", "1,1"),
+        "--processes": one_of("1", "1", "0", "99", "1,x"),  # more than one start processes, for seconds
+    },
     "check": {"--json": OUT, "--curve": None, **{k: v for k, v in SHARED.items() if k != "--learning-rate"}},
     "diverge": SHARED | {"--json": OUT, "--budget": one_of("0", "0.1")},
     "trace": SHARED,

@@ -72,6 +72,8 @@ def _min(axis: int, of: np.ndarray, out: np.ndarray) -> None:
 class Noted(NDArrayOperatorsMixin):
     """Stands for an array while the update is noted. What it lacks, the update may not use."""
 
+    negative_of: Noted | None = None
+
     def __init__(self, tape: Tape, value: Value, shape: tuple[int, ...], dtype: Any) -> None:
         self.tape, self.value, self.shape, self.dtype = tape, value, shape, np.dtype(dtype)
         self.ndim, self.size, self.itemsize = len(shape), int(np.prod(shape)), self.dtype.itemsize
@@ -79,12 +81,19 @@ class Noted(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Noted:
         if method != "__call__" or options or ufunc.nout != 1:
             raise Untapeable(f"{ufunc.__name__} with {method} and {options}")
+        of = getattr(inputs[-1], "negative_of", None)
+        if of is not None and ufunc is np.multiply:
+            return -np.multiply(inputs[0], of)
+        if of is not None and ufunc is np.subtract:
+            return np.add(inputs[0], of)  # so w - lr * -(x.T @ delta) takes one call less, and has the same bits
         kinds = [x.dtype if isinstance(x, Noted | np.ndarray) else type(x) for x in inputs]
         *wanted, dtype = ufunc.resolve_dtypes((*kinds, None))
         if ufunc.signature is not None:
             return self._note(ufunc, inputs, _product(*inputs), dtype, elementwise=False)
         arrays = [x if isinstance(x, Noted) else np.array(x, d) for x, d in zip(inputs, wanted, strict=True)]
-        return self._note(ufunc, arrays, np.broadcast_shapes(*(x.shape for x in arrays)), dtype)
+        noted = self._note(ufunc, arrays, np.broadcast_shapes(*(x.shape for x in arrays)), dtype)
+        noted.negative_of = inputs[0] if ufunc is np.negative else None
+        return noted
 
     def __array_function__(self, function: Any, types: Any, inputs: tuple[Any, ...], options: Any) -> Noted:
         if options or function not in (np.dot, np.concatenate):

@@ -16,7 +16,7 @@ from ...common.errors import MissingError, UsageError
 from ...common.files import write_text
 from ...common.headline import TRAIN
 from .. import gpu, headline, sizes
-from ..clock import Row, Table, ratio, short, spread, verdict
+from ..clock import Row, Table, ratio, rounded, spread, verdict
 from ..results import MACHINE, Result, break_even, read
 from ..targets import outcomes
 from . import view
@@ -63,7 +63,8 @@ def _rendered(template: str, **values: Any) -> str:
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "short": short, "us": lambda seconds: short(1e6 * seconds), "ms": lambda seconds: short(1e3 * (seconds or 0)),
+        "rounded": rounded, "us": lambda seconds: rounded(1e6 * seconds),
+        "ms": lambda seconds: rounded(1e3 * (seconds or 0)),
         "median": statistics.median, "cell": lambda text: str(text).replace("|", "/"), "machine": _machine,
     }  # fmt: skip
     known = {

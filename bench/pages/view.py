@@ -12,15 +12,13 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from ...common.headline import TRAIN, is_written, shown, written
-from ...console import Fitting
+from ...console import Fitting, bar, outcome, titled
 from .. import sizes
-from ..clock import Row, Table, ratio, short, spread, verdict
+from ..clock import Row, Table, ratio, rounded, spread, verdict
 from ..hardware import Hardware
 from ..headline import pays, ways
 from ..process import Process
 from ..results import Change, Result, break_even, changes, differences
-
-BAR = 16
 
 
 def everything(
@@ -54,14 +52,14 @@ def headline(table: Table) -> list[RenderableType]:
     if not found:
         return []
     above = f"{table.problem} {table.dtype}: as people write it, and as train runs it"
-    grid = Grid(title=above, title_justify="left", title_style="bold", caption=HEADLINE, caption_justify="left")
+    grid = titled(above, caption=HEADLINE, caption_justify="left")
     grid.add_column("", no_wrap=True)
-    grid.add_column("one update after the other, by", no_wrap=True)
+    grid.add_column("how", no_wrap=True)
     for column in (
         "us per update",
         "compile, ms",
-        "overtakes NumPy\nexpressions after",
-        "overtakes the same\nas written after",
+        "ahead of NumPy\nexpressions after",
+        "ahead of its own\nbold row after",
     ):
         grid.add_column(column, justify="right")
     for way in found:
@@ -69,12 +67,12 @@ def headline(table: Table) -> list[RenderableType]:
             grid.add_section()
         microseconds, compiled = 1e6 * statistics.median(way.row.samples), 1e3 * way.row.compile_seconds
         style = "bold" if way.written else ""
-        cells = (way.spec, way.how, short(microseconds), short(compiled), way.pays, way.pays_at_home)
+        cells = (way.spec, way.how, rounded(microseconds), rounded(compiled), way.pays, way.pays_at_home)
         grid.add_row(*(Text(cell, style=style) for cell in cells))
     return [grid]
 
 
-HEADLINE = "Bold: as people write it; overtakes: after so many updates, compilation included. train:\n" + "\n".join(
+HEADLINE = "Bold: as people write it. ahead: after this many updates, compilation included. train:\n" + "\n".join(
     f"  {name}: {how}" for name, how in TRAIN.items()
 )
 
@@ -93,7 +91,9 @@ def title(table: Table) -> str:
     network = f"{' -> '.join(map(str, table.layers))}, {table.samples:,} samples"
     threads = f"{table.threads} thread{'s' if table.threads > 1 else ''}"
     name = "" if table.problem.partition("x")[0].isdigit() else f"{table.problem}: "
-    return f"{name}{network}, {table.dtype}, {threads}, {table.rounds} interleaved rounds"
+    return (
+        f"{name}{network}, {table.dtype}, {threads}, {table.rounds} interleaved round{'s' if table.rounds > 1 else ''}"
+    )
 
 
 def _table(table: Table, without: int = 0) -> Grid:
@@ -110,7 +110,7 @@ def _table(table: Table, without: int = 0) -> Grid:
         {"header": "log scale"},
     ]
     count = len(columns) - without
-    grid = Grid(title=title(table), title_justify="left", title_style="bold")
+    grid = titled(title(table))
     for column in columns[:count]:
         grid.add_column(**column, no_wrap=True)
     group = table.rows[0].group if table.rows else ""
@@ -123,26 +123,26 @@ def _table(table: Table, without: int = 0) -> Grid:
 
 
 def _cells(table: Table, row: Row) -> list[RenderableType]:
-    good = row.outcome in ("identical", "agree")
-    outcome = Text(
-        row.outcome, style="green" if good else "yellow" if row.outcome in ("missing", "unsuitable") else "red"
-    )
     if not row.timed:
-        return [row.shown, outcome]
+        return [row.shown, outcome(row.outcome)]
     base = table.row(table.base)
     low, median, high = quartiles(row.samples)
     times = "" if base is None or not base.timed else str(ratio(row.samples, base.samples))
     return [
         row.shown,
-        outcome,
+        outcome(row.outcome),
         "0" if not row.distance else f"{row.distance:.0e}",
-        short(1e6 * median) + ("" if row.warm else " cold"),
-        f"{short(1e6 * low)} to {short(1e6 * high)}",
+        rounded(1e6 * median) + ("" if row.warm else " cold"),
+        f"{rounded(1e6 * low)} to {rounded(1e6 * high)}",
         escape(times),
         f"{row.updates:,}",
         f"{(row.weights_sha256 or '')[:8]}…",
-        Text(_bar(median, [statistics.median(r.samples) for r in table.timed if r.name != "null"]), style="cyan"),
+        Text("" if row.name == "null" else bar(median, _medians(table)), style="cyan"),
     ]
+
+
+def _medians(table: Table) -> list[float]:
+    return [statistics.median(row.samples) for row in table.timed if row.name != "null"]
 
 
 def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
@@ -151,19 +151,9 @@ def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
     return found.low, found.median, found.high
 
 
-def _bar(value: float, values: Sequence[float]) -> str:
-    """A bar whose length is the logarithm of the value, the shortest for the smallest."""
-    from math import log
-
-    least, most = min(values, default=value), max(values, default=value)
-    if most <= least or value <= 0:
-        return "▪"
-    return "▪" * max(0, 1 + round((BAR - 1) * log(value / least) / log(most / least)))
-
-
 def anatomy(result: Result) -> RenderableType:
     """Where the time of a first run goes: import, preparing, first update, and each after that."""
-    grid = Grid(title="anatomy", title_justify="left", title_style="bold", caption=ANATOMY, caption_justify="left")
+    grid = titled("anatomy", caption=ANATOMY, caption_justify="left")
     for name in ("", "problem"):
         grid.add_column(name, no_wrap=True)
     for name in ("import\nms", "prepare\nms", "of it\ntransfer ms", "first\nupdate ms", "of it compile,\ncapture ms",
@@ -183,12 +173,12 @@ def anatomy(result: Result) -> RenderableType:
             grid.add_row(
                 row.shown,
                 f"{table.problem} {table.dtype}",
-                short(1e3 * statistics.median(seconds)) if seconds else "",
-                short(1e3 * (row.prepare_seconds or 0.0)),
-                "" if row.transfer_seconds is None else short(1e3 * row.transfer_seconds),
-                short(1e3 * (row.first_call_seconds or 0.0)),
-                short(1e3 * row.compile_seconds),
-                short(1e6 * statistics.median(row.samples)),
+                rounded(1e3 * statistics.median(seconds)) if seconds else "",
+                rounded(1e3 * (row.prepare_seconds or 0.0)),
+                "" if row.transfer_seconds is None else rounded(1e3 * row.transfer_seconds),
+                rounded(1e3 * (row.first_call_seconds or 0.0)),
+                rounded(1e3 * row.compile_seconds),
+                rounded(1e6 * statistics.median(row.samples)),
                 "" if row.name == "null" or row is numpy else pays(row, numpy),
                 "" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:,.0f}",
             )
@@ -209,7 +199,7 @@ def process(found: Process) -> RenderableType:
     if not found.compare_seconds:
         return Text(f"{title}: {found.outcome}: {found.message}", style="red")
     times = ratio(found.compare_seconds, found.alone_seconds)
-    grid = Grid(title=title, title_justify="left", title_style="bold", caption=PROCESS, caption_justify="left")
+    grid = titled(title, caption=PROCESS, caption_justify="left")
     grid.add_column("", no_wrap=True)
     for name in ("seconds\nmedian", "middle half", "times\nthe loops alone"):
         grid.add_column(name, justify="right")
@@ -219,7 +209,7 @@ def process(found: Process) -> RenderableType:
     ):
         low, median, high = quartiles(samples)
         quotient = escape(str(times)) if samples is found.compare_seconds else ""
-        grid.add_row(name, short(median), f"{short(low)} to {short(high)}", quotient)
+        grid.add_row(name, rounded(median), f"{rounded(low)} to {rounded(high)}", quotient)
     return grid
 
 
@@ -234,7 +224,7 @@ def sweep(result: Result) -> RenderableType:
         if not found:
             continue
         names = list(dict.fromkeys(row.name for _, table in found for row in table.rows))
-        grid = Grid(title=f"sweep over {name}, us per update (MiB at most)", title_justify="left", title_style="bold")
+        grid = titled(f"sweep over {name}, us per update (MiB at most)")
         for column in (name, "network", "multiplications"):
             grid.add_column(column, justify="right")
         for column in names:
@@ -255,7 +245,7 @@ def _sweep_cell(row: Row | None) -> str:
     if row is None or not row.timed:
         return "" if row is None else row.outcome
     memory = "" if row.peak_bytes is None else f" ({row.peak_bytes / 2**20:,.0f})"
-    return short(1e6 * statistics.median(row.samples)) + memory
+    return rounded(1e6 * statistics.median(row.samples)) + memory
 
 
 def against(now: Result, before: Result, name: str) -> RenderableType:
@@ -267,7 +257,7 @@ def against(now: Result, before: Result, name: str) -> RenderableType:
             Text(f"warning: '{name}' was not made on this machine as it is, ratios say little:", style="yellow")
         )
         parts += [Text(f"  {line}", style="yellow") for line in different]
-    grid = Grid(title=f"against {name}, made {before.made}", title_justify="left", title_style="bold")
+    grid = titled(f"against {name}, made {before.made}")
     for column in ("", "row"):
         grid.add_column(column, no_wrap=True)
     for column in ("us before", "us now", "now / before", "the same, each to its base row", "verdict"):
@@ -284,8 +274,8 @@ def _change(change: Change) -> list[RenderableType]:
     return [
         change.group,
         change.name,
-        short(1e6 * change.before),
-        short(1e6 * change.now),
+        rounded(1e6 * change.before),
+        rounded(1e6 * change.now),
         escape(str(change.ratio)),
         escape(str(change.relative or "")),
         Text(change.verdict, style=style),
@@ -297,8 +287,7 @@ def hardware(found: Hardware) -> RenderableType:
     parts: list[RenderableType] = []
     for sheet in found.sheets:
         first = f"{sheet.places[0].file} {sheet.places[0].device}"
-        grid = Grid(title=f"{sheet.problem} {sheet.dtype}, us per update, and times {first}", title_justify="left",
-                    title_style="bold")  # fmt: skip
+        grid = titled(f"{sheet.problem} {sheet.dtype}, us per update, and times {first}")
         grid.add_column("", no_wrap=True)
         for place in sheet.places:
             noisy = "\ntoo noisy to rank" if place in sheet.noisy else ""
@@ -324,5 +313,5 @@ def _rows(found: Hardware) -> list[Row]:
 def _place(seconds: float | None, times: float | None, odd: bool) -> Text:
     if seconds is None:
         return Text("")
-    ratio_to_first = "" if times is None else f"  {short(times)}"
-    return Text(f"{'≠ ' if odd else ''}{short(1e6 * seconds)}{ratio_to_first}", style="bold red" if odd else "")
+    ratio_to_first = "" if times is None else f"  {rounded(times)}"
+    return Text(f"{'≠ ' if odd else ''}{rounded(1e6 * seconds)}{ratio_to_first}", style="bold red" if odd else "")

@@ -17,7 +17,8 @@ from ..common.problem import problem as built_in
 from ..common.ulp import any_differs, max_difference, max_ulp, sha256
 from ..passport import passport
 from ..referee import roundoff
-from ..session import Fault, Matrices, Progress, Session, Spec, load_all
+from ..scale import spread
+from ..session import Fault, Loaded, Matrices, Progress, Session, Spec, canonical, load_all
 from .result import Comparison, Run
 from .sensitivity import CEILING, SHARE, Sensitivity
 
@@ -34,6 +35,7 @@ def compare(
     arithmetic: str = "both",
     predict: np.ndarray | None = None,
     watch: int = 0,
+    processes: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Train `problem` from the same first weights in each backend and compare each with NumPy.
@@ -41,7 +43,8 @@ def compare(
     `backends` are names as `equigrad.load` takes them, or classes, everything that is here unless given; NumPy
     always runs first, since it is the reference. `arithmetic` is 'native', 'reproducible' or 'both'. `predict`
     holds further inputs, (rows, inputs), for the trained networks. `watch` opens up the first and the last
-    that many updates. What goes wrong inside one backend is its run's outcome and message.
+    that many updates. `processes` are numbers of processes of this machine: each backend trains on each number,
+    NumPy on one too, the reference. What goes wrong inside one backend is its run's outcome and message.
 
     Raises UsageError for arguments that cannot be used, before anything is trained.
     """
@@ -53,12 +56,28 @@ def compare(
     if watch > MOST_WATCHED:
         raise UsageError(f"at most {MOST_WATCHED:,} updates can be watched at either end, not {watch}")
     task.check_fits(dtype, predict)
+    numbers = spread.checked(processes, task.samples)
+    if watch and numbers != [1]:
+        raise UsageError("to watch an update is to look into one process: leave out --processes or --watch")
     loaded = load_all(backends, dtype, arithmetic, first="numpy")
-    runs: list[Run] = []
+    asked = backends is None or "numpy" in map(canonical, backends)
+    with spread.groups() as groups:
+        entries = spread.entries(groups, loaded, numbers, asked)
+        runs = [Run(e.name.removesuffix(f":{e.device}"), e.device, dtype, e.arithmetic, n) for e, n in entries]
+        _train_all(task, list(zip(runs, entries, strict=True)), predict, watch, progress)
+    return Comparison(task, passport([entry.name for entry in loaded]), runs)
+
+
+def _train_all(
+    task: Problem,
+    entries: list[tuple[Run, tuple[Loaded, int]]],
+    predict: np.ndarray | None,
+    watch: int,
+    progress: Progress | None,
+) -> None:
+    """Fill the runs in. All of one group of processes come together, so that it is started once."""
     references: dict[str, _Training | None] = {}
-    for name, device, mode, backend in loaded:
-        run = Run(name.removesuffix(f":{device}"), device, dtype, mode)
-        runs.append(run)
+    for run, ((_, _, mode, backend), _) in sorted(entries, key=lambda e: spread.turn(*e[1])):
         if isinstance(backend, Fault):
             run.outcome, run.message = backend.outcome, backend.message
             continue
@@ -66,16 +85,15 @@ def compare(
         try:
             training.go()
             run.predictions = None if predict is None else training.predict(predict)
-            _judge(run, training, predict)
+            _decide(run, training, predict)
         except (Disagreement, Fault) as error:
             run.outcome, run.message = error.outcome, error.message
         except TrainingError as error:
             run.outcome, run.message = "failed", str(error)
         references.setdefault(mode, training)
-    return Comparison(task, passport([entry.name for entry in loaded]), runs)
 
 
-def _judge(run: Run, training: _Training, rows: np.ndarray | None) -> None:
+def _decide(run: Run, training: _Training, rows: np.ndarray | None) -> None:
     """Set the run's distance and outcome; raises Disagreement."""
     p, reference = training.problem, training.reference
     golden = p.golden.get(run.dtype) if run.arithmetic == "reproducible" else None
@@ -90,12 +108,12 @@ def _judge(run: Run, training: _Training, rows: np.ndarray | None) -> None:
         run.max_ulp = max_ulp(training.final, reference.final)
         run.max_abs_difference = max_difference(training.final, reference.final)
         if run.arithmetic == "native":
-            _judge_native(run, training, reference)
+            _decide_natively(run, training, reference)
         else:
             run.bound = 0.0
             assert_agreement(training.few, reference.few, 0.0, f"the first {min(FEW, p.updates)} updates")
             run.outcome = assert_agreement(training.final, reference.final, 0.0)
-        _judge_predictions(run, training.final, reference.session, rows)
+        _check_predictions(run, training.final, reference.session, rows)
     if run.dtype == "float64" and not all(run.figures):
         missed = f"{run.figures.count(False)} of the {len(run.figures)} published figures do not come out"
         raise Disagreement("disagree", f"the weights are {_WORDS[run.outcome]}, but {missed}")
@@ -104,7 +122,7 @@ def _judge(run: Run, training: _Training, rows: np.ndarray | None) -> None:
 _WORDS = {"identical": "identical", "agree": "in agreement", "inconclusive": "not comparable"}
 
 
-def _judge_native(run: Run, training: _Training, reference: _Training) -> None:
+def _decide_natively(run: Run, training: _Training, reference: _Training) -> None:
     """Compare after few updates, after all, and where that tells nothing, after as many as tell something."""
     few, all_ = min(FEW, training.problem.updates), training.problem.updates
     known = reference.sensitivity
@@ -160,7 +178,7 @@ def _tested(training: _Training, known: Sensitivity) -> int:
     return 0
 
 
-def _judge_predictions(run: Run, weights: Matrices, numpy: Session, rows: np.ndarray | None) -> None:
+def _check_predictions(run: Run, weights: Matrices, numpy: Session, rows: np.ndarray | None) -> None:
     """Hold what the backend predicts to what NumPy predicts with the same weights; raises Disagreement."""
     for inputs, found in ((numpy.inputs, run.outputs), (rows, run.predictions)):
         if inputs is None or found is None:
@@ -263,7 +281,7 @@ class _Training:
             done += updates
             weights = after
             if self.progress:
-                self.progress(f"{self.run.name} {self.run.arithmetic}", done, self.problem.updates)
+                self.progress(f"{self.run.label} {self.run.arithmetic}", done, self.problem.updates)
             yield weights, updates, seconds
 
     def overflowing(self, weights: Matrices) -> int | None:
@@ -315,4 +333,4 @@ class _Training:
 
     @cached_property
     def sensitivity(self) -> Sensitivity:
-        return Sensitivity(self.session, self.after)
+        return Sensitivity(self.session, self.after, self.progress)

@@ -25,6 +25,7 @@ class Run:
     device: str
     dtype: str
     arithmetic: str
+    processes: int = 1
     outcome: str = "failed"
     message: str = ""
     weights: tuple[np.ndarray, ...] = ()
@@ -54,6 +55,11 @@ class Run:
         """As a user asks for it: torch, torch:cuda, package.module:Class."""
         return self.backend if self.device == "cpu" else f"{self.backend}:{self.device}"
 
+    @property
+    def label(self) -> str:
+        """The name, and on how many processes."""
+        return self.name if self.processes == 1 else f"{self.name} on {self.processes} processes"
+
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/json.md."""
         return {
@@ -61,6 +67,7 @@ class Run:
             "device": self.device,
             "dtype": self.dtype,
             "arithmetic": self.arithmetic,
+            "processes": self.processes,
             "outcome": self.outcome,
             "message": self.message,
             "weights_sha256": self.weights_sha256,
@@ -91,8 +98,10 @@ class Comparison:
         return agreement.agreed(run.outcome for run in self.runs)
 
     def missing(self, names: Sequence[str]) -> list[str]:
-        """Which of `names` are missing altogether."""
-        return agreement.missing(((run.name, run.outcome) for run in self.runs), names)
+        """Which of `names` are missing altogether, or on some number of processes."""
+        numbers = dict.fromkeys(run.processes for run in self.runs)
+        each = [((run.name, run.outcome) for run in self.runs if run.processes == n) for n in numbers]
+        return list(dict.fromkeys(name for pairs in each for name in agreement.missing(pairs, names)))
 
     def status(self, names: Sequence[str] = ()) -> int:
         """The exit status of a command that was asked for these backends."""
@@ -113,14 +122,14 @@ class Comparison:
         bad = [run for run in runs if run.outcome not in (*GOOD, "missing", "inconclusive")]
         open_ = [run for run in runs if run.outcome == "inconclusive"]
         good = [run for run in runs if run.outcome in GOOD]
-        missing = [run.name for run in runs if run.outcome == "missing"]
-        names = listed([run.name for run in good])
+        missing = [run.label for run in runs if run.outcome == "missing"]
+        names = _named(good)
         if bad:
-            sentence = "NOT in agreement: " + ", ".join(f"{run.name} {run.outcome}" for run in bad)
+            sentence = "NOT in agreement: " + ", ".join(f"{run.label} {run.outcome}" for run in bad)
         elif open_:
-            sentence = f"inconclusive: rounding leaves nothing to tell of {listed([run.name for run in open_])}"
+            sentence = f"inconclusive: rounding leaves nothing to tell of {_named(open_)}"
         elif len(good) < 2:
-            sentence = f"nothing to compare, {', '.join(run.name for run in good) or 'no backend'} ran alone"
+            sentence = f"nothing to compare, {', '.join(run.label for run in good) or 'no backend'} ran alone"
         elif len({run.weights_sha256 for run in good}) == 1:
             sentence = f"identical weights in {names}, one SHA-256: {good[0].weights_sha256}"
             if arithmetic == "reproducible" and good[0].weights_sha256 == self.problem.golden.get(good[0].dtype):
@@ -137,7 +146,7 @@ class Comparison:
         p = self.problem
         rows = [
             (
-                run.name,
+                run.label,
                 run.arithmetic,
                 run.outcome,
                 "" if run.max_ulp is None else f"{run.max_ulp:,}",
@@ -148,7 +157,7 @@ class Comparison:
         ]
         title = f"{p.name}: {' → '.join(map(str, p.layers))}, {p.updates:,} updates"
         header = ("backend", "arithmetic", "outcome", "max ULP to NumPy", "first weights", "SHA-256")
-        messages = [f"{run.name} {run.arithmetic}: {run.message}" for run in self.runs if run.message]
+        messages = [f"{run.label} {run.arithmetic}: {run.message}" for run in self.runs if run.message]
         return table(title, header, rows, [*messages, *self.verdicts])
 
     def to_json(self) -> dict[str, Any]:
@@ -160,3 +169,12 @@ class Comparison:
             "verdict": self.verdict,
             "runs": [run.to_json() for run in self.runs],
         }
+
+
+def _named(runs: list[Run]) -> str:
+    """The backends by name, and on which numbers of processes if not on one alone."""
+    names = []
+    for name in dict.fromkeys(run.name for run in runs):
+        numbers = [str(run.processes) for run in runs if run.name == name]
+        names.append(name if numbers == ["1"] else f"{name} on {listed(numbers)} processes")
+    return listed(names)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..common.agreement import BOUNDS, FEW, distance
 from ..referee import roundoff
-from ..session import Matrices, Session
+from ..session import Matrices, Progress, Session
 
 RUNS = 4
 """So many runs are disturbed, each in a direction of its own."""
@@ -40,6 +40,7 @@ class Sensitivity:
     """NumPy's, native."""
     weights: Callable[[int], Matrices]
     """NumPy's weights after so many updates."""
+    progress: Progress | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "noise", cache(self.noise))  # long work, for the same few numbers of updates
@@ -69,6 +70,8 @@ class Sensitivity:
                 sign = generator.choice([-1.0, 1.0], w.shape)
                 moved.append((w + np.sqrt(stop - start) * sign * error).astype(w.dtype))
             weights = session.numpy(session.train(session.hold_all(moved), stop - start))
+            if self.progress:
+                self.progress(f"what rounding does in {updates:,} updates", seed * updates + stop, RUNS * updates)
         return weights
 
     def usual(self, updates: int) -> float:

@@ -40,6 +40,8 @@ def comparison(result: Comparison, rows: np.ndarray | None = None) -> Renderable
     columns = _columns(result)
     less = [column for column in columns if column.header != "SHA-256"]  # the verdict has it in full
     least = [column for column in less if "weights" not in column.header]
+    if any(run.processes > 1 for run in result.runs):  # one hash or many is what such a table is about
+        less = [column for column in columns if "weights" not in column.header]
     parts: list[RenderableType] = [
         Fitting(
             _runs(result, columns),
@@ -51,7 +53,7 @@ def comparison(result: Comparison, rows: np.ndarray | None = None) -> Renderable
     ]
     if any(run.microseconds_per_update for run in result.runs):
         parts.append(Text(TIMES, style="dim"))
-    parts += [Text(f"{run.name} {run.arithmetic}: {run.message}") for run in result.runs if run.message]
+    parts += [Text(f"{run.label} {run.arithmetic}: {run.message}") for run in result.runs if run.message]
     if rows is not None:
         shown = [run for run in result.runs if run.predictions is not None]
         parts.append(Fitting(_predictions_in_columns(shown, rows), _predictions_in_rows(shown, rows)))
@@ -79,6 +81,7 @@ def _columns(result: Comparison) -> list[Column]:
     count = sum(fan_in * fan_out for fan_in, fan_out in p.shapes)
     columns = [
         Column("backend", lambda run: run.name, "left"),
+        *([Column("processes", lambda run: str(run.processes))] if any(r.processes > 1 for r in result.runs) else []),
         Column("arithmetic", lambda run: run.arithmetic, "left"),
         Column("outcome", lambda run: outcome(run.outcome), "left"),
         Column("max ULP\nto NumPy", lambda run: "" if run.max_ulp is None else f"{run.max_ulp:,}"),
@@ -135,7 +138,7 @@ def _first_weights(run: Run) -> str:
 def _predictions_in_columns(runs: Sequence[Run], rows: np.ndarray) -> Table:
     table = titled("prediction for new inputs", "input")
     for run in runs:
-        table.add_column(f"{run.name}\n{run.arithmetic}", justify="right")
+        table.add_column(f"{run.label}\n{run.arithmetic}", justify="right")
     for i, row in enumerate(rows):
         table.add_row(_row(row, "g"), *(_row(run.predictions[i]) for run in runs if run.predictions is not None))
     return table
@@ -146,7 +149,7 @@ def _predictions_in_rows(runs: Sequence[Run], rows: np.ndarray) -> Table:
     for i, row in enumerate(rows):
         for run in runs:
             if run.predictions is not None:
-                table.add_row(_row(row, "g"), run.name, run.arithmetic, _row(run.predictions[i]))
+                table.add_row(_row(row, "g"), run.label, run.arithmetic, _row(run.predictions[i]))
         table.add_section()
     return table
 

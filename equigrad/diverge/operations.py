@@ -187,7 +187,7 @@ def operations(a: Update, b: Update) -> tuple[Operation, ...]:
             ran[name] = list(zip(*(step.made(name, way, given, width) for step, way in ways), strict=True))
         elif name == "update":
             ran[name] = _after_equal_changes(a, b)
-    return tuple(_judge(name, ran[name], a, b) for name in ORDER if sum(v.size for v, _ in ran.get(name, ())))
+    return tuple(_compared(name, ran[name], a, b) for name in ORDER if sum(v.size for v, _ in ran.get(name, ())))
 
 
 def _replayed(a: Traces, b: Traces) -> dict[str, Pairs]:
@@ -225,7 +225,7 @@ def _after_equal_changes(a: Update, b: Update) -> Pairs:
     return [(v[m], w[m]) for v, w, m in zip(a.after, b.after, same, strict=True)]
 
 
-def _judge(name: str, pairs: Pairs, a: Update, b: Update) -> Operation:
+def _compared(name: str, pairs: Pairs, a: Update, b: Update) -> Operation:
     counts = [int(differs(v, w).sum()) for v, w in pairs]
     ulp = max(int(distances(v, w).max(initial=0)) for v, w in pairs)
     how = _how(name, a, b, [i for i, count in enumerate(counts) if count]) if name != "exp" else ()

@@ -59,8 +59,8 @@ PLACES: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {
     BROWSER: {
         "predict": (("activations", r"sigmoid\("), ("gradient", r"= this\.activations\(")),
         "error": (("gradient", r"\berror = "),),
-        "delta": (("gradient", r"\b(slope|delta) = "),),
-        "update": (("gradient", r"gradient\.unshift\("), ("update", r"gradient = |minus\(w,")),
+        "delta": (("gradient", r"\bdelta = "),),
+        "update": (("gradient", r"gradient\.push\("), ("update", r"gradient = |minus\(w,")),
     },
 }
 """For each backend and step the methods, and a pattern that finds in each the lines of the step."""

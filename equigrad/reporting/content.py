@@ -18,6 +18,7 @@ from ..common.agreement import GOOD
 from ..common.crossings import crossings
 from ..common.headline import is_written, shown
 from ..common.problem import PROBLEMS, Problem
+from ..common.words import listed, short
 from .documents import Documents
 from .recording import Recording, Track
 
@@ -48,11 +49,6 @@ def nice(name: str) -> str:
     """torch:cuda is PyTorch:cuda."""
     framework, colon, device = name.partition(":")
     return NAMES.get(framework, framework) + colon + device
-
-
-def named(names: Sequence[str]) -> str:
-    """A, B and C."""
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
 def _run_name(run: dict[str, Any]) -> str:
@@ -93,10 +89,12 @@ def headline(given: Documents, replay: Recording | None) -> str:
         for a in {r["arithmetic"] for r in runs}
     }
     if all(same.values()):
-        return f"{named(names)} reach the same weights, bit for bit."
+        return f"{listed(names)} reach the same weights, bit for bit."
     if same.get("reproducible"):
-        return f"{named(names)} reach the same weights: bit for bit if reproducible, closely with their own operations."
-    return f"{named(names)} agree, though not bit for bit."
+        return (
+            f"{listed(names)} reach the same weights: bit for bit if reproducible, closely with their own operations."
+        )
+    return f"{listed(names)} agree, though not bit for bit."
 
 
 def verdicts(given: Documents, replay: Recording | None) -> list[Verdict]:
@@ -116,16 +114,16 @@ def _of_comparisons(given: Documents) -> Iterator[Verdict]:
             if bad:
                 text = "not in agreement: " + "; ".join(_accused(run) for run in bad)
             elif unclear:
-                text = f"inconclusive: rounding leaves nothing to tell of {named(unclear)}"
+                text = f"inconclusive: rounding leaves nothing to tell of {listed(unclear)}"
             elif len(ran) < 2:
-                text = f"{named(names) if names else 'no framework'} ran alone, so there was nothing to compare"
+                text = f"{listed(names) if names else 'no framework'} ran alone, so there was nothing to compare"
             elif len(hashes) == 1:
-                text = f"identical weights in {named(names)}"
+                text = f"identical weights in {listed(names)}"
             else:
                 ulp = max(run["max_ulp"] or 0 for run in ran)
-                text = f"{named(names)} agree, at most {ulp:,} ULP apart"
+                text = f"{listed(names)} agree, at most {ulp:,} ULP apart"
             missing = [nice(_run_name(run)) for run in runs if run["outcome"] == "missing"]
-            text += f" ({named(missing)} missing)" if missing else ""
+            text += f" ({listed(missing)} missing)" if missing else ""
             one = hashes.pop() if len(hashes) == 1 and not bad else ""
             dtype = runs[0]["dtype"]
             yield Verdict(f"{arithmetic}, {dtype}", text, not (bad or unclear) and bool(ran), one or "")
@@ -141,7 +139,7 @@ def _of_checks(given: Documents) -> Iterator[Verdict]:
         texts.setdefault(document["verdict"].rstrip("."), []).append(document)
     for text, documents in texts.items():
         good = all(b["outcome"] in (*GOOD, "missing") for d in documents for b in d["backends"])
-        yield Verdict(f"gradient, {named([d['dtype'] for d in documents])}", text, good)
+        yield Verdict(f"gradient, {listed([d['dtype'] for d in documents])}", text, good)
 
 
 def _of_partings(given: Documents) -> Iterator[Verdict]:
@@ -223,7 +221,7 @@ def runs(given: Documents) -> list[dict[str, str]]:
             "outcome": run["outcome"],
             "good": "yes" if run["outcome"] in GOOD else "",
             "ulp": "" if run["max_ulp"] is None else f"{run['max_ulp']:,}",
-            "difference": _short(run["max_abs_difference"]),
+            "difference": v if isinstance(v := run["max_abs_difference"], str) else short(v),
             "figures": f"{sum(run['figures'])} of {len(run['figures'])}" if run["figures"] else "",
             "weights": " ".join(f"{v:.8f}" for v in _first_weights(run["weights"])),
             "sha256": run["weights_sha256"] or "",
@@ -236,10 +234,6 @@ def runs(given: Documents) -> list[dict[str, str]]:
 
 def _first_weights(weights: Sequence[Any]) -> list[float]:
     return [float(v) for matrix in weights for row in matrix for v in row][:3]
-
-
-def _short(value: Any) -> str:
-    return "" if value is None else value if isinstance(value, str) else "0" if value == 0 else f"{value:.1e}"
 
 
 def partings(given: Documents) -> list[dict[str, Any]]:

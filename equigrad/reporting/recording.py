@@ -205,7 +205,9 @@ def _together(
             if update == problem.updates:
                 track.weights_sha256 = sha256(after)
         done = update
-        if progress:
+        if (
+            progress and 100 * done >= problem.updates
+        ):  # the first stops lie close together: they say nothing of the rest
             progress(f"replay {dtype} {arithmetic}", done, problem.updates)
     return tracks
 

@@ -47,7 +47,7 @@ $("#theme").addEventListener("click", () => theme(root.dataset.theme === "dark" 
 
 const REPLAY = DATA.replay;
 const BROWSER = "browser";
-DATA.names = Object.assign(Object.create(null), DATA.names, { [BROWSER]: "your browser" });
+DATA.names = { __proto__: null, ...DATA.names, [BROWSER]: "your browser" }; // a file may well name a backend "constructor"
 const QUANTITIES = ["weight", "preactivation", "activation", "error", "delta", "change", "after"];
 // Arrays come as the bits they have, in base64.
 function matrix(text, columns, dtype) {

@@ -74,7 +74,7 @@ def test_a_full_gpu_fails_alone(ready: Callable[..., Backend], monkeypatch: pyte
     numpy, failed = equigrad.compare(SHORT, ["numpy", "torch"], arithmetic="native").runs
     assert (numpy.outcome, failed.outcome) == ("identical", "failed")
     assert failed.message.startswith(f"{method} raised OutOfMemoryError: CUDA out of memory.")
-    assert failed.message.endswith("try a smaller problem, or free what else is on the device")
+    assert "try a smaller problem, or free what else is on the device" in failed.message
 
 
 @pytest.fixture

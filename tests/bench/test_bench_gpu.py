@@ -61,7 +61,7 @@ def test_a_dry_run_takes_every_part_with_numpy_torch_and_jax_alone(tmp_path: Pat
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     environment = os.environ | {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "equigrad.bench.gpu", "--dry-run", "--out", str(out)]
+    command = [sys.executable, "-m", "equigrad.bench.gpu", "--dry-run", "--minutes", "30", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     told = gpu.read(out / gpu.FILE)

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from equigrad.bench import headline, process, results, sizes, suite, targets
-from equigrad.bench.clock import Row, Table, short
+from equigrad.bench.clock import Row, Table, rounded
 from equigrad.bench.contestants import roster
 from equigrad.bench.pages import document, picture, view
 from equigrad.bench.process import Process
@@ -163,7 +163,7 @@ def test_why_a_peer_disagrees_is_said_beside_the_distance(result: Result) -> Non
     ("value", "shown"), [(0.0, "0"), (1234.5, "1,234"), (12.345, "12.3"), (0.00123, "0.00123"), (1.2e-6, "1.2e-06")]
 )
 def test_numbers_are_short(value: float, shown: str) -> None:
-    assert short(value) == shown
+    assert rounded(value) == shown
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ pytestmark = pytest.mark.needs("pytest_benchmark")
 def pytest_bench(cwd: Path, *options: str) -> tuple[int, str]:
     """Status and output of `pytest bench` for NumPy or a backend of its kind, on the one-layer network."""
     command = [sys.executable, "-m", "pytest", str(ROOT / "bench"), "-q", "-p", "no:cacheprovider"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment = outside | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
     done = subprocess.run(
         [*command, "-c", str(ROOT / "pyproject.toml"), *options],
         capture_output=True,

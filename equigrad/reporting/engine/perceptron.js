@@ -6,16 +6,16 @@ class Perceptron {
     this.ops = new Reproducible(dtype);
   }
 
-  predict(weights, x) {
-    return this.activations(weights, x).at(-1);
-  }
-
   activations(weights, x) {
     const layers = [x];
     for (const w of weights) {
       layers.push(this.ops.sigmoid(this.ops.dot(layers.at(-1), w)));
     }
     return layers;
+  }
+
+  predict(weights, x) {
+    return this.activations(weights, x).at(-1);
   }
 
   loss(weights, x, y) {
@@ -28,12 +28,12 @@ class Perceptron {
     let error = this.ops.minus(y, layers.at(-1));
     const gradient = [];
     for (let i = weights.length - 1; i >= 0; i--) {
-      const slope = this.ops.times(layers[i + 1], this.ops.oneMinus(layers[i + 1]));
-      const delta = this.ops.times(error, slope);
-      gradient.unshift(this.ops.scaled(-1, this.ops.dot(layers[i].transposed, delta)));
+      const a = layers[i + 1];
+      const delta = this.ops.times(error, this.ops.times(a, this.ops.oneMinus(a))); // the sigmoid's slope is a (1 - a)
+      gradient.push(this.ops.scaled(-1, this.ops.dot(layers[i].transposed, delta)));
       if (i > 0) error = this.ops.dot(delta, weights[i].transposed);
     }
-    return gradient;
+    return gradient.reverse();
   }
 
   update(weights, x, y, lr) {
