@@ -17,7 +17,7 @@ from ..laws.search import SECONDS, search
 from ..passport import passport
 from ..referee import exact as referee
 from ..referee import roundoff
-from ..session import Fault, Loaded, Progress, Spec, load_all
+from ..session import Fault, Loaded, Progress, Spec, canonical, load_all
 from .result import BackendCheck, Check, LawCheck, LayerCheck, Searched, Thorough
 
 SECOND_OPINION_WEIGHTS = 64
@@ -81,7 +81,8 @@ def thorough(
     found = load_all(backends, dtypes[0], arithmetic)
     ready = dict.fromkeys(one.name for one in found if isinstance(one.backend, Backend))
     results = {}
-    for name in dict.fromkeys(one.name for one in found):
+    asked = [spec if isinstance(spec, str) else spec.__name__ for spec in map(canonical, backends or ())]
+    for name in sorted(dict.fromkeys(one.name for one in found), key=[*asked, *(one.name for one in found)].index):
         rows = [one for one in found if one.name == name]
         usable = {one.arithmetic: one.backend for one in rows if isinstance(one.backend, Backend)}
         if not usable:
