@@ -247,23 +247,39 @@ def run(
                 command(part), stdout=told, stderr=log, cwd=ROOT, env=os.environ | ENVIRONMENT, start_new_session=True
             )
         running.append((part, process, time.monotonic()))
-    for part, process, start in running:
-        try:
-            process.wait(max(0.1, min(start + part.seconds, deadline) - time.monotonic()))
-            part.outcome = "ok" if process.returncode == 0 else f"status {process.returncode}"
-        except subprocess.TimeoutExpired:
-            part.outcome = "out of time"
-            os.killpg(process.pid, signal.SIGINT)  # pytest and bench keep what they have
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE)
-        with suppress(ProcessLookupError):  # nothing that it started outlives it
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        part.took = time.monotonic() - start
-        part.findings = list(_told(logs / part.name))
-        if part.outcome == "ok":
-            part.outcome = next((f.wrong for f in part.findings if f.wrong), "ok")
-        say(f"{part.name}: {part.outcome} after {part.took:.0f} s")
+    try:
+        for part, process, start in running:
+            _await(part, process, min(start + part.seconds, deadline))
+            part.took = time.monotonic() - start
+            part.findings = list(_told(logs / part.name))
+            if part.outcome == "ok":
+                part.outcome = next((f.wrong for f in part.findings if f.wrong), "ok")
+            say(f"{part.name}: {part.outcome} after {part.took:.0f} s")
+    except KeyboardInterrupt:
+        for part, process, _ in running:
+            if part.outcome == "not started":
+                part.outcome, part.findings = "interrupted", list(_told(logs / part.name))
+                _kill(process)
+        raise
+
+
+def _await(part: Part, process: subprocess.Popen[bytes], until: float) -> None:
+    try:
+        process.wait(max(0.1, until - time.monotonic()))
+        part.outcome = "ok" if process.returncode == 0 else f"status {process.returncode}"
+    except subprocess.TimeoutExpired:
+        part.outcome = "out of time"
+        os.killpg(process.pid, signal.SIGINT)  # pytest and bench keep what they have
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+    _kill(process)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Nothing that it started outlives it."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _told(path: Path) -> Iterator[Finding]:
@@ -310,10 +326,13 @@ def everything(out: Path, deadline: float, say: Callable[[str], None], dry: bool
     command = partial(_command, out, dry)
     with tempfile.TemporaryDirectory() as folder:
         logs = Path(folder)
-        run(checks, logs, deadline, say, command)
-        for part in timed:
-            if time.monotonic() < deadline:
-                run([part], logs, deadline, say, command)
+        try:
+            run(checks, logs, deadline, say, command)
+            for part in timed:
+                if time.monotonic() < deadline:
+                    run([part], logs, deadline, say, command)
+        except KeyboardInterrupt:
+            say("interrupted: what there is until now is written down")
         done = [*checks, *timed]
         wrong = [part for part in done if part.outcome != "ok" and (logs / f"{part.name}.log").exists()]
         texts = [
@@ -344,11 +363,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder for the results")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="when to stop, whatever is missing")
     parser.add_argument("--dry-run", action="store_true", help="every part on the CPU, on tiny sizes")
-    parser.add_argument("--part", help=argparse.SUPPRESS)
+    parser.add_argument("--part", help="this part alone, its findings as lines of JSON")
     given = parser.parse_args()
     out = given.out.resolve()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job passes on that it is ignored
     if given.part:
+        if given.part not in (names := [part.name for each in parts(out, given.dry_run) for part in each]):
+            parser.error(f"unknown part '{given.part}'; there are {', '.join(names)}")
         return _one(given.part, out, given.dry_run)
     if not (ROOT / "tests").is_dir():
         parser.error("it runs from a checkout, where the tests are")
@@ -361,6 +382,8 @@ def main() -> int:
     deadline = time.monotonic() + 60 * given.minutes - GRACE
     done = everything(out, deadline, partial(print, flush=True), given.dry_run)
     print(table(done))
+    if any(part.outcome == "interrupted" for part in done):
+        return 130
     return int(any(part.outcome != "ok" for part in done))
 
 

@@ -117,6 +117,9 @@ def _read_csv(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     names = rows.pop(0) if not any(map(_is_number, rows[0])) else []
     if not rows:
         raise UsageError(f"'{file}' has column names but no rows")
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"'{file}' has {names.count(twice)} columns named '{twice}': give each a name of its own")
     width = len(names or rows[0])
     first = 2 if names else 1
     for number, row in enumerate(rows, first):
@@ -137,8 +140,6 @@ def _read_csv(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray
 
 
 def _column(file: Path, name: str, names: list[str], width: int) -> int:
-    if names.count(name) > 1:
-        raise UsageError(f"'{file}' has {names.count(name)} columns named '{name}': give the target by number")
     if name in names:
         return names.index(name)
     if re.fullmatch("[0-9]{1,9}", name) and 1 <= int(name) <= width:

@@ -290,6 +290,38 @@ def trace(
 
 
 @app.command()
+def crosscheck(
+    functions: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE.py:NAME ...",
+            help="the same function, for up to three frameworks; torch=FILE.py:NAME where its file does not tell",
+        ),
+    ],
+    inputs: Annotated[Path | None, typer.Option(help="the arrays it is called with, .npz")] = None,
+    parameters: Annotated[
+        str | None, typer.Option(metavar="FILE", help="what is differentiated instead: FILE.npz or FILE.py:NAME")
+    ] = None,
+    dtype: Dtype = "float64",
+    elements: Annotated[
+        int | None, typer.Option(help="of each leaf, to ask NumPy's function at one by one", show_default="200")
+    ] = None,
+    json: JsonFile = None,
+) -> None:
+    """Compare a function with its port: value, gradient, and the line of each at which they part.
+
+    equigrad crosscheck model.py:f port.py:f --inputs data.npz
+    """
+    from .common.files import check_writable
+    from .crosscheck import crosschecks, loading, view
+
+    check_writable(json)
+    given = loading.from_files(functions, inputs, parameters)
+    result = crosschecks.crosscheck(**given, dtype=dtype, elements=crosschecks.MOST if elements is None else elements)
+    end(view.crosscheck(result), 3 if result.missing else 0 if result.agreed else 1, to_json(json, result))
+
+
+@app.command()
 def bench(
     problem: Annotated[
         list[str] | None,
@@ -313,6 +345,9 @@ def bench(
         bool, typer.Option("--process", help="time the whole of equigrad compare beside its loops alone")
     ] = False,
     sweep: Annotated[bool, typer.Option("--sweep", help="samples, width and depth, from tiny to large")] = False,
+    processes: Annotated[
+        str | None, typer.Option(metavar="1,2", help="time the backends on these numbers of processes too")
+    ] = None,
     save: Annotated[str | None, typer.Option(metavar="NAME", help="keep the result under this name")] = None,
     against: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="compare with an earlier result")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="time nothing; show results of several machines")] = False,
@@ -327,6 +362,7 @@ def bench(
     from .bench import hardware, results, suite
     from .bench.pages import picture, view
     from .common.files import check_writable
+    from .scale import spread
 
     for path in (json, plot):
         check_writable(path)
@@ -336,7 +372,7 @@ def bench(
             "--merge takes results and times nothing",
             backend=backend, dtype=dtype != "float64", arithmetic=arithmetic != "both", updates=updates,
             who=who != "everyone", rounds=rounds != 7, threads=threads, patience=patience != 120, anatomy=anatomy,
-            process=process, sweep=sweep, save=save, against=against, json=json,
+            process=process, sweep=sweep, processes=processes, save=save, against=against, json=json,
         )  # fmt: skip
         merged = hardware.merge(problem or ())
         end(
@@ -351,8 +387,8 @@ def bench(
     with console.progress() as report:
         result = suite.bench(
             problem or (), backend, dtype=dtype, arithmetic=arithmetic, updates=updates, who=who, rounds=rounds,
-            threads=threads, patience=patience, anatomy=anatomy, process=process, sweep=sweep, progress=report,
-            command=" ".join(["equigrad", *sys.argv[1:]]),
+            threads=threads, patience=patience, anatomy=anatomy, process=process, sweep=sweep,
+            processes=spread.numbers(processes), progress=report, command=" ".join(["equigrad", *sys.argv[1:]]),
         )  # fmt: skip
     end(
         view.everything(result, anatomy, before, against or ""),

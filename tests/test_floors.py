@@ -136,6 +136,7 @@ def test_only_the_core_dependencies_are_imported_at_once_by(path: Path) -> None:
     for name, at_once, line in imports(path):
         top = name.partition(".")[0]
         core = top in ("numpy", "typer", "rich", "equigrad") or top in sys.stdlib_module_names
+        core = core or top == path.stem.partition("_")[0] in FRAMEWORKS  # torch_function.py is imported for torch only
         assert core or not at_once or path.name in FOR_PYTEST or path.name.endswith(ENGINE), (
             f"{path}:{line} imports {name} at once"
         )

@@ -147,7 +147,7 @@ def _decide_natively(run: Run, training: _Training, reference: _Training) -> Non
         advice = f"; after {tested:,} they agree: compare that many with --updates {tested}" if tested else ""
         run.message = f"rounding alone may change every digit of the weights after {all_:,} updates{advice}"
     elif tested:
-        enough = tested * SHARE >= all_
+        enough = tested * SHARE >= all_ and run.bound <= known.usual(all_)
         run.outcome = run.outcome if enough else "inconclusive"
         run.message = (
             f"after all {all_:,} updates a missing one would be lost in rounding; after {tested:,} it would show, and "

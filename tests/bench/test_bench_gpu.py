@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -118,6 +120,25 @@ def test_what_fails_or_hangs_does_not_stop_the_others_and_keeps_what_it_found(
     assert "# bad\nno luck" in log
     assert "# fine" not in log
     assert all(words in gpu.table(done) for words in ("out of time", "disagree", "<= 1.7"))
+
+
+def test_ctrl_c_keeps_what_was_found_and_leaves_no_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    found, pid = Finding("jax:cuda", "1.6"), tmp_path / "pid"
+    code = saying(found, then=f"import os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)")
+    monkeypatch.setattr(gpu, "parts", lambda out, dry: ([part("hangs")], [part("late")]))
+    monkeypatch.setattr(gpu, "_command", lambda out, dry, part: [sys.executable, "-c", code])
+
+    def interrupt() -> None:
+        while not pid.exists() or not pid.read_text():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    hangs, late = gpu.everything(tmp_path, time.monotonic() + 100, silent)
+    assert (hangs.outcome, hangs.findings, late.outcome) == ("interrupted", [found], "not started")
+    assert gpu.read(tmp_path / gpu.FILE)["parts"][0]["outcome"] == "interrupted"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
 
 
 def test_what_has_no_time_left_is_not_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
