@@ -127,6 +127,7 @@ def test_the_same_seed_finds_the_same() -> None:
     assert first.networks == again.networks
 
 
+@pytest.mark.slow
 def test_what_hypothesis_draws_is_the_same_by_seed_and_is_made_small(monkeypatch: pytest.MonkeyPatch) -> None:
     """With nothing fixed before, so that the random networks must find it."""
     monkeypatch.setattr(searching, "FIXED", ())
