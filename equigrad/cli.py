@@ -320,6 +320,9 @@ def bench(
         bool, typer.Option("--process", help="time the whole of equigrad compare beside its loops alone")
     ] = False,
     sweep: Annotated[bool, typer.Option("--sweep", help="samples, width and depth, from tiny to large")] = False,
+    processes: Annotated[
+        str | None, typer.Option(metavar="1,2", help="time the backends on these numbers of processes too")
+    ] = None,
     save: Annotated[str | None, typer.Option(metavar="NAME", help="keep the result under this name")] = None,
     against: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="compare with an earlier result")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="time nothing; show results of several machines")] = False,
@@ -334,6 +337,7 @@ def bench(
     from .bench import hardware, results, suite
     from .bench.pages import picture, view
     from .common.files import check_writable
+    from .scale import spread
 
     for path in (json, plot):
         check_writable(path)
@@ -343,7 +347,7 @@ def bench(
             "--merge takes results and times nothing",
             backend=backend, dtype=dtype != "float64", arithmetic=arithmetic != "both", updates=updates,
             who=who != "everyone", rounds=rounds != 7, threads=threads, patience=patience != 120, anatomy=anatomy,
-            process=process, sweep=sweep, save=save, against=against, json=json,
+            process=process, sweep=sweep, processes=processes, save=save, against=against, json=json,
         )  # fmt: skip
         merged = hardware.merge(problem or ())
         end(
@@ -358,8 +362,8 @@ def bench(
     with console.progress() as report:
         result = suite.bench(
             problem or (), backend, dtype=dtype, arithmetic=arithmetic, updates=updates, who=who, rounds=rounds,
-            threads=threads, patience=patience, anatomy=anatomy, process=process, sweep=sweep, progress=report,
-            command=" ".join(["equigrad", *sys.argv[1:]]),
+            threads=threads, patience=patience, anatomy=anatomy, process=process, sweep=sweep,
+            processes=spread.numbers(processes), progress=report, command=" ".join(["equigrad", *sys.argv[1:]]),
         )  # fmt: skip
     end(
         view.everything(result, anatomy, before, against or ""),

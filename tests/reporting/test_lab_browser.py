@@ -222,6 +222,7 @@ def test_any_update_can_be_gone_back_to(tab: Any, settings: dict[str, str], at: 
         tab.page.keyboard.press("Enter")
         tab.page.locator("#now", has_text=re.compile(f"^{at:,}$")).wait_for()
         assert tab.page.inner_text("#at-hash").endswith(before.weights_sha256)
+        assert f"The network before update {at:,};" in tab.page.inner_text("#surface-note")
         tab.page.click("#first")
 
 
@@ -243,6 +244,12 @@ def test_the_line_to_copy_gives_the_hash_on_the_page(tab: Any, settings: dict[st
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert [r["weights_sha256"] for r in found["runs"]] == [shown]
+
+
+def test_an_address_that_changes_is_followed(tab: Any) -> None:
+    tab.page.evaluate("location.hash = '#lab?seed=11'")
+    tab.page.locator("#banner", has_text="seed 11").wait_for()
+    assert tab.page.inner_text("#lab-hash") == by_numpy(replace(TASK, seed=11)).weights_sha256
 
 
 def test_a_link_opens_the_experiment_and_its_update(open_tab: Any, page: Path, tab: Any) -> None:
@@ -284,7 +291,7 @@ WRONG_FIELDS = {
     "a negative seed": ("seed", "-1", "The seed must be a whole number, not “-1”."),
     "a large seed": ("seed", str(2**32), "The seed must be between 0 and 4,294,967,295."),
     "65 units": ("hidden", "65", "The number of hidden units must be between 1 and 64 in each layer."),
-    "five layers": ("hidden", "1,1,1,1,1", "The number of hidden units at most 4 hidden layers here."),
+    "five layers": ("hidden", "1,1,1,1,1", "The number of hidden units can be given for at most 4 layers."),
 }
 
 
