@@ -19,6 +19,7 @@ from ..backends import load
 from ..common.agreement import BOUNDS, FEW, Disagreement, assert_agreement, distance
 from ..common.headline import shown
 from ..common.ulp import max_ulp, sha256
+from ..scale.summation import bytes_per_update
 from ..session import Progress
 from .contestants.floors import numpy_products
 from .worker import Refused, Worker
@@ -68,6 +69,9 @@ class Row:
     """max |w - r| / max |r| to NumPy's result after the same number of updates."""
     max_ulp: int | None = None
     peak_bytes: int | None = None
+    processes: int = 1
+    bytes_per_update: int = 0
+    """That each process hands to the engine to be added up; 0 on one process."""
     device: str = "cpu"
     """Where it was to compute. That it did is asserted, or made so by hiding every GPU."""
     transfer_seconds: float | None = None
@@ -152,6 +156,17 @@ class Ratio:
     def decided(self) -> bool:
         """Whether the middle half of the rounds is on one side of 1."""
         return not self.low <= 1 <= self.high
+
+
+def scaling(table: Table) -> list[tuple[Row, Ratio]]:
+    """Each row of several processes that was timed, and its parallel efficiency, t(1) / (n t(n)), round by round."""
+    one = {row.name: row for row in table.rows if row.processes == 1 and row.timed}
+    pairs = [(row, one.get(row.name.removesuffix(f" x{row.processes}"))) for row in table.rows if row.processes > 1]
+    return [
+        (row, ratio(base.samples, [row.processes * s for s in row.samples]))
+        for row, base in pairs
+        if base is not None and row.timed
+    ]
 
 
 def rounded(value: float) -> str:
@@ -282,7 +297,10 @@ class Heat:
     def __init__(self, contestant: Contestant, gate: Gate) -> None:
         self.contestant, self.gate = contestant, gate
         self.row = Row(contestant.name, contestant.group, contestant.arithmetic, contestant.about)
-        self.row.device = contestant.device
+        self.row.device, self.row.processes = contestant.device, contestant.processes
+        if contestant.processes > 1:
+            w = gate.workload
+            self.row.bytes_per_update = bytes_per_update(len(w.x), w.layers, w.x.itemsize, contestant.arithmetic)
         self.worker: Worker | None = None
         self.running = False
 
@@ -338,7 +356,7 @@ class Heat:
                 Refused("failed", f"multiplies float32 matrices in another precision than the others: {settings}")
             )
         used = max(self.row.threads.values(), default=threads)
-        if used > threads:
+        if used > threads * self.contestant.processes:
             self._out(Refused("failed", f"uses {used} threads where {threads} were allowed"))
 
     def close(self) -> None:

@@ -133,7 +133,7 @@ def _serve(pipe: Connection, contestant: Contestant, threads: int) -> None:
     os.dup2(1, 2)
     if hasattr(os, "sched_setaffinity"):
         # the one setting that every library obeys, XLA included
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads * contestant.processes :])
     tasks = {"prepare": _prepare, "run": _run, "facts": _facts}
     state: dict[str, Any] = {"contestant": contestant}
     try:

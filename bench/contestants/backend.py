@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 
 from ...backends import FRAMEWORKS
+from ...scale import spread
 from ...session import Session, loaded
 from ..workload import Arrays, Moved, Workload
 
 
-def train(workload: Workload, spec: str, arithmetic: str) -> Moved:
-    """All updates in one call of `train`, the data already on the device."""
-    backend = loaded(spec, workload.dtype, arithmetic)
+def train(workload: Workload, spec: str, arithmetic: str, processes: int = 1) -> Moved:
+    """All updates in one call of `train`, the data already on the device, or with the processes that share it."""
+    one = loaded(spec, workload.dtype, arithmetic)
+    backend = spread.over(spread.Groups(), spec, processes, one)
     session = Session(backend, workload.weights, workload.x, workload.y, workload.rate)
 
     backend.synchronize(session.hold_all((workload.x, workload.y, *workload.weights)))  # the first pay for the device

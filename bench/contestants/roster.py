@@ -15,20 +15,22 @@ ONE_THREAD = 10**6
 """Up to this many multiplications per update everyone gets one thread: more would only wait for each other."""
 
 
-def backends(specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestant]:
+def backends(specs: Sequence[str], arithmetics: Sequence[str], processes: Sequence[int] = (1,)) -> list[Contestant]:
     return [
         Contestant(
-            spec if arithmetic == "native" else f"{spec} {arithmetic}",
+            (spec if arithmetic == "native" else f"{spec} {arithmetic}") + (f" x{n}" if n > 1 else ""),
             "backend",
             "backend:train",
-            (spec, arithmetic),
+            (spec, arithmetic, n),
             (framework,) if (framework := spec.partition(":")[0]) in FRAMEWORKS else (),
             device=device_of(spec),
             arithmetic=arithmetic,
-            about=f"the {spec} backend's train, {arithmetic} arithmetic",
+            about=f"the {spec} backend's train, {arithmetic} arithmetic" + (f", on {n} processes" if n > 1 else ""),
+            processes=n,
         )
         for arithmetic in arithmetics
         for spec in specs
+        for n in processes
     ]
 
 
@@ -149,11 +151,15 @@ def small(workload: Workload) -> bool:
     return workload.work <= ONE_THREAD and max(workload.layers) <= LARGEST
 
 
-def chosen(who: str, workload: Workload, specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestant]:
-    """The backends; for `who` floors the floors too; for headline each framework as people write it too; for
-    everyone, on a small problem, all idioms and peers.
+def chosen(
+    who: str, workload: Workload, specs: Sequence[str], arithmetics: Sequence[str], processes: Sequence[int] = (1,)
+) -> list[Contestant]:
+    """The backends, on each number of processes.
+
+    For `who` floors the floors too; for headline each framework as people write it too; for everyone, on a small
+    problem, all idioms and peers.
     """
-    found = backends(specs, arithmetics)
+    found = backends(specs, arithmetics, processes)
     if who != "backends":
         found = [NULL, *(C_FLOORS if small(workload) else products(specs)), *found]
     if who == "headline":

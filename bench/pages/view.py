@@ -14,7 +14,7 @@ from rich.text import Text
 from ...common.headline import TRAIN, is_written, shown, written
 from ...console import Fitting, bar, outcome, titled
 from .. import sizes
-from ..clock import Row, Table, ratio, rounded, spread, verdict
+from ..clock import Row, Table, ratio, rounded, scaling, spread, verdict
 from ..hardware import Hardware
 from ..headline import pays, ways
 from ..process import Process
@@ -42,6 +42,10 @@ def tables(result: Result) -> RenderableType:
         parts += headline(table)
         parts.append(Fitting(_table(table), _table(table, without=1), _table(table, without=2)))
         parts += [Text(line) for line in refusals(table)]
+        parts += [
+            Text(f"{row.name}: parallel efficiency {efficiency}, {row.bytes_per_update:,} bytes per update and process")
+            for row, efficiency in scaling(table)
+        ]
         parts.append(Text(verdict(table), style="bold"))
     return Group(*parts)
 

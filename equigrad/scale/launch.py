@@ -56,6 +56,7 @@ class Local(Group):
         self.entered: dict[int, int] = dict.fromkeys(range(size), 0)
         self.longest = 0.0
         self.joined = False
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the ranks
         try:
             for left in reversed(range(TRIES)):
                 try:
@@ -76,6 +77,7 @@ class Local(Group):
         meeting = f"127.0.0.1:{free_port()}" if self.spec.startswith("jax") else f"file://{self.folder / 'meeting'}"
         self.ask("join", [meeting] * self.size)
         self.joined = True
+        shutil.rmtree(self.folder)  # they have met; a kill -9 leaves nothing behind from here on
 
     @property
     def alive(self) -> bool:
@@ -91,17 +93,15 @@ class Local(Group):
             "UCX_TLS": "self,sm",  # processes of one machine share memory
             "FI_PROVIDER": "shm",
         }
-        errors = (self.folder / "stderr").open("wb")
         ranks = ["-"] if self.spec == "numpy" else map(str, range(self.size))
         for i, rank in enumerate(ranks):
             command = [*RANK, address, self.spec, str(self.size), rank]
             if rank == "-":
                 command = [*mpiexec(), "-n", str(self.size), *command]
             self.children[i] = subprocess.Popen(
-                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.errors,
                 start_new_session=True,
             )  # fmt: skip
-        errors.close()
 
     def _meet(self, listener: Listener) -> None:
         """Wait for each to call back, with the same versions of everything."""
@@ -195,9 +195,7 @@ class Local(Group):
         return f"{what}: {lines[-1][:300]}" if lines else what
 
     def _stderr(self) -> str:
-        with suppress(OSError):
-            return (self.folder / "stderr").read_text(errors="replace")
-        return ""
+        return os.pread(self.errors.fileno(), 2**16, 0).decode(errors="replace")
 
     def _fail(self, bad: dict[int, str]) -> RankError:
         """The error that names the first rank that was lost, or else the first that failed; the others are ended."""

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from ..backends import FRAMEWORKS
@@ -42,6 +41,8 @@ class World(Group):
     """Gives rank 0 the list of what the ranks have."""
     abort: Callable[[], None]
     """Ends all of them."""
+    through: str = ""
+    """The backend whose engine the three above use, so that it is left last."""
 
     def __post_init__(self) -> None:
         self.ranks: dict[str, Rank] = {}
@@ -64,10 +65,18 @@ class World(Group):
         """Do as rank 0 says, until it is done."""
         while (message := self.scatter(None)) is not None:
             self.gather(self.do(message))
+        self.close()
 
     def leave(self) -> None:
         """Tell the others that this was all."""
+        for spec in [] if self.through else list(self.ranks):
+            self.gather(self.do(self.scatter([(spec, "leave")] * self.size)))
         self.scatter([None] * self.size)
+        self.close()
+
+    def close(self) -> None:
+        if self.through:
+            self.ranks[self.through].leave()
 
 
 def _over_mpi() -> tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[], None]]:
@@ -124,28 +133,33 @@ def take_part(problem: Problem, backends: Sequence[str] | None) -> None:
     torchrun = "TORCHELASTIC_RUN_ID" in os.environ
     if (torchrun and set(backends or ()) - {"torch", "torch:cuda"}) or (torchrun and not backends):
         raise UsageError("torchrun starts processes for PyTorch alone: add -b torch")
-    here = World(rank, size, *(_over_torch(backends or ()) if torchrun else _over_mpi()))
+    three = _over_torch(backends or ()) if torchrun else _over_mpi()
+    here = World(rank, size, *three, through=(backends or [""])[0] if torchrun else "")
     told = here.gather((facts(problem), socket.gethostname()))
     if rank:
         here.serve()
         sys.stdout.flush()
         sys.exit(0)
     world = here
+    print_alone()
     for other, (known, _) in enumerate(told):
         refuse_others(other, known, told[0][0])
     one_machine = len({name for _, name in told}) == 1
+    host = "127.0.0.1" if one_machine else socket.getfqdn()
     for spec in backends or [name for name in FRAMEWORKS if find_spec(name)]:
         here.spec = spec
-        here.ask("join", [meeting(spec, one_machine)] * size)
+        with tempfile.TemporaryDirectory(prefix="equigrad-") as folder:
+            port = f"{host}:{free_port()}"
+            meeting = port if spec.startswith("jax") else f"file://{folder}/meeting" if one_machine else f"tcp://{port}"
+            here.ask("join", [meeting] * size)
 
 
-def meeting(spec: str, one_machine: bool) -> str:
-    """Where the ranks of an engine meet: on the loopback interface alone, if they all are on one machine."""
-    if spec.startswith("jax"):
-        return f"{'127.0.0.1' if one_machine else socket.getfqdn()}:{free_port()}"
-    if one_machine:
-        return f"file://{Path(tempfile.mkdtemp(prefix='equigrad-')) / 'meeting'}"
-    return f"tcp://{socket.getfqdn()}:{free_port()}"
+def print_alone() -> None:
+    """Keep standard output to what Python prints: gloo says there, from C++, whom it is connected to."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.stdout = open(kept, "w", encoding=sys.stdout.encoding, errors="replace")  # noqa: SIM115 - to the very end
 
 
 @contextmanager

@@ -88,6 +88,7 @@ def main() -> None:
         signal.signal(ending, signal.SIG_IGN)
     address, spec, size, number = sys.argv[1:]
     rank = Rank(spec, int(os.environ["PMI_RANK"] if number == "-" else number), int(size))
+    keep_to_own_cores(rank)
     connection = Client(address)
     sending = threading.Lock()
 
@@ -106,6 +107,15 @@ def main() -> None:
     send(("hello", rank.rank, os.getpid(), facts(None)))
     threading.Thread(target=live, daemon=True).start()
     _serve(connection, send, rank)
+
+
+def keep_to_own_cores(rank: Rank) -> None:
+    """The one setting that every library obeys, XLA included; where cores are fewer than ranks they are shared."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        share = len(cores) // rank.size
+        if share:
+            os.sched_setaffinity(0, cores[rank.rank * share : (rank.rank + 1) * share])
 
 
 def _serve(connection: Connection, send: Any, rank: Rank) -> None:

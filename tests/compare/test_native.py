@@ -80,6 +80,13 @@ class Short(NumpyBackend):
         return super().train(weights, x, y, lr, n - (n > 1))
 
 
+class ShortLater(NumpyBackend):
+    """Leaves an update out of each call of more than ten: the comparison after ten cannot tell."""
+
+    def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
+        return super().train(weights, x, y, lr, n - (n > 10))
+
+
 class ShorterStill(NumpyBackend):
     """Leaves an update out of each call."""
 
@@ -158,6 +165,16 @@ def test_no_engine_one_update_short_ever_agrees_on_random_problems(dtype: str, s
     assert not any(outcome == "agree" for _, outcome in found), found
     caught = sum(count for (_, outcome), count in found.items() if outcome == "disagree")
     assert caught > 2 * len(seeds) * {"float64": 0.9, "float32": 0.65}[dtype]
+
+
+def test_an_engine_that_leaves_out_an_update_only_where_training_is_sensitive_does_not_agree() -> None:
+    found = Counter[str]()
+    for seed in range(5_000, 5_048):
+        task = drawn(seed).with_(updates=50)
+        (run,) = compare(task, [ShortLater], arithmetic="native").runs[1:]
+        assert run.outcome not in ("agree", "identical") or run.max_abs_difference < 1e-11, run.message  # type: ignore[operator]
+        found[run.outcome] += 1
+    assert found["disagree"] > 36, found
 
 
 def test_people_that_nobody_normalised_agree(tmp_path: Path) -> None:
@@ -281,6 +298,13 @@ def test_numpys_own_overflow_is() -> None:
     task = problem("one-layer").with_(updates=9, learning_rate=1e200)
     message = compared(task).runs[0].message
     assert message == "the weights of layer 1 overflow at update 1: try a smaller learning rate"
+
+
+def test_training_that_stands_still_says_so() -> None:
+    task = replace(problem("one-layer").with_(updates=5), inputs=1e5 * problem("one-layer").inputs + 1e5)
+    numpy, tanh = compared(task, Tanh).runs
+    assert numpy.message == ("no update moved any weight: scale the inputs to about 1, or try a larger learning rate")
+    assert (numpy.outcome, tanh.outcome) == ("identical", "identical")
 
 
 def test_numpy_under_its_long_name_is_trained_once() -> None:

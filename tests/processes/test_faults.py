@@ -25,7 +25,7 @@ from .groups import ranks_of, running, trained
 
 pytest.importorskip("mpi4py")
 LONG = 10**6
-SPECS = ("numpy", "torch", "jax")
+SPECS = ("numpy", *(pytest.param(spec, marks=pytest.mark.slow) for spec in ("torch", "jax")))
 
 
 def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
