@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -170,6 +170,3 @@ def _likeness(leaf: str, name: str) -> float:
     ours, theirs = words(leaf)[1:], words(name)
     same = sum(w in theirs for w in ours) + 0.9 * sum(a in ours and b in theirs for a, b in ALIKE)
     return same + SequenceMatcher(None, " ".join(ours), " ".join(theirs)).ratio()
-
-
-Run = Callable[[Mapping[str, np.ndarray]], Any]
