@@ -155,6 +155,8 @@ def compare(
 ) -> None:
     """Train the same network in every backend and compare the weights with NumPy's.
 
+    It is one run of one network. Whether an engine is right on others, too, is what equigrad check asks.
+
     This compares one run, as far as rounding lets it. Whether a backend is correct is for equigrad check to say.
     """
     from . import console
