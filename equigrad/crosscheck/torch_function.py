@@ -121,8 +121,11 @@ class TorchFunction:
         dtype = next((str(t.dtype)[6:] for t in tensors.values() if t.is_floating_point()), "float64")
         module = self._copied(dtype)
         assert module is not None
+        shapes = {name: v.shape for name, v in module.state_dict().items()}
         own = {
-            match.name: tensors[leaf].permute(*np.argsort(match.axes).tolist()) if match.axes else tensors[leaf]
+            match.name: tensors[leaf]
+            .reshape([shapes[match.name][i] for i in match.axes])
+            .permute(np.argsort(match.axes).tolist())
             for leaf, match in self.matches.items()
         }
         self._before = {name: b.detach().clone() for name, b in module.named_buffers()}
