@@ -56,7 +56,6 @@ class Local(Group):
         self.entered: dict[int, int] = dict.fromkeys(range(size), 0)
         self.longest = 0.0
         self.joined = False
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the ranks
         try:
             for left in reversed(range(TRIES)):
                 try:
@@ -71,6 +70,7 @@ class Local(Group):
 
     def _start(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="equigrad-"))
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the ranks
         with Listener(str(self.folder / "ranks"), "AF_UNIX", backlog=self.size) as listener:
             self._launch(str(self.folder / "ranks"))
             self._meet(listener)
@@ -235,6 +235,7 @@ class Local(Group):
             connection.close()
         self.children, self.connections = {}, {}
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.errors.close()
 
 
 def _closed(connection: Connection, seconds: float = 1.0) -> bool:
