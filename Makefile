@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # What must be here for the tests; CI adds chromium.
-REQUIRE ?= numpy,torch,jax
+REQUIRE ?= numpy,torch,jax,flint,hypothesis
 
 .PHONY: compare test quick check bench pages gpu format everywhere clean
 .DEFAULT_GOAL := compare

@@ -61,11 +61,15 @@ class Backend(ABC):
      4. prediction_is_exact    predict equals the referee's prediction
      5. gradient_is_exact      gradient equals the referee's gradient
      6. update_is_a_step       update == w - lr * gradient
-     7. train_repeats_update   train(n) == n times update
+     7. train_repeats_update   train(n) == n times update; train(0) changes nothing
      8. weights_are_exact      the weights after three updates equal the referee's
-     9. trace_is_the_update    w + trace.change == update, and each quantity equals the referee's
-    10. calls_are_independent  nothing is kept from one call to the next
-    11. calls_repeat           the same call twice gives the same bits
+     9. long_training_is_exact the weights after thousands of updates, too
+    10. trace_is_the_update    w + trace.change == update, and each quantity equals the referee's
+    11. replay_is_the_trace    a trace replayed on itself is itself, where a backend has `replay`
+    12. calls_are_independent  nothing is kept from one call to the next
+    13. results_stay           a result that is held keeps its bits, whatever is called later
+    14. layout_is_free         arguments may be transposed views, strided or read-only
+    15. calls_repeat           the same call gives the same bits, the second time and the tenth
     """
 
     device: str = "cpu"

@@ -65,6 +65,11 @@ class Chosen:
     hidden: Hidden = None
     seed: Seed = None
 
+    @property
+    def named(self) -> bool:
+        """Whether a problem was chosen at all; a seed alone chooses none."""
+        return any((self.problem is not None, self.data, self.target, self.hidden))
+
     def task(self) -> Problem:
         """The problem; raises UsageError."""
         from .common.data import chosen
@@ -150,6 +155,8 @@ def compare(
 ) -> None:
     """Train the same network in every backend and compare the weights with NumPy's.
 
+    It is one run of one network. Whether an engine is right on others, too, is what equigrad check asks.
+
     This compares one run, as far as rounding lets it. Whether a backend is correct is for equigrad check to say.
     """
     from . import console
@@ -171,41 +178,61 @@ def compare(
 def check(
     chosen: Chosen,
     backend: BackendNames = None,
-    dtype: Dtype = "float64",
+    dtype: Annotated[str | None, typer.Option(help="float64 or float32", show_default="both, or float64")] = None,
     arithmetic: Arithmetic = "both",
+    seconds: Annotated[
+        float | None, typer.Option(help="how long to look for a network that shows a mistake", show_default="60")
+    ] = None,
+    examples: Annotated[int | None, typer.Option(help="try so many networks, however long it takes")] = None,
     curve: Annotated[
         bool, typer.Option("--curve", help="the error of difference quotients over the step size")
     ] = False,
     power: Annotated[
         bool, typer.Option("--power", help="prove that wrong backends are caught and right ones never called wrong")
     ] = False,
-    problems: Annotated[
-        int | None, typer.Option(help="random problems per backend for --power", show_default="500")
-    ] = None,
+    problems: Annotated[int | None, typer.Option(help="networks per backend for --power", show_default="500")] = None,
     json: JsonFile = None,
 ) -> None:
-    """Hold each backend's gradient to 50-digit arithmetic, layer by layer, and its methods to their laws."""
+    """Hold backends to their laws: predictions, gradients, updates and training, against 50-digit arithmetic.
+
+    Without a problem it is thorough: every law on network after network, small and large, tame and extreme, for a
+    minute. What is wrong is shown on the smallest network that shows it. --seed then says which networks are drawn.
+
+    With a problem, or --data, it shows each layer's gradient there, and which laws are kept:
+
+    equigrad check two-layer --curve
+    """
     from . import console
     from .check import view
     from .common.files import check_writable
 
     check_writable(json)
+    budget = {"seconds": seconds is not None, "examples": examples is not None}
     if power:
-        changed = {"dtype": dtype != "float64", "arithmetic": arithmetic != "both"}
-        leave_out("--power tries problems of its own, in every dtype and arithmetic", chosen, curve=curve, **changed)
+        changed = {"curve": curve, "dtype": dtype is not None, "arithmetic": arithmetic != "both"}
+        why = "--power tries networks of its own, in every dtype and arithmetic"
+        leave_out(why, chosen, **changed | budget)
         from .laws.power import power as prove
 
         with console.progress() as report:
             proof = prove(backend, problems=500 if problems is None else problems, progress=report)
         end(view.power(proof), 0 if proof.proved else 1, to_json(json, proof))
-    from .check.gradcheck import check
+    from .check.gradcheck import check, thorough
 
     leave_out("--problems goes with --power", problems=problems is not None)
-    task = chosen.task()
+    if chosen.named or curve:
+        leave_out("--seconds and --examples go without a problem", None, **budget)
+        task = chosen.task()
+        with console.progress() as report:
+            result = check(task, backend, dtype=dtype or "float64", arithmetic=arithmetic, curve=curve, progress=report)
+        end(view.check(result), result.status(backend or ()), to_json(json, result))
+    leave_out("--examples is a budget already", seconds=examples is not None and seconds is not None)
     with console.progress() as report:
-        result = check(task, backend, dtype=dtype, arithmetic=arithmetic, curve=curve, progress=report)
-    status = 3 if result.missing(backend or ()) else 0 if result.agreed else 1
-    end(view.check(result), status, to_json(json, result))
+        found = thorough(
+            backend, dtypes=(dtype,) if dtype else ("float64", "float32"), arithmetic=arithmetic,
+            seconds=60 if seconds is None else seconds, examples=examples, seed=chosen.seed or 0, progress=report,
+        )  # fmt: skip
+    end(view.thorough(found), found.status(backend or ()), to_json(json, found))
 
 
 @command()

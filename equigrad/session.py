@@ -114,18 +114,21 @@ class Session:
         return self.call("synchronize", self.call("train", weights, self.x, self.y, self.lr, n))
 
     def trace(self, weights: Any) -> Traces:
-        value = self.call("trace", weights, self.x, self.y, self.lr)
+        return self.layers(self.call("trace", weights, self.x, self.y, self.lr))
+
+    def layers(self, value: Any, method: str = "trace") -> Traces:
+        """What `method` returned, once it is one LayerTrace of NumPy arrays per layer."""
         if not isinstance(value, tuple) or len(value) != len(self.first):
             count = f" of {len(value)}" if isinstance(value, (tuple, list)) else ""
-            raise self.unfit("trace", f"{_a(value)}{count}")
-        return tuple(self._layer(layer, shape) for layer, shape in zip(value, self.shapes, strict=True))
+            raise self.unfit(method, f"{_a(value)}{count}")
+        return tuple(self._layer(layer, shape, method) for layer, shape in zip(value, self.shapes, strict=True))
 
-    def _layer(self, layer: Any, shape: tuple[int, ...]) -> LayerTrace:
+    def _layer(self, layer: Any, shape: tuple[int, ...], method: str) -> LayerTrace:
         if not isinstance(layer, LayerTrace):
-            raise self.unfit("trace", f"{_a(layer)} for a layer")
+            raise self.unfit(method, f"{_a(layer)} for a layer")
         between = (len(self.inputs), shape[1])
         fields = layer._asdict().items()
-        return LayerTrace(*(self.checked("trace", v, shape if k == "change" else between) for k, v in fields))
+        return LayerTrace(*(self.checked(method, v, shape if k == "change" else between) for k, v in fields))
 
     def numpy(self, weights: Any, method: str = "train") -> Matrices:
         """What `method` returned, as NumPy, once it is a tuple of arrays like the weights, on the right device."""
@@ -174,6 +177,7 @@ class Session:
             "update": like_weights,
             "train": like_weights,
             "trace": f"a tuple of {n} LayerTrace of NumPy arrays, {dtype}",
+            "replay": f"a tuple of {n} LayerTrace of NumPy arrays, {dtype}",
         }.get(method, "no exception")
 
 

@@ -17,10 +17,10 @@ from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend
 from equigrad.common.errors import DeviceError, MissingError
 
 SPECS = ("numpy", "torch", "torch:cuda", "jax", "jax:cuda")
-OTHERS = ("chromium",)
+OTHERS = ("chromium", "flint", "hypothesis")
 """What else a test may need that not every machine has."""
 REQUIRED = [name for name in os.environ.get("EQUIGRAD_REQUIRE", "").split(",") if name]
-"""What must be here: a backend named in this variable fails where it is missing, others are skipped."""
+"""What must be here: what is named in this variable fails where it is missing, all else is skipped."""
 
 
 def _ready(spec: str, dtype: str = "float64", arithmetic: str = "native") -> Backend:
@@ -38,7 +38,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         for module in mark.args:
             if find_spec(module) is None:
-                pytest.skip(f"{module} is not installed")
+                _lacking(module)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -47,9 +47,17 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     try:
         yield
     except MissingError as error:
-        if "python-flint" not in str(error) or find_spec("flint") is not None:
+        lacking = [module for module in ("flint", "hypothesis") if module in str(error).lower()]
+        if not lacking or find_spec(lacking[0]) is not None:
             raise
-        pytest.skip(str(error))
+        _lacking(lacking[0])
+
+
+def _lacking(module: str) -> None:
+    """Skip for want of a module, or fail if it is required."""
+    if module in REQUIRED:
+        pytest.fail(f"{module} is required by EQUIGRAD_REQUIRE, but it is not installed")
+    pytest.skip(f"{module} is not installed")
 
 
 def pytest_configure() -> None:

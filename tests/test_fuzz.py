@@ -109,6 +109,8 @@ def command_lines(draw: st.DrawFn) -> list[str]:
     words = [command]
     if command != "passport":
         words += draw(st.one_of(st.just([]), PROBLEM.map(lambda name: [name]), st.sampled_from(DATA)))
+    if words == ["check"]:
+        words += ["--examples", draw(one_of("1", "2"))]  # and not for a minute
     if command in ALWAYS:
         words += [ALWAYS[command], draw(UPDATES)]
     if command != "passport":

@@ -102,6 +102,8 @@ def _decide(run: Run, training: _Training, rows: np.ndarray | None) -> None:
         if golden not in (None, run.weights_sha256):
             raise Disagreement("disagree", f"the weights' hash is not the published one, {golden}")
         run.outcome = "identical"
+        if not any_differs(training.final, training.session.first):
+            run.message = "no update moved any weight: scale the inputs to about 1, or try a larger learning rate"
     else:
         if not reference.final:
             raise Disagreement("failed", "NumPy, the reference, did not get to the end")
@@ -186,7 +188,8 @@ def _check_predictions(run: Run, weights: Matrices, numpy: Session, rows: np.nda
         expected = numpy.predict(numpy.hold_all(weights), inputs)
         allowed = np.zeros(found.shape)
         if run.arithmetic == "native":
-            allowed = 2 * roundoff.bounds(weights, inputs.astype(run.dtype), expected, run.dtype)[-1].activation
+            layers = roundoff.bounds(weights, inputs.astype(run.dtype), expected, run.dtype)
+            allowed = 2 * layers[-1].activation.bound
         off = np.abs(found.astype(float) - expected) > allowed
         if off.any():
             at = tuple(np.argwhere(off)[0])

@@ -66,7 +66,7 @@ class Sensitivity:
             bounds = roundoff.bounds(weights, session.inputs, session.targets, session.backend.dtype)
             moved = []
             for w, bound in zip(weights, bounds, strict=True):
-                error = session.lr * bound.gradient + 2 * unit * np.abs(w).astype(float)
+                error = session.lr * bound.gradient.bound + 2 * unit * np.abs(w).astype(float)
                 sign = generator.choice([-1.0, 1.0], w.shape)
                 moved.append((w + np.sqrt(stop - start) * sign * error).astype(w.dtype))
             weights = session.numpy(session.train(session.hold_all(moved), stop - start))

@@ -114,7 +114,8 @@ class Update:
         for i, (layer, w) in enumerate(zip(self.trace, self.before, strict=True)):
             s, e = layer.activation, own_exp(self.side, -layer.preactivation)
             found["dot"].append(Application(i + 1, (inputs[i], w), layer.preactivation, forms.DOTS))
-            found["sigmoid"].append(Application(i + 1, (s * np.nan if e is None else e, s), s, forms.SIGMOIDS))
+            known = (s * np.nan if e is None else e, s, layer.preactivation)
+            found["sigmoid"].append(Application(i + 1, known, s, forms.SIGMOIDS))
             if i + 1 == len(self.trace):
                 found["error"].append(Application(i + 1, (y, s), layer.error, forms.ERRORS))
             else:

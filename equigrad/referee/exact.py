@@ -58,6 +58,11 @@ def _flint() -> Any:
     return flint
 
 
+def ready() -> None:
+    """Raise MissingError without python-flint."""
+    _flint()
+
+
 def opened(weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> tuple[ExactLayer, ...]:
     """Everything about one forward and one derivative, exact to 30 digits or more.
 

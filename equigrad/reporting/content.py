@@ -25,7 +25,7 @@ from .recording import Recording, Track
 MOST_NUMBERS = 400_000
 """Of inputs and targets; with more, the page shows the recording alone and does not train."""
 LISTED = 4_000
-"""So many numbers are written out; more are packed."""
+"""Up to this many numbers are written out; more are packed."""
 
 NAMES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX"}
 

@@ -48,7 +48,7 @@ async function startLab(problem) {
     hidden: (text) => {
       if (["", "0", "none"].includes(text.trim())) return [];
       const sizes = text.trim().split(/[\s,]+/).map((size) => whole(size, 1, MOST_UNITS, " in each layer"));
-      if (sizes.length > MOST_LAYERS) throw new Error(`at most ${MOST_LAYERS} hidden layers here`);
+      if (sizes.length > MOST_LAYERS) throw new Error(`can be given for at most ${MOST_LAYERS} layers`);
       return sizes;
     },
   };
@@ -142,8 +142,8 @@ async function startLab(problem) {
   async function run(task, texts, { quiet = false } = {}) {
     const own = isOwn(task), stops = own ? [...REPLAY.stops] : stopsOf(task.updates), part = partOf(task, own), began = performance.now();
     const track = { backend: BROWSER, dtype: task.dtype, arithmetic: "reproducible", trouble: "", sha256: "", moments: [], weights: [], errors: [], after: null, outputs: null };
-    let done = 0, frame = 0;
-    const drawn = () => { frame = 0; if (!still.matches) draw({ task, track, stops }); };
+    let done = 0, frame = 0, last = 0;
+    const drawn = (now) => { frame = 0; if (!still.matches && now - last > 80) { last = now; draw({ task, track, stops }); } };
     const progress = () => { if (quiet) return; $("#progress").value = done / task.updates; $("#lab-status").textContent = `Training: ${done.toLocaleString("en")} of ${task.updates.toLocaleString("en")} updates.`; };
     if (!quiet) busy(true);
     const end = await inWorker(task, null, 0, stops, part, (news) => {
@@ -160,7 +160,7 @@ async function startLab(problem) {
     if (end.stopped) { $("#lab-status").textContent = `Stopped after ${done.toLocaleString("en")} updates. What was shown before is still there.`; if (shown) draw(shown); return false; }
     if (end.trouble || subnormal([...track.after.flatMap((w) => [...w.data])], task.dtype)) {
       const why = end.trouble ?? "the weights hold subnormal numbers, for which the same bits are not promised";
-      complain({ rate: `${why[0].toUpperCase()}${why.slice(1)}.` });
+      complain({ [why.includes("weights") ? "rate" : "link"]: `${why[0].toUpperCase()}${why.slice(1)}.` });
       $("#lab-status").textContent = "What was shown before is still there.";
       if (shown) draw(shown);
       return false;
@@ -217,7 +217,7 @@ async function startLab(problem) {
   }
 
   // what runs the same elsewhere, and the link
-  const short_list = (rows) => rows.map((row) => row.join(",")).join(";");
+  const listOf = (rows) => rows.map((row) => row.join(",")).join(";");
   const csvOf = (task) => [[...task.inputs[0].map((_, i) => `x${i + 1}`), ...task.targets[0].map((_, j) => `y${j + 1}`)].join(","), ...task.inputs.map((row, k) => [...row, ...task.targets[k]].join(","))].join("\n") + "\n";
   function line({ task }) {
     const options = `--updates ${task.updates} --learning-rate ${task.learningRate} --seed ${task.seed} --dtype ${task.dtype} --arithmetic reproducible`;
@@ -229,7 +229,7 @@ async function startLab(problem) {
   function fragment(texts, at = null) {
     const changed = new URLSearchParams();
     for (const field of FIELDS) if (texts[field].trim() !== start[field]) changed.set(field, texts[field].trim());
-    for (const kind of ["inputs", "targets"]) if (!same(texts, start, [kind])) changed.set(kind, short_list(texts[kind].map((row) => row.map((t) => t.trim()))));
+    for (const kind of ["inputs", "targets"]) if (!same(texts, start, [kind])) changed.set(kind, listOf(texts[kind].map((row) => row.map((t) => t.trim()))));
     if (at) changed.set("at", String(at));
     const text = changed.toString();
     return text ? `#lab?${text}` : "";
@@ -305,6 +305,8 @@ async function startLab(problem) {
     track.errors.splice(before + 1, 0, found.error);
     Object.assign(replay.state, { stop: before + 1, backend: BROWSER, arithmetic: "reproducible" });
     replay.show(recording, { keep: true });
+    following = true;
+    draw({ ...shown, task, track });
     return true;
   }
 
@@ -317,7 +319,7 @@ async function startLab(problem) {
     const network = new Perceptron(task.dtype), where = at === null ? `after ${(track.moments.length < stops.length ? stops[track.moments.length - 1] : task.updates).toLocaleString("en")} updates` : `before update ${stops[at].toLocaleString("en")}`;
     if (wide >= 2 && wide <= 12) {
       const sample = replay.recording().shown[replay.state.sample] ?? 0, base = task.inputs[sample] ?? task.inputs[0];
-      pictures.surface($("#surface"), network, weights, { rows: task.inputs, targets: task.targets, base, across: Number($("#across").value), up: Number($("#up").value), unit: Number($("#surface-unit").value) });
+      pictures.surface($("#surface"), network, weights, { rows: task.inputs, targets: task.targets, base, across: Number($("#across").value), up: Number($("#up").value), unit: Number($("#surface-unit").value), coarse: track.moments.length < stops.length });
       const others = base.map((v, i) => [i, v]).filter(([i]) => i !== Number($("#across").value) && i !== Number($("#up").value));
       $("#surface-note").textContent = `The network ${where}${others.length ? `; ${others.map(([i, v]) => `input ${i + 1} is ${v}`).join(", ")}, as in sample ${(task.inputs[sample] ? sample : 0) + 1}` : ""}.`;
     }
@@ -388,7 +390,7 @@ async function startLab(problem) {
   function mistakes(outputs, task) {
     const wrong = [];
     for (let k = 0; k < outputs.rows; k++) { const said = highest([...outputs.data.subarray(k * outs, (k + 1) * outs)]), is = highest(task.targets[k]); if (said !== is) wrong.push([k, said, is]); }
-    $("#wrong-count").textContent = `${wrong.length.toLocaleString("en")} of ${outputs.rows.toLocaleString("en")} samples${wrong.length > 24 ? ", of which 24" : ""}; what it is → what the network says`;
+    $("#wrong-count").textContent = `${wrong.length.toLocaleString("en")} of ${outputs.rows.toLocaleString("en")} samples${wrong.length > 24 ? ", 24 of them here" : ""}: what it is → what the network says`;
     $("#mistakes").replaceChildren(...wrong.slice(0, 24).map(([k, said, is]) => { const picture = pictures.digit(task.inputs[k], 48); picture.setAttribute("role", "img"); picture.setAttribute("aria-label", `Sample ${k + 1}, a ${is} taken for a ${said}`); return html("figure", {}, picture, html("figcaption", {}, `${is} → ${said}`)); }));
   }
   const SIDE = 32, pad = { ink: new Uint8Array(SIDE * SIDE), x: 15, y: 8, down: false, last: null };
@@ -446,10 +448,11 @@ async function startLab(problem) {
     flip: () => change((t) => { t.targets[0] = t.targets[0].map((v) => String(1 - Number(v))); }),
     rate: () => change((t) => { t.rate = String(10 * problem.learning_rate); }),
     more: () => change((t) => { t.updates = String((inputs.length > 100 ? 4 : 10) * problem.updates); }),
+    end: () => replay.go(replay.recording().stops.length - 1),
     seed: () => change((t) => { t.seed = String(problem.seed === 7 ? 8 : 7); }),
   };
+  if (!editable) { const button = $('[data-try="flip"]'); button.dataset.try = "end"; button.textContent = "go to the last update"; }
   $$("[data-try]").forEach((button) => button.addEventListener("click", TRY[button.dataset.try]));
-  if (!editable) $('[data-try="flip"]').closest(".try").remove();
   async function copy(text, what) {
     try { await navigator.clipboard.writeText(text); $("#copied").textContent = `${what} copied.`; } catch { $("#copied").textContent = "This browser does not let a page copy: select the text instead."; if (what === "Link") $("#line").textContent = text; }
   }

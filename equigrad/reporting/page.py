@@ -34,7 +34,7 @@ from .content import nice
 from .documents import Documents
 
 LARGE = 2 * 10**7
-"""From so many multiplications of the forward pass on, over all updates, one dtype is recorded and not both."""
+"""A forward pass of this many multiplications, over all updates, is recorded in one dtype and not in both."""
 
 ENGINE = ("reproducible", "perceptron", "mt19937", "sha256", "training")
 """The files of the network in JavaScript, each after those that it uses."""

@@ -21,15 +21,15 @@ const pictures = (() => {
     parts.push(svg("path", { d: known.map((p, i) => `${i ? "L" : "M"}${X(p.update).toFixed(1)} ${Y(p.error).toFixed(1)}`).join(""), fill: "none", stroke: "var(--browser)", "stroke-width": 2.5, "stroke-linejoin": "round" }));
     const mark = known.find((p) => p.update === at) ?? known.at(-1);
     parts.push(svg("circle", { cx: X(mark.update), cy: Y(mark.error), r: 5.5, fill: "var(--panel)", stroke: "var(--browser)", "stroke-width": 3 }));
-    const right_half = X(mark.update) > W / 2;
-    parts.push(svg("text", { class: "halo", x: X(mark.update) + (right_half ? -9 : 10), y: Y(mark.error) - 10, "text-anchor": right_half ? "end" : "start" }, plain(mark.error)));
+    const inRightHalf = X(mark.update) > W / 2;
+    parts.push(svg("text", { class: "halo", x: X(mark.update) + (inRightHalf ? -9 : 10), y: Y(mark.error) - 10, "text-anchor": inRightHalf ? "end" : "start" }, plain(mark.error)));
     box.replaceChildren(svg("title", {}, "Error by update"), ...parts);
     box.setAttribute("aria-label", `Mean absolute error by update: ${plain(known[0].error)} in update 1, ${plain(mark.error)} in update ${mark.update.toLocaleString("en")}.`);
   }
 
   // What the network answers over two inputs, the others as in `base`.
-  const GRID = 48;
-  function surface(canvas, network, weights, { rows, targets, base, across, up, unit }) {
+  function surface(canvas, network, weights, { rows, targets, base, across, up, unit, coarse }) {
+    const GRID = coarse ? 20 : 48; // while it trains, a picture must not hold up the page
     const reach = (c) => { const all = rows.map((r) => r[c]), low = Math.min(...all), high = Math.max(...all), room = (high - low || 1) * 0.35; return [low - room, high + room]; };
     const [x0, x1] = reach(across), [y0, y1] = reach(up), size = canvas.width, inputs = [];
     for (let i = 0; i <= GRID; i++) for (let j = 0; j <= GRID; j++) { const row = [...base]; row[across] = x0 + ((x1 - x0) * j) / GRID; row[up] = y1 - ((y1 - y0) * i) / GRID; inputs.push(row); }

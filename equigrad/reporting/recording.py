@@ -14,19 +14,20 @@ from ..backends.interface import LayerTrace
 from ..common.errors import MissingError, UsageError
 from ..common.problem import Problem
 from ..common.ulp import farthest, sha256
+from ..diverge.result import Distance
 from ..session import Matrices, Session, Traces, sessions
 
 SINGLY = 10
-"""So many first updates are recorded one by one."""
+"""How many first updates are recorded one by one."""
 LAST = 5
-"""And so many last ones."""
+"""And how many last ones."""
 CUTS = ((8, 10, 12), (6, 8, 12), (4, 6, 8), (4, 4, 6), (2, 2, 4), (1, 1, 2))
 """How many samples, units of each layer and stops in each power of ten are written down: the first that fits.
 The training always has all of them."""
 MOST_BYTES = 500_000
-"""So much of a page may the recording be."""
+"""The largest recording that a page holds."""
 LONGER = 10
-"""The training goes on to so many times its updates, where that takes no longer than LONGER_SECONDS."""
+"""How many times its updates the training goes on for, where that takes no longer than LONGER_SECONDS."""
 LONGER_SECONDS = 5.0
 
 QUANTITIES = ("weight", *LayerTrace._fields, "after")
@@ -37,15 +38,6 @@ Progress = Callable[[str, int, int], None]
 
 Moment = list[tuple[np.ndarray, ...]]
 """For each layer its QUANTITIES in one update, cut down to what is shown."""
-
-
-@dataclass(frozen=True)
-class Distance:
-    """How far a backend's weights are from NumPy's after an update."""
-
-    update: int
-    max_ulp: int
-    max_abs_difference: float
 
 
 @dataclass

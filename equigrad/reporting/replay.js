@@ -160,7 +160,7 @@ function startReplay(recording) {
     const box = $("#network"), t = track();
     room(box);
     const columns = recording.units.map((units) => units.length);
-    const crowded = Math.max(...columns) > 5, phone = W < 400, radius = crowded ? 11 : phone ? 19 : 24, edge = phone ? 38 : crowded ? 60 : 74;
+    const crowded = Math.max(...columns) > 5, phone = W < 400, radius = crowded ? Math.max(9, Math.min(17, H / Math.max(...columns) / 2 - 5)) : phone ? 19 : 24, small = radius < 15 ? "font-size:8px" : "font-size:10px", edge = phone ? 38 : crowded ? 60 : 74;
     place = columns.map((n, layer) => Array.from({ length: n }, (_, j) => [edge + (layer * (W - 2 * edge - 24)) / last, (H * (j + 0.5)) / n]));
     if (!value(t, state.stop, 1, "weight")) { box.replaceChildren(svg("text", { x: 20, y: 40 }, t?.trouble || "not recorded in this update; your browser has it")); return; }
     const largest = Math.max(1e-9, ...t.moments.flatMap((m, s) => (m ?? []).map((_, l) => Math.max(...value(t, s, l + 1, "weight").flat().map(Math.abs)))));
@@ -178,7 +178,7 @@ function startReplay(recording) {
       const shade = Math.max(0, Math.min(1, a)), children = [
         svg("circle", { cx: x, cy: y, r: radius, fill: "var(--panel)" }),
         svg("circle", { cx: x, cy: y, r: radius, fill: "var(--ink)", "fill-opacity": 0.06 + 0.3 * shade }),
-        svg("text", { x, y: y + 4, "text-anchor": "middle", style: crowded ? "font-size:8px" : null }, layer ? a.toFixed(crowded ? 2 : 3) : String(Number(a.toPrecision(3)))),
+        svg("text", { x, y: y + 4, "text-anchor": "middle", style: crowded ? small : null }, layer ? a.toFixed(crowded ? 2 : 3) : String(Number(a.toPrecision(3)))),
       ];
       if (!crowded || layer === last) children.push(svg("text", { class: "soft halo", x, y: layer === last ? y + radius + 16 : y - radius - 7, "text-anchor": "middle", style: crowded ? "font-size:0" : null }, nodeName(layer, j)));
       if (layer === last) children.push(svg("text", { class: "soft", x: x + radius + 6, y: y + 4, style: crowded ? "font-size:9px" : null }, `→ ${recording.targets[state.sample][j]}`));

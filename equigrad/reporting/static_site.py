@@ -99,6 +99,9 @@ def _html(text: str, known: set[str]) -> str:
     for heading, inline in pairwise(tokens):
         if heading.type == "heading_open":
             heading.attrSet("id", _slug(inline.content, ids))
+    for opening, inline, closing in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if opening.type == "th_open" and not inline.content:
+            opening.tag = closing.tag = "td"  # a header that says nothing is none
     for token in tokens:
         _relink(token.children or [], known)
         if token.type in ("fence", "table_open"):

@@ -300,6 +300,13 @@ def test_numpys_own_overflow_is() -> None:
     assert message == "the weights of layer 1 overflow at update 1: try a smaller learning rate"
 
 
+def test_training_that_stands_still_says_so() -> None:
+    task = replace(problem("one-layer").with_(updates=5), inputs=1e5 * problem("one-layer").inputs + 1e5)
+    numpy, tanh = compared(task, Tanh).runs
+    assert numpy.message == ("no update moved any weight: scale the inputs to about 1, or try a larger learning rate")
+    assert (numpy.outcome, tanh.outcome) == ("identical", "identical")
+
+
 def test_numpy_under_its_long_name_is_trained_once() -> None:
     result = compare(problem("one-layer").with_(updates=5), ["numpy:cpu", "numpy"], arithmetic="native")
     assert [run.name for run in result.runs] == ["numpy"]

@@ -195,6 +195,23 @@ def test_what_is_typed_into_the_form_is_trained(
     assert tab.live("browser", "preactivation") == line.values[0][:, 0].tolist()
 
 
+def test_an_experiment_is_made_and_left_by_keyboard_alone(tab: Any) -> None:
+    keyboard = tab.page.keyboard
+    tab.page.focus("#rows tbody tr:first-child input")
+    for _ in range(3):
+        keyboard.press("Tab")  # to the target of row 1
+    keyboard.type("0.5")
+    keyboard.press("Enter")
+    settled(tab)
+    targets = np.vstack([[0.5], TASK.targets[1:]])
+    assert tab.page.inner_text("#lab-hash") == by_numpy(replace(TASK, targets=targets)).weights_sha256
+    tab.page.focus("#banner button")
+    keyboard.press("Enter")
+    settled(tab)
+    assert tab.page.inner_text("#lab-hash") == by_numpy(TASK).weights_sha256
+    assert tab.page.input_value("#rows tbody tr:first-child input.target") == "0"
+
+
 def test_rows_are_added_and_removed(tab: Any) -> None:
     tab.page.click("#add-row")
     for j, text in enumerate(["1", "0", "0", "0.5"]):
@@ -222,6 +239,7 @@ def test_any_update_can_be_gone_back_to(tab: Any, settings: dict[str, str], at: 
         tab.page.keyboard.press("Enter")
         tab.page.locator("#now", has_text=re.compile(f"^{at:,}$")).wait_for()
         assert tab.page.inner_text("#at-hash").endswith(before.weights_sha256)
+        assert f"The network before update {at:,};" in tab.page.inner_text("#surface-note")
         tab.page.click("#first")
 
 
@@ -243,6 +261,12 @@ def test_the_line_to_copy_gives_the_hash_on_the_page(tab: Any, settings: dict[st
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert [r["weights_sha256"] for r in found["runs"]] == [shown]
+
+
+def test_an_address_that_changes_is_followed(tab: Any) -> None:
+    tab.page.evaluate("location.hash = '#lab?seed=11'")
+    tab.page.locator("#banner", has_text="seed 11").wait_for()
+    assert tab.page.inner_text("#lab-hash") == by_numpy(replace(TASK, seed=11)).weights_sha256
 
 
 def test_a_link_opens_the_experiment_and_its_update(open_tab: Any, page: Path, tab: Any) -> None:
@@ -284,7 +308,7 @@ WRONG_FIELDS = {
     "a negative seed": ("seed", "-1", "The seed must be a whole number, not “-1”."),
     "a large seed": ("seed", str(2**32), "The seed must be between 0 and 4,294,967,295."),
     "65 units": ("hidden", "65", "The number of hidden units must be between 1 and 64 in each layer."),
-    "five layers": ("hidden", "1,1,1,1,1", "The number of hidden units at most 4 hidden layers here."),
+    "five layers": ("hidden", "1,1,1,1,1", "The number of hidden units can be given for at most 4 layers."),
 }
 
 
@@ -485,6 +509,11 @@ def test_the_digits_show_units_mistakes_and_a_pad(digits: Any) -> None:
         == f"Sample {wrong[0] + 1}, a {DIGITS.targets[wrong[0]].argmax()} taken for a {outputs[wrong[0]].argmax()}"
     )
     assert digits.page.get_attribute("#hidden-units", "aria-label").startswith("The weights into each of 32 units")
+    digits.page.click('[data-try="end"]')
+    assert digits.update() == 20
+    assert "update 20: 1.0000 − " in digits.page.inner_text('[data-lesson="error"] .now-line')
+    digits.page.click("#first")
+    run(digits)
     digits.page.fill("#take", "5")
     shares = digits.page.locator("#guesses span:last-child").all_inner_texts()
     assert shares == [f"{v:.2f}" for v in outputs[4]]

@@ -361,6 +361,7 @@ BAD = {
     "of another type": (lambda text: text.replace('"updates": 40', '"updates": "many"'), "'problem.updates' is 'many'"),
     "with a NaN": (lambda text: text.replace('"seed": 1', '"seed": NaN'), "is not JSON"),
     "of check --power": (lambda text: '{"schema": 1, "mutants": []}', "is of check --power"),
+    "of check without a problem": (lambda text: '{"schema": 1, "searched": []}', "is of check without a problem"),
 }  # fmt: skip
 
 

@@ -124,3 +124,16 @@ def test_headings_get_the_names_that_links_expect() -> None:
     assert 'id="a-b-c"' in html
     assert 'id="a-b-c-1"' in html
     assert '<a href="#a-b-c">x</a> <a href="docs-other.html#z">y</a> <span>c</span>' in html
+
+
+@pytest.mark.needs("axe_playwright_python")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["index", "docs-check"])
+def test_axe_finds_no_violation_on(site: Path, open_tab: Any, name: str, scheme: str) -> None:
+    from axe_playwright_python.base import AXE_FILE_PATH
+
+    tab = open_tab(site / f"{name}.html", color_scheme=scheme)
+    tab.page.evaluate(Path(AXE_FILE_PATH).read_text())
+    found = tab.page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
+    tab.close()
+    assert [(v["id"], node["target"], node["failureSummary"]) for v in found for node in v["nodes"]] == []
