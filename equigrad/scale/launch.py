@@ -131,6 +131,7 @@ class Local(Group):
             except OSError:
                 raise self._fail({rank: self._why("was lost")}) from None
         answers: dict[int, Any] = {}
+        self.awaited: dict[int, float] = {}
         alive = dict.fromkeys(range(self.size), start)
         moved = dict.fromkeys(range(self.size), start)
         bad: dict[int, str] = {}
@@ -173,7 +174,8 @@ class Local(Group):
             awaited = all(r in answers or self.entered[r] > self.entered[rank] for r in others)
             if now - alive[rank] > silence:
                 return {rank: f"hangs: no sign of life for {silence:g} seconds"}
-            if others and awaited and now - moved[rank] > patience:
+            self.awaited = {**self.awaited, rank: self.awaited.get(rank, now)} if awaited else {}
+            if others and awaited and now - max(self.awaited[rank], moved[rank]) > patience:
                 return {rank: f"hangs: the others have waited for it for {patience:.0f} seconds"}
         return {}
 
