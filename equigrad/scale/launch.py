@@ -174,8 +174,9 @@ class Local(Group):
             awaited = all(r in answers or self.entered[r] > self.entered[rank] for r in others)
             if now - alive[rank] > silence:
                 return {rank: f"hangs: no sign of life for {silence:g} seconds"}
-            self.awaited = {**self.awaited, rank: self.awaited.get(rank, now)} if awaited else {}
-            if others and awaited and now - max(self.awaited[rank], moved[rank]) > patience:
+            if not (others and awaited):
+                self.awaited.pop(rank, None)
+            elif now - max(self.awaited.setdefault(rank, now), moved[rank]) > patience:
                 return {rank: f"hangs: the others have waited for it for {patience:.0f} seconds"}
         return {}
 
