@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import venv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,59 +25,62 @@ from ..common.problem import problem
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBLEM = "digits"
+ALL = ("numpy", "torch", "jax")
 AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V4"
 VECTORS = {
-    "numpy": {
-        "AVX2 at most": {"NPY_DISABLE_CPU_FEATURES": AVX512, "OPENBLAS_CORETYPE": "Haswell"},
-        "SSE at most": {"NPY_DISABLE_CPU_FEATURES": f"{AVX512} AVX2 FMA3 X86_V3", "OPENBLAS_CORETYPE": "Nehalem"},
+    "AVX2 at most": {
+        "NPY_DISABLE_CPU_FEATURES": AVX512, "OPENBLAS_CORETYPE": "Haswell",
+        "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
     },
-    "torch": {
-        "AVX2 at most": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
-        "SSE at most": {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
+    "SSE at most": {
+        "NPY_DISABLE_CPU_FEATURES": f"{AVX512} AVX2 FMA3 X86_V3", "OPENBLAS_CORETYPE": "Nehalem",
+        "ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
     },
-    "jax": {
-        "AVX2 at most": {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"},
-        "SSE at most": {"XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2"},
-    },
-}
-"""What keeps each backend, and the library that multiplies its matrices, from the wider vector units."""
+}  # fmt: skip
+"""What keeps NumPy, PyTorch and JAX, and the libraries that multiply their matrices, from the wider vector units."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 VERSIONS = {
     "oldest NumPy allowed": ("numpy", ["numpy==2.0.0"]),
     "oldest JAX allowed": ("jax", ["jax==0.10.0", "jaxlib==0.10.0"]),
     "newest NumPy": ("numpy", ["numpy"]),
     "newest JAX": ("jax", ["jax"]),
 }
+OLDEST_OTHERS = ("typer==0.15.1", "rich==13.7.0")
+"""What else the package needs, as old as pyproject.toml allows."""
 NOT_RUN = (
-    ("aarch64", "no such machine here, and emulation takes hours"),
-    ("CUDA", "no GPU in this machine: `equigrad compare digits -b torch:cuda -b jax:cuda` on one that has it"),
+    ("aarch64", "no such machine here; under emulation not run for this version"),
+    ("CUDA", "needs a GPU: `equigrad compare digits -b torch:cuda -b jax:cuda`"),
     ("several machines", "one machine alone: [scale.md](scale.md) has the commands"),
-    ("other versions of PyTorch than the one above", "each is a large download"),
+    ("the oldest PyTorch that pyproject.toml allows", "its wheel is a download of gigabytes"),
     ("macOS, Windows", "no such machine here"),
 )
 
 
 @dataclass
 class Seen:
-    """One command, and whether the backend's weights had the published hash."""
+    """One command, and whether each backend's weights had the published hash."""
 
     where: str
-    backend: str
     command: str
     versions: str
-    hash: str
+    hashes: dict[str, str]
+    """Of each backend, or what it said instead."""
     published: bool
 
 
 def here(
-    backend: str,
     where: str,
     environment: dict[str, str],
     *options: str,
+    backends: Sequence[str] = ALL,
     python: str = sys.executable,
     installed: str = "",
 ) -> Seen:
     """Run the command, and look for the hash in its result; `installed` is what was done before."""
-    arguments = ["compare", PROBLEM, "-b", backend, "--arithmetic", "reproducible", *options]
+    chosen = [part for backend in backends for part in ("-b", backend)]
+    arguments = ["compare", PROBLEM, *chosen, "--arithmetic", "reproducible", *options]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "result.json"
         done = subprocess.run(
@@ -85,32 +88,33 @@ def here(
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, capture_output=True, text=True,
         )  # fmt: skip
         found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": [], "passport": {}}
-    runs = [run for run in found["runs"] if run["backend"] == backend]
-    hashes = {run["weights_sha256"] for run in runs}
-    golden = problem(PROBLEM).golden[runs[0]["dtype"]] if runs else ""
+    said = (done.stderr.strip().splitlines() or ["no result"])[-1][:100]
     told = found["passport"].get("versions", {})
+    hashes, published = {}, True
+    for backend in backends:
+        runs = [run for run in found["runs"] if run["backend"] == backend]
+        seen = {str(run["weights_sha256"]) for run in runs}
+        hashes[backend] = ", ".join(sorted(one[:12] for one in seen)) or said
+        published &= bool(runs) and seen == {problem(PROBLEM).golden[runs[0]["dtype"]]}
     return Seen(
         where,
-        backend,
         installed + " ".join([*(f"{k}={shlex.quote(v)}" for k, v in environment.items()), "equigrad", *arguments]),
-        f"{backend} {told.get(backend)}" + (f", numpy {told.get('numpy')}" if backend != "numpy" else ""),
-        ", ".join(sorted(str(h)[:12] for h in hashes)) or (done.stderr.strip().splitlines() or ["no result"])[-1],
-        hashes == {golden},
+        ", ".join(f"{name} {told.get(name)}" for name in dict.fromkeys(["numpy", *backends])),
+        hashes,
+        published,
     )
 
 
 def plain() -> Iterator[Seen]:
     """This machine as it is, narrower vector units, threads, processes."""
-    for backend in VECTORS:
-        for dtype in ("float64", "float32"):
-            yield here(backend, f"as it is, {dtype}", {}, "--dtype", dtype)
-        for where, environment in VECTORS[backend].items():
-            yield here(backend, where, environment)
-        for threads in ("1", "2"):
-            names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-            if backend != "jax":
-                yield here(backend, f"threads: {threads}", dict.fromkeys(names, threads))
-        yield here(backend, "1, 2 and 3 processes", {}, "--processes", "1,2,3")
+    for dtype in ("float64", "float32"):
+        yield here(f"as it is, {dtype}", {}, "--dtype", dtype)
+    for where, environment in VECTORS.items():
+        yield here(where, environment)
+    for threads in ("1", "2"):
+        yield here(f"threads: {threads}", dict.fromkeys(THREADS, threads), backends=("numpy", "torch"))
+    for dtype in ("float64", "float32"):
+        yield here(f"1, 2, 3 and 4 processes, {dtype}", {}, "--dtype", dtype, "--processes", "1,2,3,4")
 
 
 def in_other_versions() -> Iterator[Seen]:
@@ -119,16 +123,23 @@ def in_other_versions() -> Iterator[Seen]:
         with tempfile.TemporaryDirectory(prefix="equigrad-") as folder:
             venv.create(folder, with_pip=True, symlinks=True)
             python = str(Path(folder) / "bin" / "python")
-            install = [python, "-m", "pip", "install", "--quiet", *packages, "typer>=0.15", "rich>=13.7"]
+            install = [python, "-m", "pip", "install", "--quiet", *packages, *OLDEST_OTHERS]
             done = subprocess.run(install, capture_output=True, text=True)
+            command = f"pip install {' '.join([*packages, *OLDEST_OTHERS])}; "
             if done.returncode:
                 line = (done.stderr.strip().splitlines() or ["it cannot be installed"])[-1]
-                yield Seen(where, backend, f"pip install {' '.join(packages)}", "", line[:100], False)
+                yield Seen(where, command, "", {backend: line[:100]}, False)
             else:
-                yield here(backend, where, {}, python=python, installed=f"pip install {' '.join(packages)}; ")
+                yield here(where, {}, backends=[backend], python=python, installed=command)
 
 
-YES = {True: "yes", False: "**no**"}
+def row(seen: Seen) -> str:
+    if len({*seen.hashes.values()}) == 1:
+        hashes = f"`{next(iter(seen.hashes.values()))}`"
+    else:
+        hashes = ", ".join(f"{backend} `{text}`" for backend, text in seen.hashes.items())
+    yes = "yes" if seen.published else "**no**"
+    return f"| {seen.where} | {', '.join(seen.hashes)} | {seen.versions} | {hashes} | {yes} | `{seen.command}` |"
 
 
 def page(seen: list[Seen]) -> str:
@@ -139,14 +150,11 @@ def page(seen: list[Seen]) -> str:
         f"The weights that {PROBLEM} reaches under the reproducible arithmetic, by `make everywhere` on "
         f"{datetime.date.today():%Y-%m-%d}: {facts['processor']}, {facts['system']}, {facts['cores']} cores, "
         f"Python {facts['python']}. The published hash begins with `{golden['float64'][:12]}` in float64, "
-        f"`{golden['float32'][:12]}` in float32.",
+        f"`{golden['float32'][:12]}` in float32. Each line is one command; NumPy on one process is its reference.",
         "",
-        "| backend | where | versions | hash | published | command |",
+        "| where | backends | versions | hash | published | command |",
         "|---|---|---|---|---|---|",
-        *(
-            f"| {s.backend} | {s.where} | {s.versions} | `{s.hash}` | {YES[s.published]} | `{s.command}` |"
-            for s in seen
-        ),
+        *map(row, seen),
         "",
         "## Not run",
         "",
@@ -162,7 +170,7 @@ def main() -> None:
     chosen = parser.parse_args()
     seen = []
     for found in (entry for each in (plain(), in_other_versions()) for entry in each):
-        print(f"{found.backend}, {found.where}: {found.hash} {'' if found.published else 'NOT PUBLISHED'}", flush=True)
+        print(f"{found.where}: {found.hashes} {'' if found.published else 'NOT PUBLISHED'}", flush=True)
         seen.append(found)
     write_text(chosen.page, page(seen))
     sys.exit(0 if all(found.published for found in seen) else 1)
