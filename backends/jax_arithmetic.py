@@ -64,7 +64,7 @@ class Space:
 
     one: jax.Array | None
 
-    int64, float64 = jnp.int64, jnp.float64
+    int32, int64, float64 = jnp.int32, jnp.int64, jnp.float64
     rint, clip, concatenate = staticmethod(jnp.rint), staticmethod(jnp.clip), staticmethod(jnp.concatenate)
     matmul = staticmethod(matmul)
 

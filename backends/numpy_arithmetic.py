@@ -25,7 +25,7 @@ class Native:
 class Space:
     """NumPy under the names that `common.reproducible` uses."""
 
-    int64, float64 = np.int64, np.float64
+    int32, int64, float64 = np.int32, np.int64, np.float64
     product, rint, matmul, concatenate = np.multiply, np.rint, np.matmul, np.concatenate
 
     @staticmethod

@@ -22,7 +22,7 @@ class Native:
 class Space:
     """PyTorch under the names that `common.reproducible` uses."""
 
-    int64, float64 = torch.int64, torch.float64
+    int32, int64, float64 = torch.int32, torch.int64, torch.float64
     product, rint, clip, matmul, concatenate = torch.mul, torch.round, torch.clamp, torch.matmul, torch.cat
 
     @staticmethod

@@ -9,9 +9,11 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Client, Connection
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -89,7 +91,10 @@ def main() -> None:
     address, spec, size, number = sys.argv[1:]
     rank = Rank(spec, int(os.environ["PMI_RANK"] if number == "-" else number), int(size))
     keep_to_own_cores(rank)
-    connection = Client(address)
+    try:
+        connection = Client(address)
+    except OSError:
+        alone(address)
     sending = threading.Lock()
 
     def send(message: tuple[Any, ...]) -> None:
@@ -102,11 +107,20 @@ def main() -> None:
             while not threading.Event().wait(HEARTBEAT):
                 send(("alive", Shards.entered))
         except OSError:
-            os._exit(1)
+            alone(address)
 
     send(("hello", rank.rank, os.getpid(), facts(None)))
     threading.Thread(target=live, daemon=True).start()
     _serve(connection, send, rank)
+
+
+def alone(address: str) -> NoReturn:
+    """Whoever started us was killed. Until all have met there is a folder, and nobody else is left to remove it."""
+    for path in (Path(address), Path(address).with_name("meeting")):
+        path.unlink(missing_ok=True)
+    with suppress(OSError):
+        Path(address).parent.rmdir()
+    os._exit(1)
 
 
 def keep_to_own_cores(rank: Rank) -> None:

@@ -2,7 +2,7 @@
 
 Each process holds some rows of the data, all weights, and so those rows of every activation, error and delta. Only
 activation.T @ delta needs the others' rows. Under the reproducible arithmetic its bits must not tell how the rows
-were shared out, so nothing is rounded before all of it is there: the largest magnitude of each column (MAX) gives
+were shared out, so nothing is rounded before all of it is there: the largest exponent of each column (MAX) gives
 the scale, the products of slices are integers that float64 adds exactly, in whatever order the engine likes (SUM),
 and every process combines them as one process would. Few samples, whose terms are added in index order, are
 gathered in that order instead. Which way, and how wide the slices are, follows the shape of the whole problem.
@@ -74,7 +74,7 @@ class Shards(ABC):
         a_bits, a_count, b_bits, b_count = reproducible.slice_widths(self.samples, a.itemsize)
         a_wide, b_wide = xp.cast(self.own(xp, a.T).T, xp.float64), xp.cast(self.own(xp, b), xp.float64)
         reach = xp.concatenate([xp.reach(a_wide, 1), xp.reach(b_wide, 0).T], 0)
-        exponent = reproducible.exponent(xp, self.maximum(reach))
+        exponent = xp.cast(self.maximum(xp.cast(reproducible.exponent(xp, reach), xp.int32)), xp.int64)
         a_exponent, b_exponent = exponent[: a.shape[0]], exponent[a.shape[0] :].T
         b_slices = reproducible.slices(xp, b_wide, b_exponent, b_bits, b_count)
         blocks = reproducible.blocks(xp, a, reproducible.ROWS)
@@ -104,5 +104,5 @@ def bytes_per_update(samples: int, layers: tuple[int, ...], itemsize: int, arith
         elif reproducible.in_index_order(fan_in, samples, fan_out):
             total += samples * (fan_in + fan_out) * itemsize  # gathered, by all of them together
         else:
-            total += (fan_in + fan_out + reproducible.slice_widths(samples, itemsize)[3] * fan_in * fan_out) * 8
+            total += (fan_in + fan_out) * 4 + reproducible.slice_widths(samples, itemsize)[3] * fan_in * fan_out * 8
     return total

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import equigrad
+from equigrad import cli
 from equigrad.common.errors import UsageError
 from equigrad.common.problem import problem
 from equigrad.scale import launch
@@ -86,15 +87,13 @@ def test_a_rank_for_which_all_others_wait_is_named(spec: str, tmp_path: Path, mo
     assert running(pids) == []
 
 
-@pytest.mark.parametrize("spec", SPECS)
-def test_a_rank_that_raises_is_named(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip(spec)
+def test_a_rank_that_raises_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     change = "train = rank.Rank.train\nrank.Rank.train = lambda self, *a: 1 / 0 if self.rank else train(self, *a)"
     broken(tmp_path, monkeypatch, change)
-    ranks = Local(spec, 2)
+    ranks = Local("numpy", 2)
     pids = [*ranks.pids.values()]
     with pytest.raises(RankError, match=r"^rank 1 of 2 raised ZeroDivisionError: division by zero$"):
-        trained(ranks, spec, problem("digits"), "float64", "native", 5)
+        trained(ranks, "numpy", problem("digits"), "float64", "native", 5)
     assert running(pids) == []
 
 
@@ -124,6 +123,18 @@ def test_a_rank_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytes
 def test_a_rank_with_other_data_is_refused() -> None:
     with pytest.raises(UsageError, match="rank 3 has other data than rank 0: b instead of a"):
         refuse_others(3, {"data": "b"}, {"data": "a"})
+
+
+def test_ranks_whose_command_was_killed_before_they_met_remove_its_folder(tmp_path: Path) -> None:
+    code = f"import os, subprocess, sys, tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
+    code += "from equigrad.scale import launch\nlaunch.Local._meet = lambda *_: os.kill(os.getpid(), 9)\n"
+    code += "launch.Local('torch', 2)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert len([*tmp_path.iterdir()]) == 1, "it was killed too late, or too early"
+    until = time.monotonic() + 60
+    while any(tmp_path.iterdir()) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_groups_leave_no_file_and_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,9 +191,14 @@ def test_no_rank_outlives_the_command(hurt: signal.Signals, tmp_path: Path) -> N
     ],
     ids=["none", "negative", "no number", "nothing", "a part of one", "more than samples"],
 )
-def test_bad_numbers_of_processes_are_refused(processes: str, line: str) -> None:
-    done = subprocess.run(command("one-layer", "--processes", processes), capture_output=True, text=True)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"equigrad: {line}\n")
+def test_bad_numbers_of_processes_are_refused(
+    processes: str, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", command("one-layer", "--processes", processes)[2:])
+    monkeypatch.setattr(cli, "_end_promptly_on_ctrl_c", lambda: None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert (ended.value.code, *capsys.readouterr()) == (2, "", f"equigrad: {line}\n")
 
 
 def test_watching_goes_with_one_process_alone() -> None:
@@ -199,20 +215,24 @@ def test_without_mpi4py_the_command_that_installs_it_is_said(monkeypatch: pytest
     assert result.missing(["numpy"]) == ["numpy"]
 
 
-@pytest.mark.parametrize("times", [1, 3], ids=["once, the next is tried", "always, it is said"])
-def test_a_port_that_somebody_took(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+def test_where_somebody_took_the_port_the_next_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("jax")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         free = launch.free_port
-        ports = iter([taken.getsockname()[1]] * times)
+        ports = iter([taken.getsockname()[1]])
         monkeypatch.setattr(launch, "free_port", lambda: next(ports, None) or free())
-        if times == 1:
-            Local("jax", 2).leave()
-        else:
-            with pytest.raises(RankError, match="rank 0 of 2 found its port in use"):
-                Local("jax", 2)
+        Local("jax", 2).leave()
+        assert next(ports, None) is None
+
+
+def test_where_every_port_is_taken_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(tmp_path, monkeypatch, "rank.Rank.join = lambda *_: exec('raise OSError(\"Address already in use\")')")
+    monkeypatch.setattr(launch, "TRIES", 2)
+    with pytest.raises(RankError, match="rank 0 of 1 found its port in use, 2 times another one"):
+        Local("torch", 1)
 
 
 def test_one_table_has_all_processes_and_json_says_how_many(tmp_path: Path) -> None:

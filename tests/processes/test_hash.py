@@ -53,11 +53,12 @@ def group(request: pytest.FixtureRequest) -> Iterator[tuple[str, Group]]:
 @pytest.mark.parametrize(
     ("group", "name", "dtype"),
     [
-        on(spec, n, name, dtype, slow=spec != "numpy" and n != 3 and (name, dtype) != ("digits", "float64"))
+        on(spec, n, name, dtype, slow=spec != "numpy" and (n != 3 or (name, dtype) == ("two-layer", "float32")))
         for spec in SPECS
         for n in (2, 3, 4)
         for name in UPDATES  # digits in slices, two-layer in index order
         for dtype in ("float64", "float32")
+        if spec == "numpy" or n == 3 or (name, dtype) == ("digits", "float64")
     ],
     indirect=["group"],
 )
@@ -110,11 +111,11 @@ def test_the_bytes_of_an_update_are_those_foretold(
     assert [sent for _, _, sent in answers] == [2 * each] * ranks.size
 
 
-@pytest.mark.parametrize(("itemsize", "most"), [(8, 3.01), (4, 4.02)], ids=["float64", "float32"])
-def test_the_reproducible_sum_sends_at_most_three_times_natives_bytes(itemsize: int, most: float) -> None:
+@pytest.mark.parametrize(("itemsize", "most"), [(8, 3.002), (4, 4.003)], ids=["float64", "float32"])
+def test_the_exponents_add_little_to_the_three_or_four_times_natives_bytes(itemsize: int, most: float) -> None:
     layers = (1024, 1024, 10)
     native, reproducible = (bytes_per_update(16384, layers, itemsize, a) for a in ("native", "reproducible"))
-    assert reproducible <= most * native
+    assert most - 0.001 < reproducible / native < most
 
 
 @pytest.mark.slow
