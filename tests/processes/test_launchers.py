@@ -100,6 +100,7 @@ def test_a_rank_that_raises_under_mpiexec_ends_all_and_is_named() -> None:
     assert "equigrad: numpy: rank 1 of 3 raised ZeroDivisionError: division by zero" in done.stderr
 
 
+@pytest.mark.slow
 def test_jax_trains_over_several_devices_of_one_process() -> None:
     pytest.importorskip("jax")
     code = (
