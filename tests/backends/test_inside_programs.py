@@ -116,7 +116,7 @@ def test_arrays_that_jax_made_in_float32_are_refused_in_float64(ready: Ready, na
     backend = ready("jax", "float64", arithmetic)
     weights, x, y = held(backend, ODD)
     CALLS[name](backend, weights, x, y)
-    with pytest.raises(TypeError, match="computes in float64.*given an array of float32.*set jax_enable_x64"):
+    with pytest.raises(TypeError, match=r"computes in float64.*given an array of float32.*set jax_enable_x64"):
         jax.jit(lambda: CALLS[name](backend, weights, jnp.ones(ODD.inputs.shape), y))()
 
 
