@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # What must be here for the tests; CI adds chromium.
-REQUIRE ?= numpy,torch,jax
+REQUIRE ?= numpy,torch,jax,flint,hypothesis
 
-.PHONY: compare test quick check bench format clean
+.PHONY: compare test quick check bench pages gpu format everywhere clean
 .DEFAULT_GOAL := compare
 
 compare: $(READY)
@@ -32,15 +32,28 @@ RESULTS := docs/results
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peers]'
 	$(BIN)/equigrad bench one-layer two-layer --anatomy --process --rounds 4 --json $(RESULTS)/small.json
-	$(BIN)/equigrad bench 4096x256-256-10 --who floors --dtype both --rounds 4 --json $(RESULTS)/medium.json
+	$(BIN)/equigrad bench 4096x256-256-10 --who headline --dtype both --rounds 4 --json $(RESULTS)/medium.json
 	$(BIN)/equigrad bench 16384x1024-1024-10 --who floors --arithmetic native --dtype both --updates 3 --rounds 3 \
 		--json $(RESULTS)/large.json
 	$(BIN)/equigrad bench --sweep --arithmetic native --rounds 3 --json $(RESULTS)/sweep.json
-	$(BIN)/python -m equigrad.bench.pages.document $(RESULTS)/*.json --page docs/benchmarks.md --readme README.md
+	$(MAKE) pages
+
+# docs/benchmarks.md, the maintainers' targets and README's table, from the results that are there.
+pages: $(READY)
+	$(BIN)/python -m equigrad.bench.pages.document $(RESULTS)/*.json --page docs/benchmarks.md \
+		--targets docs/maintainers/targets.md --readme README.md
+
+# All that needs a GPU, in less than eight minutes, with the Python that has PyTorch and JAX for CUDA; then `make pages`.
+gpu:
+	$(PYTHON) -m equigrad.bench.gpu --out $(RESULTS)
 
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Where the published hash is seen: vector units, threads, processes, versions. A quarter of an hour.
+everywhere: $(READY)
+	$(BIN)/python -m equigrad.scale.everywhere docs/everywhere.md
 
 clean:
 	rm -rf $(VENV) build *.egg-info

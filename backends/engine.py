@@ -43,7 +43,11 @@ class Engine(Backend):
         return weights
 
     def trace(self, weights: Weights, x: Any, y: Any, lr: float) -> tuple[LayerTrace, ...]:
-        """Activations are the predictions of the first layers alone; errors return by the chain rule."""
+        """The suite's own chain rule on the engine's activations and gradient.
+
+        Activations are the predictions of the first layers alone, changes the engine's gradient. Pre-activations,
+        errors and deltas are this class's, not the engine's: what `diverge` says about these is said about NumPy.
+        """
         layers = [x, *(self.predict(weights[: i + 1], x) for i in range(len(weights)))]
         error, trace = y - layers[-1], []
         for i, g in reversed(list(enumerate(self.gradient(weights, x, y)))):

@@ -17,13 +17,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from ..common.problem import DTYPES as DTYPES
+
 Array = Any
 """The backend's own kind: np.ndarray, torch.Tensor or jax.Array."""
 
 Weights = tuple[Array, ...]
 """One (fan_in, fan_out) matrix per layer, first layer first."""
 
-DTYPES = ("float64", "float32")
 ARITHMETICS = ("native", "reproducible")
 
 
@@ -49,12 +50,26 @@ class Backend(ABC):
     A backend is frozen and holds no weights; every method is a function of its arguments and
     leaves them alone. `x` is (N, inputs), `y` is (N, outputs), `lr` a Python float.
 
-    Laws, which the test-suite holds every backend to:
-    1. to_numpy(from_numpy(v)) has v's bits and dtype.      6. Weights equal the other backends'.
-    2. Arguments are unchanged.                             7. The gradient equals the referee's.
-    3. update == w - lr * gradient.                         8. A compiler traces once per shape and dtype.
-    4. train(n) == n times update.                          9. The same call twice gives the same bits.
-    5. w + trace.change == update.
+    A result belongs to the caller: no later call changes it. It may be read-only, and it may share memory with an
+    argument, as the result of `train` does for n = 0.
+
+    Laws, one function each in `equigrad.laws.laws`; what rounding may do is bounded there:
+
+     1. round_trip             to_numpy(from_numpy(v)) is a copy of v with its bits and dtype
+     2. results_fit            every result has the kind, number, shapes, dtype and device that is stated here
+     3. arguments_stay         no method changes its arguments
+     4. prediction_is_exact    predict equals the referee's prediction
+     5. gradient_is_exact      gradient equals the referee's gradient
+     6. update_is_a_step       update == w - lr * gradient
+     7. train_repeats_update   train(n) == n times update; train(0) changes nothing
+     8. weights_are_exact      the weights after three updates equal the referee's
+     9. long_training_is_exact the weights after thousands of updates, too
+    10. trace_is_the_update    w + trace.change == update, and each quantity equals the referee's
+    11. replay_is_the_trace    a trace replayed on itself is itself, where a backend has `replay`
+    12. calls_are_independent  nothing is kept from one call to the next
+    13. results_stay           a result that is held keeps its bits, whatever is called later
+    14. layout_is_free         arguments may be transposed views, strided or read-only
+    15. calls_repeat           the same call gives the same bits, the second time and the tenth
     """
 
     device: str = "cpu"
@@ -72,7 +87,7 @@ class Backend(ABC):
     @classmethod
     @abstractmethod
     def environment(cls) -> dict[str, Any]:
-        """Version, threads and precision settings as they really are, for the passport."""
+        """Version, threads and precision settings in force, for the passport."""
 
     @abstractmethod
     def from_numpy(self, array: np.ndarray) -> Array:
@@ -80,11 +95,11 @@ class Backend(ABC):
 
     @abstractmethod
     def to_numpy(self, array: Array) -> np.ndarray:
-        """A copy of `array` as NumPy, with the bits and dtype it has; waits until it is computed."""
+        """A copy of `array` as NumPy, with the bits and dtype it has; waits until it is computed. May be read-only."""
 
     @abstractmethod
     def device_of(self, array: Array) -> str:
-        """The device that really holds `array`."""
+        """The device that holds `array`, spelt as `devices` spells it: 'cuda' for what JAX calls 'gpu'."""
 
     @abstractmethod
     def predict(self, weights: Weights, x: Array) -> Array:
@@ -100,25 +115,11 @@ class Backend(ABC):
 
     @abstractmethod
     def train(self, weights: Weights, x: Array, y: Array, lr: float, n: int) -> Weights:
-        """The weights after `n` updates. This loop is what the benchmarks time."""
+        """The weights after `n` updates; for n = 0 as they are. This loop is what the benchmarks time."""
 
     @abstractmethod
     def trace(self, weights: Weights, x: Array, y: Array, lr: float) -> tuple[LayerTrace, ...]:
         """One update, opened up, one LayerTrace per layer. Never timed."""
-
-    def replay(
-        self, weights: Weights, x: Array, y: Array, lr: float, given: tuple[LayerTrace, ...]
-    ) -> tuple[LayerTrace, ...] | None:
-        """`trace`, but each operation takes its inputs from `given`, so that none inherits a difference.
-
-        Only `delta` takes the activation it needs from its own sigmoid of the given pre-activation. A trace
-        replayed on itself is itself. None where a backend cannot run its operations one by one.
-        """
-        return None
-
-    def exp(self, x: Array) -> Array | None:
-        """exp(x) by the framework's own routine, where the sigmoid is made of it. None elsewhere."""
-        return None
 
     @abstractmethod
     def synchronize(self, value: Any) -> Any:

@@ -1,15 +1,12 @@
-"""The two arithmetics of the JAX backend: its own operations, and the reproducible ones.
-
-Both are pytrees, so that they travel into compiled programs as arguments.
-"""
+"""The two arithmetics of the JAX backend: its own operations, and the reproducible ones."""
 
 from __future__ import annotations
 
+import operator
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial, reduce, wraps
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,78 +14,63 @@ import numpy as np
 
 from ..common import reproducible
 
+matmul = partial(jnp.matmul, precision="highest")
+"""Whatever jax_default_matmul_precision says: a GPU may keep 10 bits of float32's 23 (TF32), other settings fewer."""
 SMALL = 1024
 """Up to so many multiplications a product is a multiply and a sum, which XLA fuses with what is around it, and not a
 call of a matrix product: that made updates of 4x3-4-1 and 16x8-8-1 networks 4.4 and 2.4 times as fast on the CPU, but
 one of 16x16-16-1 2.3 times slower (`train` of both, float64, one core of an AMD EPYC, JAX 0.10.2, 2026-11-24)."""
 
 
-UNROLLED = {"cuda": 50}
-"""Updates in one turn of the loop, by device, 1 elsewhere: a GPU waits for each turn, which takes longer than a
-small update."""
-UNROLLED_INPUTS = 2**16
-"""Up to so many numbers of input; with more, a turn takes longer than the waiting."""
-
-
-def unrolled(device: str, x: jax.Array) -> int:
-    """How many updates one turn of the loop should have."""
-    return UNROLLED.get(device, 1) if x.size <= UNROLLED_INPUTS else 1
-
-
-def loop(update: Callable[[Any], Any], weights: Any, n: Any, several: int) -> Any:
-    """n times `update`, `several` in one turn, in the compiled program."""
-
-    def turn(updates: int) -> Callable[[Any, Any], Any]:
-        return lambda _, w: reduce(lambda w, _: update(w), range(updates), w)
-
-    if several > 1:
-        weights = jax.lax.fori_loop(0, n // several, turn(several), weights)
-        n = n % several
-    return jax.lax.fori_loop(0, n, turn(1), weights)
-
-
-def compiled(method: Callable[..., Any]) -> Callable[..., Any]:
-    """jit, with float64 switched on for this call alone."""
-    jitted = jax.jit(method, inline=True)
-
-    @wraps(method)
-    def call(*args: Any) -> Any:
-        with jax.enable_x64(True):
-            return jitted(*args)
-
-    call.jitted = jitted  # type: ignore[attr-defined]
-    return call
-
-
-class Native(NamedTuple):
+class Native:
     """What JAX and XLA do, and how JAX differentiates it."""
 
-    def product(self, a: Any, b: Any) -> jax.Array:
-        return a * b
+    product = staticmethod(operator.mul)
+    sigmoid = staticmethod(jax.nn.sigmoid)
 
-    def dot(self, a: jax.Array, b: jax.Array) -> jax.Array:
+    @staticmethod
+    def dot(a: jax.Array, b: jax.Array) -> jax.Array:
         if a.size * b.shape[1] <= SMALL:
             return (a[:, :, None] * b).sum(1)
-        return jnp.matmul(a, b, precision="highest")  # or a GPU may keep 10 bits of float32's 23 (TF32)
+        return matmul(a, b)
 
-    def sigmoid(self, x: jax.Array) -> jax.Array:
-        return jax.nn.sigmoid(x)
+
+NAN: dict[int, Any] = {8: np.int64(0x7FF8000000000000), 4: np.int32(0x7FC00000)}
+"""By itemsize, the bits of a NaN as an integer. No number has larger ones."""
+
+
+@jax.custom_jvp
+def rounded(c: jax.Array) -> jax.Array:
+    """c itself, but what is added to it no compiler contracts with the product that it is.
+
+    As integers, the lesser of c's bits and a NaN's are c's, as long as c is a number. XLA, LLVM and ptxas do not know.
+    """
+    nan = NAN[c.dtype.itemsize]
+    return jnp.minimum(c.view(nan.dtype), nan).view(c.dtype)
+
+
+rounded.defjvp(lambda primals, tangents: (rounded(*primals), tangents[0]))
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["one"], meta_fields=[])
 @dataclass(frozen=True)
 class Space:
-    """JAX under the names that `common.reproducible` uses, with the traced `one` that stops the FMA."""
+    """JAX under the names that `common.reproducible` uses.
 
-    one: Any
+    `one` is the argument of the compiled program that stops the FMA. In a program of the user's own (jit, scan, vmap)
+    it would be a constant, which XLA folds away. There it is None, and `rounded`, which needs no argument,
+    does the same at the price of an operation: 15 % of two-layer's update.
+    """
+
+    one: jax.Array | None
 
     int64, float64 = jnp.int64, jnp.float64
-    rint, clip = staticmethod(jnp.rint), staticmethod(jnp.clip)
-    matmul, concatenate = staticmethod(jnp.matmul), staticmethod(jnp.concatenate)
+    rint, clip, concatenate = staticmethod(jnp.rint), staticmethod(jnp.clip), staticmethod(jnp.concatenate)
+    matmul = staticmethod(matmul)
 
     def product(self, a: Any, b: Any) -> jax.Array:
         c = a * b
-        return c * self.one.astype(c.dtype)
+        return rounded(c) if self.one is None else c * self.one.astype(c.dtype)
 
     def ldexp(self, x: jax.Array, k: jax.Array) -> jax.Array:
         return x * reproducible.power(self, k.astype(jnp.int64))
@@ -131,20 +113,9 @@ def _sigmoid_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     return s, tangents[1] * (s * (1 - s))
 
 
-class Reproducible(NamedTuple):
+class Reproducible:
     """What `common.reproducible` defines, with the derivative rules that grad composes."""
 
-    space: Space
-
-    @classmethod
-    def on(cls, device: jax.Device) -> Reproducible:
-        return cls(Space(jax.device_put(np.ones(()), device)))
-
-    def product(self, a: Any, b: Any) -> jax.Array:
-        return self.space.product(a, b)
-
-    def dot(self, a: jax.Array, b: jax.Array) -> jax.Array:
-        return _dot(self.space, a, b)
-
-    def sigmoid(self, x: jax.Array) -> jax.Array:
-        return _sigmoid(self.space, x)
+    def __init__(self, one: jax.Array | None) -> None:
+        space = Space(one)
+        self.product, self.dot, self.sigmoid = space.product, partial(_dot, space), partial(_sigmoid, space)

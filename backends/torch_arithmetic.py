@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import sys
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..common import reproducible
 class Native:
     """What PyTorch does, and how it differentiates it."""
 
-    product = staticmethod(torch.mul)
+    product = staticmethod(operator.mul)
     dot = staticmethod(torch.matmul)
     sigmoid = staticmethod(torch.sigmoid)
 
@@ -43,9 +44,12 @@ class Space:
 
 class _Dot(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(a, b)
+    def forward(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         return reproducible.dot(Space, a, b)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        ctx.save_for_backward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, g: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
@@ -59,10 +63,12 @@ class _Dot(torch.autograd.Function):
 
 class _Sigmoid(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        s = reproducible.sigmoid(Space, x)
-        ctx.save_for_backward(s)
-        return s
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return reproducible.sigmoid(Space, x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        ctx.save_for_backward(output)
 
     @staticmethod
     def backward(ctx: Any, g: torch.Tensor) -> torch.Tensor:
@@ -73,6 +79,6 @@ class _Sigmoid(torch.autograd.Function):
 class Reproducible:
     """What `common.reproducible` defines, with the derivative rules that autograd composes."""
 
-    product = staticmethod(torch.mul)
+    product = staticmethod(operator.mul)
     dot = staticmethod(_Dot.apply)
     sigmoid = staticmethod(_Sigmoid.apply)

@@ -17,7 +17,9 @@ from typing import Any
 
 from ..backends import load
 from ..common.agreement import BOUNDS, FEW, Disagreement, assert_agreement, distance
+from ..common.headline import shown
 from ..common.ulp import max_ulp, sha256
+from ..scale.summation import bytes_per_update
 from ..session import Progress
 from .contestants.floors import numpy_products
 from .worker import Refused, Worker
@@ -67,6 +69,9 @@ class Row:
     """max |w - r| / max |r| to NumPy's result after the same number of updates."""
     max_ulp: int | None = None
     peak_bytes: int | None = None
+    processes: int = 1
+    bytes_per_update: int = 0
+    """That each process hands to the engine to be added up; 0 on one process."""
     device: str = "cpu"
     """Where it was to compute. That it did is asserted, or made so by hiding every GPU."""
     transfer_seconds: float | None = None
@@ -80,6 +85,16 @@ class Row:
     @property
     def timed(self) -> bool:
         return bool(self.samples)
+
+    @property
+    def shown(self) -> str:
+        """Its name in tables."""
+        return shown(self.name, self.group)
+
+    @property
+    def compile_seconds(self) -> float:
+        """What the first update took beyond the second: to compile, capture or record it."""
+        return max(0.0, (self.first_call_seconds or 0.0) - (self.second_call_seconds or 0.0))
 
     @property
     def warm(self) -> bool:
@@ -135,7 +150,7 @@ class Ratio:
     high: float
 
     def __str__(self) -> str:
-        return f"{short(self.median)} [{short(self.low)}, {short(self.high)}]"
+        return f"{rounded(self.median)} [{rounded(self.low)}, {rounded(self.high)}]"
 
     @property
     def decided(self) -> bool:
@@ -143,7 +158,18 @@ class Ratio:
         return not self.low <= 1 <= self.high
 
 
-def short(value: float) -> str:
+def scaling(table: Table) -> list[tuple[Row, Ratio]]:
+    """Each row of several processes that was timed, and its parallel efficiency, t(1) / (n t(n)), round by round."""
+    one = {row.name: row for row in table.rows if row.processes == 1 and row.timed}
+    pairs = [(row, one.get(row.name.removesuffix(f" x{row.processes}"))) for row in table.rows if row.processes > 1]
+    return [
+        (row, ratio(base.samples, [row.processes * s for s in row.samples]))
+        for row, base in pairs
+        if base is not None and row.timed
+    ]
+
+
+def rounded(value: float) -> str:
     """Three digits, without an exponent where that is readable."""
     if value == 0:
         return "0"
@@ -271,7 +297,10 @@ class Heat:
     def __init__(self, contestant: Contestant, gate: Gate) -> None:
         self.contestant, self.gate = contestant, gate
         self.row = Row(contestant.name, contestant.group, contestant.arithmetic, contestant.about)
-        self.row.device = contestant.device
+        self.row.device, self.row.processes = contestant.device, contestant.processes
+        if contestant.processes > 1:
+            w = gate.workload
+            self.row.bytes_per_update = bytes_per_update(len(w.x), w.layers, w.x.itemsize, contestant.arithmetic)
         self.worker: Worker | None = None
         self.running = False
 
@@ -288,11 +317,13 @@ class Heat:
             seconds = row.second_call_seconds
             for n in ladder(workload.updates):
                 most = RUN_SECONDS if n > MANY else 2 * RUN_SECONDS
-                if seconds * n / max(row.updates, 1) <= most or not row.updates:
+                expected = seconds * n / max(row.updates, 1)
+                if expected <= most or not row.updates:
                     row.weights_sha256 = None
                     row.updates = n
                     seconds = self._run(n)
-                    if row.second_call_seconds * LEAST <= RUN_SECONDS:  # the first of each length may compile it
+                    compiled = seconds > 2 * expected  # the first run of a length may
+                    if compiled or row.second_call_seconds * LEAST <= RUN_SECONDS:
                         seconds = self._run(n)
             row.repeats = min(max(1, math.ceil(SAMPLE_SECONDS / max(seconds, 1e-9))), 1000)
             self.ask(threads, workload.dtype)
@@ -325,7 +356,7 @@ class Heat:
                 Refused("failed", f"multiplies float32 matrices in another precision than the others: {settings}")
             )
         used = max(self.row.threads.values(), default=threads)
-        if used > threads:
+        if used > threads * self.contestant.processes:
             self._out(Refused("failed", f"uses {used} threads where {threads} were allowed"))
 
     def close(self) -> None:

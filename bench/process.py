@@ -13,12 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from ..backends import load
 from ..backends.interface import ARITHMETICS
 from ..common.problem import problem
 from ..common.ulp import sha256
+from ..session import Session, loaded
 
 PATIENCE = 600
 
@@ -94,11 +93,9 @@ def alone(name: str, specs: Sequence[str]) -> dict[str, str]:
     task, hashes = problem(name), {}
     for arithmetic in ARITHMETICS:
         for spec in specs:
-            backend = load(spec, "float64", arithmetic)
-            x, y, *rest = (backend.from_numpy(a) for a in (task.inputs, task.targets, *task.first_weights()))
-            weights: Any = tuple(rest)
-            trained = backend.synchronize(backend.train(weights, x, y, task.rate("float64"), task.updates))
-            hashes[f"{spec} {arithmetic}"] = sha256([backend.to_numpy(w) for w in trained])
+            session = Session.of(task, loaded(spec, "float64", arithmetic))
+            trained = session.train(session.weights, task.updates)
+            hashes[f"{spec} {arithmetic}"] = sha256(session.numpy(trained))
     return hashes
 
 

@@ -6,22 +6,26 @@ per update. What it has no place for is in `extra_info`, and under `tables`, the
 
 from __future__ import annotations
 
-import json
+import math
+import platform
 import re
 import statistics
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from ..common.errors import MissingError, UsageError
+from ..common.crossings import crossings
+from ..common.errors import UsageError
+from ..common.files import read_json, write_json
 from .clock import Ratio, Row, Table, ratio, spread
 from .process import Process
 
 SCHEMA = 1
-STORE = ".benchmarks"
+STORE = Path(".benchmarks")
 
 
 @dataclass
@@ -57,7 +61,7 @@ class Result:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Result:
-        """Raises KeyError or TypeError for data of another make."""
+        """Raises KeyError, TypeError, ValueError or AttributeError for data of another make."""
         tables = []
         for entry in data["tables"]:
             rows = [_row(row, data["benchmarks"], _group(entry)) for row in entry["rows"]]
@@ -107,35 +111,43 @@ def _benchmark(table: Table, row: Row) -> dict[str, Any]:
 
 
 def _stats(samples: list[float]) -> dict[str, Any]:
-    try:
-        from pytest_benchmark.stats import Stats
-    except ModuleNotFoundError:
-        raise MissingError("pytest-benchmark is not installed: pip install 'equigrad[bench]'") from None
-    stats = Stats()
-    for sample in samples:
-        stats.update(sample)
-    return dict(stats.as_dict())
+    """What pytest-benchmark keeps of a benchmark beside its samples."""
+    q1, median, q3 = statistics.quantiles(samples, n=4, method="inclusive") if len(samples) > 1 else 3 * samples
+    mean, stddev = statistics.mean(samples), statistics.stdev(samples) if len(samples) > 1 else 0.0
+    inside = [s for s in samples if q1 - 1.5 * (q3 - q1) <= s <= q3 + 1.5 * (q3 - q1)]
+    far = sum(abs(s - mean) > stddev for s in samples)
+    return {
+        "min": min(samples), "max": max(samples), "mean": mean, "stddev": stddev, "rounds": len(samples),
+        "median": median, "iqr": q3 - q1, "q1": q1, "q3": q3, "iqr_outliers": len(samples) - len(inside),
+        "stddev_outliers": far, "outliers": f"{far};{len(samples) - len(inside)}", "ld15iqr": min(inside),
+        "hd15iqr": max(inside), "ops": 1 / mean, "total": sum(samples),
+    }  # fmt: skip
 
 
 def _row(entry: dict[str, Any], benchmarks: list[dict[str, Any]], group: str) -> Row:
     samples: list[float] = next(
         (b["stats"]["data"] for b in benchmarks if (b["group"], b["name"]) == (group, entry["name"])), []
     )
+    if not all(type(s) is float and 0 < s < math.inf for s in samples):
+        raise ValueError(f"the samples of '{entry['name']}' are no times")
     return Row(**entry, samples=samples)
 
 
-def check(name: str | None, json: Path | None) -> None:
-    """Raises UsageError unless `name` can be part of a file's name, MissingError without pytest-benchmark."""
-    if name or json:
-        _stats([1.0])
+def check(name: str | None) -> None:
+    """Raises UsageError unless `name` can be part of a file's name."""
     if name is not None and not re.fullmatch(r"[\w.-]+", name):
         raise UsageError(f"--save takes letters, digits, '_', '.' and '-', not '{name}'")
 
 
 def save(result: Result, name: str) -> None:
     """Keep the result under .benchmarks, where pytest-benchmark and `load` find it by its name."""
-    check(name, None)
-    _storage().save(result.to_json(), name)
+    check(name)
+    python = ".".join(platform.python_version_tuple()[:2])
+    system = (platform.system(), platform.python_implementation(), python, platform.architecture()[0])
+    folder = STORE / "-".join(system)  # pytest-benchmark's own layout
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1 + max((int(path.name[:4]) for path in folder.glob("[0-9][0-9][0-9][0-9]_*.json")), default=0)
+    write_json(folder / f"{number:04}_{name}.json", result.to_json())
 
 
 def load(name: str) -> Result:
@@ -143,18 +155,24 @@ def load(name: str) -> Result:
 
     Raises UsageError for a name that is neither, or a file that no bench wrote.
     """
-    path = Path(name)
-    if not path.is_file():
-        found = [p for p in _storage().query("*") if p.name.partition("_")[2] == f"{name}.json" or p.stem == name]
-        if not found:
-            raise UsageError(f"--against: no file '{name}', and nothing was saved under that name in {STORE}")
-        path = found[-1]
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--against: '{path}' cannot be read as JSON: {error}") from None
+    if Path(name).is_file():
+        return read(Path(name))
+    found = [p for p in STORE.glob("*/*.json") if p.name.partition("_")[2] == f"{name}.json" or p.stem == name]
+    if not found:
+        raise UsageError(f"no file '{name}', and nothing was saved under that name in {STORE}")
+    return read(max(found, key=lambda path: (path.name, path.parent)))
+
+
+def read(path: Path, strict: bool = False) -> Result:
+    """The result in that file; raises UsageError for a file that no bench wrote.
+
+    One of another schema is read as far as it goes, with a warning; if `strict`, it is refused too.
+    """
+    data = read_json(path)
     if not isinstance(data, dict) or data.get("kind") != "bench":
-        raise UsageError(f"--against: '{path}' is no result of equigrad bench")
+        raise UsageError(f"'{path}' is no result of equigrad bench")
+    if data.get("schema") != SCHEMA and strict:
+        raise UsageError(f"'{path}' has schema {data.get('schema')}, this version of the suite has {SCHEMA}")
     if data.get("schema") != SCHEMA:
         print(
             f"warning: '{path}' has schema {data.get('schema')}, this is schema {SCHEMA}: compared as far as it goes",
@@ -162,18 +180,8 @@ def load(name: str) -> Result:
         )
     try:
         return Result.from_json(data)
-    except (KeyError, TypeError) as error:
-        raise UsageError(f"--against: '{path}' has another layout (schema {data.get('schema')}): {error}") from None
-
-
-def _storage() -> Any:
-    try:
-        from pytest_benchmark.logger import Logger
-        from pytest_benchmark.storage.file import FileStorage
-        from pytest_benchmark.utils import get_machine_id
-    except ModuleNotFoundError:
-        raise MissingError("pytest-benchmark is not installed: pip install 'equigrad[bench]'") from None
-    return FileStorage(STORE, Logger(Logger.QUIET), default_machine_id=get_machine_id())
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"'{path}' has another layout (schema {data.get('schema')}): {error}") from None
 
 
 MACHINE = ("processor", "cores", "simd", "system", "python", "versions", "compiler")
@@ -246,3 +254,28 @@ def changes(now: Result, before: Result) -> Iterator[Change]:
 
 def _quotient(a: Ratio, b: Ratio) -> Ratio:
     return Ratio(a.median / b.median, a.low / b.high, a.high / b.low)
+
+
+def break_even(name: str, tables: Sequence[Table], values: Sequence[int]) -> list[str]:
+    """One line for each pair of backends: who wins from where on."""
+    names = list(dict.fromkeys(row.name for table in tables for row in table.rows))
+    lines = []
+    noisy = [f"{value:,}" for value, table in zip(values, tables, strict=True) if table.noisy]
+    if noisy:
+        lines.append(f"too noisy to rank at {name} {', '.join(noisy)}: the control was not the same twice")
+    for one, other in combinations(names, 2):
+        both = [
+            (v, statistics.median(a.samples), statistics.median(b.samples))
+            for v, table in zip(values, tables, strict=True)
+            if (a := table.row(one)) and (b := table.row(other)) and a.timed and b.timed
+        ]
+        if len(both) < 2:
+            continue
+        crossed = crossings({v: cost for v, cost, _ in both}, {v: cost for v, _, cost in both})
+        begins = one if both[0][1] < both[0][2] else other
+        if not crossed:
+            lines.append(f"{one} and {other}: {begins} is faster throughout")
+        else:
+            where = ", ".join(f"{size:,.0f}" for size, _ in crossed)
+            lines.append(f"{one} and {other}: {begins} is faster first, break-even at {name} {where}")
+    return lines

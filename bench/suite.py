@@ -16,6 +16,7 @@ from ..common.agreement import GOOD
 from ..common.errors import MissingError, UsageError
 from ..common.machine import machine
 from ..common.nearest import nearest
+from ..scale import spread
 from ..session import Progress
 from . import process as whole
 from . import sizes
@@ -24,7 +25,7 @@ from .contestants import floors, roster
 from .results import Result
 from .workload import Contestant, Workload
 
-WHO = ("backends", "floors", "everyone")
+WHO = ("backends", "floors", "headline", "everyone")
 
 
 def bench(
@@ -41,15 +42,18 @@ def bench(
     anatomy: bool = False,
     process: bool = False,
     sweep: bool = False,
+    processes: Sequence[int] | None = None,
     command: str = "",
     progress: Progress | None = None,
 ) -> Result:
     """Time `train` of each backend on each problem, side by side with floors, idioms and peers.
 
     `names` are problems or sizes, see `sizes.chosen`; `sweep` times those of `sizes.SWEEP`, backends alone.
-    `who` is backends, floors (these too) or everyone: on a small problem, the idioms and the peers too.
+    `who` is backends, floors (these too), headline (each framework as people write it too) or everyone (on a small
+    problem, all other ways to write it and what others write).
     `threads` is everyone's; by default one for a small problem, all cores for others. `anatomy` times imports too,
-    `process` the whole of `equigrad compare`. Ctrl-C keeps the rounds that are complete.
+    `process` the whole of `equigrad compare`. With `processes` the backends alone are timed, on one process and on each
+    of these numbers, one thread each unless `threads` says otherwise. Ctrl-C keeps the rounds that are complete.
 
     Raises UsageError, before anything is timed, for an argument that cannot be used, a device that is not here
     and a size that does not fit into memory.
@@ -67,24 +71,32 @@ def bench(
         raise UsageError(f"--patience must be more than 0 seconds, not {patience}")
     if threads is not None and not 1 <= threads <= cores():
         raise UsageError(f"--threads must be between 1 and {cores()}, the cores of this machine, not {threads}")
+    numbers = list(dict.fromkeys([1, *(processes or ())]))
+    if max(numbers) * (threads or 1) > cores():
+        raise UsageError(f"{max(numbers)} processes of {threads or 1} threads need more than the {cores()} cores here")
     if sweep and names:
         raise UsageError("--sweep has its own sizes: give no problem with it")
     chosen = sizes.sweep() if sweep else [sizes.chosen(name) for name in names or ("one-layer",)]
     chosen = [problem.with_(updates=updates) for problem in chosen]
+    for problem in chosen:
+        spread.checked(processes, problem.samples)
     specs = _checked(backends, dtype) if backends else _elsewhere(everything)
     modes = ARITHMETICS if arithmetic == "both" else (arithmetic,)
-    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], (1 + len(modes)) * len(specs))
+    each = (
+        len(modes) * sum(1 + (n > 1) for n in numbers) + 1 + (who == "headline")
+    )  # of several, the parent holds it too
+    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], each * len(specs))
     result = Result([], machine() | {"compiler": floors.version()}, command)
     frameworks = [name for name in FRAMEWORKS if name in specs or f"{name}:cpu" in specs]
     try:
         if anatomy:
             result.imports = {name: imports(name) for name in frameworks}
-        for problem, each in [
-            (problem, each) for each in (DTYPES if dtype == "both" else (dtype,)) for problem in chosen
+        for problem, kind in [
+            (problem, kind) for kind in (DTYPES if dtype == "both" else (dtype,)) for problem in chosen
         ]:
-            workload = Workload.of(problem, each)
-            field = roster.chosen("backends" if sweep else who, workload, specs, modes)
-            allowed = threads or (1 if sweep or roster.small(workload) else cores())
+            workload = Workload.of(problem, kind)
+            field = roster.chosen("backends" if sweep or processes else who, workload, specs, modes, numbers)
+            allowed = threads or (1 if sweep or processes or roster.small(workload) else cores())
             table = _measured(workload, field, rounds, allowed, patience, progress or _silent)
             result.tables.append(table)
             for row in table.rows:

@@ -21,6 +21,7 @@ from typing import Any
 from ..backends import backend_class
 from ..common.agreement import Disagreement
 from ..common.errors import EquigradError, MissingError, said
+from ..session import Fault
 from .workload import Arrays, Contestant, Moved, Unsuitable, Workload
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -31,8 +32,8 @@ ON_DEVICE = {
 }
 """Some libraries take a GPU whenever they see one. The last two are Keras's and tinygrad's."""
 
-PACKAGES = {"sklearn": "scikit-learn"}
-"""Where a package is not called what it is imported as."""
+PACKAGES = {"sklearn": "scikit-learn", "torch": "'equigrad[torch]'", "jax": "'equigrad[jax]'"}
+"""What pip calls a package where that is not what it is imported as; the frameworks come as ranges that are tested."""
 
 
 class Refused(Exception):
@@ -132,7 +133,7 @@ def _serve(pipe: Connection, contestant: Contestant, threads: int) -> None:
     os.dup2(1, 2)
     if hasattr(os, "sched_setaffinity"):
         # the one setting that every library obeys, XLA included
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads * contestant.processes :])
     tasks = {"prepare": _prepare, "run": _run, "facts": _facts}
     state: dict[str, Any] = {"contestant": contestant}
     try:
@@ -152,7 +153,7 @@ def _guarded(task: Any, state: dict[str, Any], argument: Any) -> tuple[str, Any]
         return "unsuitable", str(reason)
     except MissingError as error:
         return "missing", str(error)
-    except Disagreement as error:
+    except (Disagreement, Fault) as error:
         return error.outcome, str(error)
     except ModuleNotFoundError as error:
         absent = error.name or ""

@@ -95,3 +95,5 @@ class Contestant:
     """What must come back: 'weights' after the updates, the 'first weights', or the matrix 'products'."""
     arithmetic: str = "native"
     about: str = ""
+    processes: int = 1
+    """That it trains on, each with as many threads as a row may have."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from .ulp import max_difference, max_ulp
+from .ulp import any_differs, max_difference, max_ulp
 
 OUTCOMES = {
     "identical": "every bit of every weight is the reference's",
     "agree": "within the stated bound of the reference",
     "disagree": "outside the bound, or not the same bits where these are promised",
+    "inconclusive": "rounding may do as much to these weights as a mistake would, so nothing can be told",
     "missing": "the framework, or its arithmetic, is not here",
     "failed": "raised an error, or left the finite numbers",
     "wrong-device": "computed on another device than asked",
@@ -22,6 +24,26 @@ OUTCOMES = {
 """What can come of a run, in the words that every command uses."""
 
 GOOD = ("identical", "agree")
+
+
+def agreed(outcomes: Iterable[str]) -> bool:
+    """Whether all agree who are not missing, and at least one is not."""
+    took_part = [outcome for outcome in outcomes if outcome != "missing"]
+    return bool(took_part) and all(outcome in GOOD for outcome in took_part)
+
+
+def missing(outcomes: Iterable[tuple[str, str]], asked: Sequence[str]) -> list[str]:
+    """Which of the backends asked for are missing altogether, given each one's (name, outcome)."""
+    outcomes = list(outcomes)
+    took_part = {name for name, outcome in outcomes if outcome != "missing"}
+    names = {name.removesuffix(":cpu") for name in asked}
+    return [name for name in dict.fromkeys(n for n, _ in outcomes) if name in names and name not in took_part]
+
+
+def status(agreed: bool, missing: Sequence[str] = ()) -> int:
+    """The exit status: 3 where a backend asked for by name is missing, 0 for agreement, else 1."""
+    return 3 if missing else 0 if agreed else 1
+
 
 FEW = 10
 """Agreement is also asked after this many updates, when noise has had no time to hide a mistake."""
@@ -34,7 +56,7 @@ class Bound:
     noise: float
     """The largest distance measured between correct backends on the three problems."""
     bound: float
-    """What is allowed."""
+    """What is allowed, unless rounding can do more to the very problem, see `compare.sensitivity`."""
     bug: float
     """The smallest distance that one missing update makes on the three problems."""
 
@@ -47,7 +69,7 @@ BOUNDS = {
 }
 """Keyed by dtype, and by whether FEW or all updates are behind. In float32 a missing update is smaller than the
 bound once the two-layer network has had all of its updates; that is why the first FEW are compared as well.
-Measured on 2026-11-23 over the three problems and three frameworks; tests/test_agreement.py does so again."""
+Measured on 2026-11-23 over the three problems and three frameworks; tests/common/test_agreement.py does so again."""
 
 
 class Disagreement(AssertionError):
@@ -55,7 +77,10 @@ class Disagreement(AssertionError):
 
     def __init__(self, outcome: str, message: str) -> None:
         super().__init__(message)
-        self.outcome = outcome
+        self.outcome, self.message = outcome, message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Disagreement, (self.outcome, self.message)  # so that it can come from another process
 
 
 def distance(weights: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> float:
@@ -84,11 +109,13 @@ def assert_agreement(
             raise Disagreement("failed", f"layer {layer} has shape {w.shape} instead of {r.shape}")
         if not (np.isfinite(w).all() and np.isfinite(r).all()):
             raise Disagreement("disagree", f"layer {layer} holds NaN or inf after {after}")
+    if not any_differs(weights, reference):
+        return "identical"
+    if distance(weights, reference) <= bound and bound > 0:
+        return "agree"
     apart = max_ulp(weights, reference)
     if apart == 0:
-        return "identical"
-    if distance(weights, reference) <= bound:
-        return "agree"
+        raise Disagreement("disagree", f"after {after} a zero has the other sign; the same bits are promised")
     raise Disagreement(
         "disagree",
         f"after {after} {apart} ULP from the reference, {distance(weights, reference):.1e} of the largest weight"

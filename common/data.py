@@ -5,15 +5,41 @@ from __future__ import annotations
 import csv
 import math
 import os
+import re
 import zipfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from .errors import UsageError
+from .machine import free_memory
 from .nearest import nearest
 from .problem import Problem
+from .problem import problem as built_in
+
+
+def chosen(
+    problem: str | None = None,
+    data: str | os.PathLike[str] | None = None,
+    *,
+    target: Sequence[str] | None = None,
+    hidden: Sequence[int] | None = None,
+    updates: int | None = None,
+    learning_rate: float | None = None,
+    seed: int | None = None,
+) -> Problem:
+    """The built-in problem of that name, one-layer unless given, or the one in the file `data`; raises UsageError."""
+    if data is None:
+        if target or hidden:
+            raise UsageError("--target and --hidden go with --data; a built-in problem has its own")
+        task = built_in("one-layer" if problem is None else problem)
+        return task.with_(updates=updates, learning_rate=learning_rate, seed=seed)
+    if problem is not None:
+        raise UsageError(f"give a problem or --data, not both: '{problem}' and '{data}'")
+    how = {"updates": updates, "learning_rate": learning_rate, "seed": 1 if seed is None else seed}
+    return load_data(data, target=target or (), hidden=hidden or (), **how)  # type: ignore[arg-type]
 
 
 def load_data(
@@ -46,6 +72,7 @@ def load_data(
         if not file.is_file():
             raise UsageError(f"no such data file: '{path}'" if not file.exists() else f"'{path}' is not a file")
         inputs, targets = readers[file.suffix.lower()](file, target)
+        _check_memory(file, len(inputs), (inputs.shape[1], *hidden, targets.shape[1]))
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read: {error.strerror or error}") from error
     for what, array in (("inputs", inputs), ("targets", targets)):
@@ -65,6 +92,20 @@ def load_data(
     ).with_(updates=updates, learning_rate=learning_rate, seed=seed)
 
 
+def _check_memory(file: Path, samples: int, layers: Sequence[int]) -> None:
+    """Refuse a network that cannot fit: data, weights, gradient, and two numbers per unit and sample."""
+    weights = sum(a * b for a, b in pairwise(layers))
+    _refuse_beyond_memory(file, 8 * (samples * (layers[0] + layers[-1] + 2 * sum(layers[1:])) + 2 * weights))
+
+
+def _refuse_beyond_memory(file: Path, needed: int) -> None:
+    free = free_memory()
+    if free is not None and needed > free:
+        raise UsageError(
+            f"'{file}': this takes at least {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free"
+        )
+
+
 def _read_csv(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
@@ -76,6 +117,9 @@ def _read_csv(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     names = rows.pop(0) if not any(map(_is_number, rows[0])) else []
     if not rows:
         raise UsageError(f"'{file}' has column names but no rows")
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"'{file}' has {names.count(twice)} columns named '{twice}': give each a name of its own")
     width = len(names or rows[0])
     first = 2 if names else 1
     for number, row in enumerate(rows, first):
@@ -96,11 +140,9 @@ def _read_csv(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray
 
 
 def _column(file: Path, name: str, names: list[str], width: int) -> int:
-    if names.count(name) > 1:
-        raise UsageError(f"'{file}' has {names.count(name)} columns named '{name}': give the target by number")
     if name in names:
         return names.index(name)
-    if name.isdecimal() and 1 <= int(name) <= width:
+    if re.fullmatch("[0-9]{1,9}", name) and 1 <= int(name) <= width:
         return int(name) - 1
     hint = nearest(name, names) if names else f": there are columns 1 to {width}"
     raise UsageError(f"'{file}' has no target column '{name}'{hint}")
@@ -108,10 +150,17 @@ def _column(file: Path, name: str, names: list[str], width: int) -> int:
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell)
+        number(cell)
     except ValueError:
         return False
     return True
+
+
+def number(text: str) -> float:
+    """The number in `text`, as programs write it: Python alone reads 1_000 and the digits of every script too."""
+    if not text.isascii() or "_" in text:
+        raise ValueError(f"not a number: {text}")
+    return float(text)
 
 
 def _read_npz(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -120,6 +169,7 @@ def _read_npz(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     with file.open("rb") as stream:
         if not zipfile.is_zipfile(stream):
             raise UsageError(f"'{file}' is not a NumPy archive, or is cut short")
+    _refuse_beyond_memory(file, _unpacked(file))
     try:
         with np.load(file, allow_pickle=False) as archive:
             found = {name: archive[name] for name in ("inputs", "targets") if name in archive}
@@ -139,3 +189,22 @@ def _read_npz(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     if len(pair[0]) != len(pair[1]):
         raise UsageError(f"'{file}': {len(pair[0])} rows of inputs but {len(pair[1])} of targets")
     return pair[0], pair[1]
+
+
+def _unpacked(file: Path) -> int:
+    """How many bytes the two arrays of an archive say they hold as float64; 0 where that cannot be read."""
+    total = 0
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for name in ("inputs.npy", "targets.npy"):
+                with archive.open(name) as stream:
+                    version = np.lib.format.read_magic(stream)
+                    read = (
+                        np.lib.format.read_array_header_1_0
+                        if version == (1, 0)
+                        else np.lib.format.read_array_header_2_0
+                    )
+                    total += 8 * math.prod(read(stream)[0])
+    except Exception:  # what is wrong with it is for the reader to say
+        return total
+    return total

@@ -49,7 +49,10 @@ KNOWN = (
 
 def said(error: BaseException) -> str:
     """The error in one line, with what to do where that is known; frameworks write whole pages."""
-    text = f"{type(error).__name__}: {error}"
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # somebody's __str__ may raise too
+        text = f"{type(error).__name__}, which cannot be printed"
     advice = next((todo for words, todo in KNOWN if any(word in text.lower() for word in words)), None)
     if advice is None:
         return shorten(text, 300, placeholder=" ...")

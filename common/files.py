@@ -63,6 +63,18 @@ def write_json(path: str | os.PathLike[str], data: dict[str, Any]) -> None:
     write_text(path, json.dumps(_plain(data), indent=1, allow_nan=False) + "\n")
 
 
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """What is in that file; raises UsageError, one line that names it, where it cannot be read or is no JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read '{path}': {error.strerror or error}") from None
+    except json.JSONDecodeError as error:
+        raise UsageError(f"'{path}' is not JSON: it breaks off or goes wrong in line {error.lineno}") from None
+    except (ValueError, RecursionError):
+        raise UsageError(f"'{path}' is not JSON") from None
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(v) for key, v in value.items()}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-FRAMEWORKS = ("numpy", "torch", "jax", "jaxlib")
+PACKAGES = ("numpy", "torch", "jax", "jaxlib")
 
 
 def machine() -> dict[str, Any]:
@@ -22,7 +22,7 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "simd": _simd(),
-        "versions": {name: _version(name) for name in FRAMEWORKS},
+        "versions": {name: _version(name) for name in PACKAGES},
         "thread_variables": {k: v for k, v in sorted(os.environ.items()) if k.endswith("_NUM_THREADS")},
     }
 
@@ -49,3 +49,20 @@ def _simd() -> list[str]:
     config: Any = np.show_config(mode="dicts")
     extensions = config.get("SIMD Extensions", {})
     return [*extensions.get("baseline", []), *extensions.get("found", [])]
+
+
+def free_memory() -> int | None:
+    """Bytes that a process could still get, by the system and by the container it runs in; None if unknown."""
+    found = []
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    except (OSError, ValueError):
+        if hasattr(os, "sysconf"):
+            found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    try:
+        group = Path("/sys/fs/cgroup")
+        found.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # no container, or "max"
+        pass
+    return min(found, default=None)

@@ -14,6 +14,10 @@ from .errors import UsageError
 from .golden import GOLDEN
 from .nearest import nearest
 
+DTYPES = ("float64", "float32")
+MOST_UPDATES = 10**14
+"""More are refused."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -86,18 +90,37 @@ class Problem:
 
     def rate(self, dtype: str) -> float:
         """The learning rate as a Python float that `dtype` holds exactly."""
-        return float(np.dtype(dtype).type(self.learning_rate))
+        with np.errstate(over="ignore", under="ignore"):
+            return float(np.dtype(dtype).type(self.learning_rate))
+
+    def check_fits(self, dtype: str, rows: np.ndarray | None = None) -> None:
+        """Raise UsageError for an unknown dtype, and for numbers, of `rows` to predict too, that it cannot hold."""
+        if dtype not in DTYPES:
+            raise UsageError(f"unknown dtype '{dtype}'{nearest(dtype, DTYPES)}")
+        if not 0 < self.rate(dtype) < np.inf:
+            raise UsageError(f"the learning rate {self.learning_rate} does not fit into {dtype}")
+        given = {"the inputs": self.inputs, "the targets": self.targets, "a row to predict": rows}
+        for what, values in given.items():
+            with np.errstate(over="ignore", under="ignore"):
+                if values is not None and not np.isfinite(values.astype(dtype)).all():
+                    raise UsageError(f"{what} of '{self.name}' hold a number that does not fit into {dtype}")
 
     def with_(
         self, *, updates: int | None = None, learning_rate: float | None = None, seed: int | None = None
     ) -> Problem:
         """The same problem with another number of updates, learning rate or seed of its first weights.
 
-        The published figures stay only where they still apply. Raises UsageError for fewer than one update,
-        a learning rate that is not finite or not positive, or a seed that is no 32-bit number.
+        The published figures stay only where they still apply. Raises UsageError for fewer than one update or
+        more than MOST_UPDATES, a learning rate that is not finite or not positive, or a seed that is no 32-bit
+        number.
         """
         if updates is not None and updates < 1:
             raise UsageError(f"the number of updates must be at least 1, not {updates}")
+        if updates is not None and updates > MOST_UPDATES:
+            raise UsageError(
+                f"{updates} updates are more than any machine can make: at a tenth of a microsecond each, "
+                f"{MOST_UPDATES:,} take four months"
+            )
         if learning_rate is not None and not (np.isfinite(learning_rate) and learning_rate > 0):
             raise UsageError(f"the learning rate must be a positive finite number, not {learning_rate}")
         if seed is not None and not 0 <= seed < 2**32:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -55,6 +55,40 @@ def max_difference(a: Iterable[np.ndarray], b: Iterable[np.ndarray]) -> float:
 
 def _nan_first(value: float) -> float:
     return np.inf if np.isnan(value) else float(value)
+
+
+def narrow(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both rounded to the narrower of their dtypes, the only one in which they can be the same."""
+    dtype = min(a.dtype, b.dtype, key=lambda d: d.itemsize)
+    with np.errstate(over="ignore"):
+        return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+
+
+def differs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Where the bits differ in the narrower dtype, element by element: +0 and -0 differ, two NaN never do."""
+    a, b = narrow(a, b)
+    return ~(((a == b) & (np.signbit(a) == np.signbit(b))) | (np.isnan(a) & np.isnan(b)))
+
+
+def any_differs(a: Iterable[np.ndarray], b: Iterable[np.ndarray]) -> bool:
+    """Whether any number differs, see `differs`. Equal bytes, the usual case, are told cheaply."""
+    return any(
+        (v.dtype != w.dtype or v.tobytes() != w.tobytes()) and bool(differs(v, w).any())
+        for v, w in zip(a, b, strict=True)
+    )
+
+
+def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The distance in ULP of the narrower dtype, element by element, as uint64."""
+    return ulp_distance(*narrow(a, b))
+
+
+def farthest(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[int, float]:
+    """The largest distance in ULP and the largest |a - b|, each over all elements; NaN where one is NaN."""
+    pairs = [narrow(v, w) for v, w in zip(a, b, strict=True)]
+    with np.errstate(invalid="ignore", over="ignore"):
+        absolute = [np.where(differs(v, w), np.abs(v - w), 0).max(initial=0.0) for v, w in pairs]
+    return max_ulp(*zip(*pairs, strict=True)), float(np.max(absolute))
 
 
 def sha256(arrays: Iterable[np.ndarray]) -> str:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from .common.problem import Problem
-    from .session import Progress
 
 app = typer.Typer(
     name="equigrad",
@@ -51,184 +53,194 @@ Arithmetics = Annotated[
 JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result to this file")]
 
 
-def chosen_problem(
-    name: str | None,
-    data: Path | None = None,
-    target: list[str] | None = None,
-    hidden: list[int] | None = None,
-    updates: int | None = None,
-    learning_rate: float | None = None,
-    seed: int | None = None,
-) -> Problem:
-    """The problem that the shared options describe; raises UsageError."""
-    from .common.data import load_data
-    from .common.errors import UsageError
-    from .common.problem import problem
+@dataclass(frozen=True)
+class Chosen:
+    """What the user said of the problem, in the options that commands share."""
 
-    if data is None:
-        if target or hidden:
-            raise UsageError("--target and --hidden go with --data; a built-in problem has its own")
-        return problem("one-layer" if name is None else name).with_(
-            updates=updates, learning_rate=learning_rate, seed=seed
-        )
-    if name is not None:
-        raise UsageError(f"give a problem or --data, not both: '{name}' and '{data}'")
-    return load_data(
-        data,
-        target=target or (),
-        hidden=hidden or (),
-        updates=updates,
-        learning_rate=learning_rate,
-        seed=1 if seed is None else seed,
-    )
+    problem: ProblemName = None
+    updates: Updates = None
+    learning_rate: LearningRate = None
+    data: Data = None
+    target: Target = None
+    hidden: Hidden = None
+    seed: Seed = None
+
+    @property
+    def named(self) -> bool:
+        """Whether a problem was chosen at all; a seed alone chooses none."""
+        return any((self.problem is not None, self.data, self.target, self.hidden))
+
+    def task(self) -> Problem:
+        """The problem; raises UsageError."""
+        from .common.data import chosen
+
+        return chosen(**vars(self))
 
 
-def leave_out(why: str, **options: Any) -> None:
+def command(without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command whose first parameter is a `Chosen`: its options stand before the command's own."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(function, eval_str=True).parameters.values()
+        shared = [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
+            for name, kind in get_type_hints(Chosen, include_extras=True).items()
+            if name not in without
+        ]
+
+        def run(**options: Any) -> None:
+            function(Chosen(**{each.name: options.pop(each.name) for each in shared}), **options)
+
+        run.__name__, run.__doc__ = function.__name__, function.__doc__
+        run.__annotations__ = {each.name: each.annotation for each in (*shared, *own)}
+        run.__signature__ = inspect.Signature([*shared, *own])  # type: ignore[attr-defined]
+        app.command()(run)
+        return function
+
+    return register
+
+
+def end(shown: RenderableType, status: int, *writes: Callable[[], object], width: int = 140) -> NoReturn:
+    """Write what is to be written, show the result, and end with that status."""
+    from . import console
+
+    try:
+        for write in writes:
+            write()
+    finally:  # a full disk must not take the table along
+        console.show(shown, width)
+    raise typer.Exit(status)
+
+
+def to_json(path: Path | None, result: Any) -> Callable[[], None]:
+    """What writes the result to the file that --json names, if any."""
+    from .common.files import write_json
+
+    return lambda: write_json(path, result.to_json()) if path else None
+
+
+def leave_out(why: str, chosen: Chosen | None = None, **options: Any) -> None:
     """Raise UsageError if any of the options is given: it would be ignored."""
     from .common.errors import UsageError
 
-    given = [name if name == "problem" else f"--{name}" for name, value in options.items() if value]
+    shared = {} if chosen is None else {name: value is not None for name, value in vars(chosen).items()}
+    given = [
+        name if name == "problem" else f"--{name.replace('_', '-')}" for name, v in (shared | options).items() if v
+    ]
     if given:
         raise UsageError(f"{why}: leave out {', '.join(given)}")
 
 
-@contextmanager
-def progress_bar() -> Iterator[Progress | None]:
-    """A progress bar on standard error, shown once the work has taken longer than a second; none in a log file."""
-    from time import monotonic
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True)
-    tasks: dict[str, Any] = {}
-    start = monotonic()
-
-    def report(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            tasks[what] = bar.add_task(what, total=total)
-        bar.update(tasks[what], completed=done, visible=done < total)
-        if monotonic() - start > 1 and not bar.live.is_started:
-            bar.start()
-
-    try:
-        yield report
-    finally:
-        if bar.live.is_started:
-            bar.stop()
-
-
 INTERRUPTED = 130
 _ending = threading.Lock()  # of two threads that find out, one says so
+_interrupted = threading.Event()
+_exit = os._exit  # while a user's module is imported, os._exit is another
 
 
-@app.command()
+@command()
 def compare(
-    problem: ProblemName = None,
+    chosen: Chosen,
     backend: BackendNames = None,
-    updates: Updates = None,
-    learning_rate: LearningRate = None,
     dtype: Dtype = "float64",
     arithmetic: Arithmetic = "both",
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Seed = None,
     predict: Annotated[
         list[str] | None, typer.Option(help='run the trained networks on a new input, "0,1,1"; repeatable')
     ] = None,
     watch: Annotated[int, typer.Option(help="show what happens inside in the first and last N updates")] = 0,
+    processes: Annotated[
+        str | None,
+        typer.Option(metavar="1,2,4", help="train on each of these numbers of processes", show_default="1"),
+    ] = None,
     json: JsonFile = None,
 ) -> None:
-    """Train the same network in every backend and compare the weights with NumPy's."""
+    """Train the same network in every backend and compare the weights with NumPy's.
+
+    It is one run of one network. Whether an engine is right on others, too, is what equigrad check asks.
+
+    This compares one run, as far as rounding lets it. Whether a backend is correct is for equigrad check to say.
+    """
     from . import console
-    from .common.files import check_writable, write_json
-    from .compare import comparison
-    from .compare import view as tables
+    from .common.files import check_writable
+    from .compare import comparison, view
+    from .scale import launcher, spread
 
-    task = chosen_problem(problem, data, target, hidden, updates, learning_rate, seed)
+    task, rows, numbers = chosen.task(), view.numbers(predict), spread.numbers(processes)
     check_writable(json)
-    rows = tables.numbers(predict)
-    with progress_bar() as report:
+    with launcher.together(task, backend), console.progress() as report:
         result = comparison.compare(
-            task, backend, dtype=dtype, arithmetic=arithmetic, predict=rows, watch=watch, progress=report
-        )
-    try:
-        if json:
-            write_json(json, result.to_json())
-    finally:  # a full disk must not take the table along
-        console.show(tables.comparison(result, rows))
-    raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
+            task, backend, dtype=dtype, arithmetic=arithmetic, predict=rows, watch=watch, processes=numbers,
+            progress=report,
+        )  # fmt: skip
+    end(view.comparison(result, rows), result.status(backend or ()), to_json(json, result))
 
 
-@app.command()
+@command(without=("updates", "learning_rate"))
 def check(
-    problem: ProblemName = None,
+    chosen: Chosen,
     backend: BackendNames = None,
-    dtype: Dtype = "float64",
+    dtype: Annotated[str | None, typer.Option(help="float64 or float32", show_default="both, or float64")] = None,
     arithmetic: Arithmetic = "both",
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Seed = None,
+    seconds: Annotated[
+        float | None, typer.Option(help="how long to look for a network that shows a mistake", show_default="60")
+    ] = None,
+    examples: Annotated[int | None, typer.Option(help="try so many networks, however long it takes")] = None,
     curve: Annotated[
         bool, typer.Option("--curve", help="the error of difference quotients over the step size")
     ] = False,
     power: Annotated[
-        bool, typer.Option("--power", help="prove that wrong backends are caught and right ones never accused")
+        bool, typer.Option("--power", help="prove that wrong backends are caught and right ones never called wrong")
     ] = False,
-    problems: Annotated[
-        int | None, typer.Option(help="random problems per backend for --power", show_default="500")
-    ] = None,
+    problems: Annotated[int | None, typer.Option(help="networks per backend for --power", show_default="500")] = None,
     json: JsonFile = None,
 ) -> None:
-    """Hold each backend's gradient to 50-digit arithmetic, layer by layer, and its methods to their laws."""
+    """Hold backends to their laws: predictions, gradients, updates and training, against 50-digit arithmetic.
+
+    Without a problem it is thorough: every law on network after network, small and large, tame and extreme, for a
+    minute. What is wrong is shown on the smallest network that shows it. --seed then says which networks are drawn.
+
+    With a problem, or --data, it shows each layer's gradient there, and which laws are kept:
+
+    equigrad check two-layer --curve
+    """
     from . import console
-    from .check import view as check_tables
-    from .common.files import check_writable, write_json
+    from .check import view
+    from .common.files import check_writable
 
     check_writable(json)
+    budget = {"seconds": seconds is not None, "examples": examples is not None}
     if power:
-        changed = {"dtype": dtype != "float64", "arithmetic": arithmetic != "both"}
-        chosen = {"problem": problem, "data": data, "target": target, "hidden": hidden, "seed": seed, "curve": curve}
-        leave_out("--power tries problems of its own, in every dtype and arithmetic", **chosen, **changed)
+        changed = {"curve": curve, "dtype": dtype is not None, "arithmetic": arithmetic != "both"}
+        why = "--power tries networks of its own, in every dtype and arithmetic"
+        leave_out(why, chosen, **changed | budget)
         from .laws.power import power as prove
 
-        with progress_bar() as report:
+        with console.progress() as report:
             proof = prove(backend, problems=500 if problems is None else problems, progress=report)
-        if json:
-            write_json(json, proof.to_json())
-        console.show(check_tables.power(proof))
-        raise typer.Exit(0 if proof.proved else 1)
-    from .check.gradcheck import check
+        end(view.power(proof), 0 if proof.proved else 1, to_json(json, proof))
+    from .check.gradcheck import check, thorough
 
     leave_out("--problems goes with --power", problems=problems is not None)
-    task = chosen_problem(problem, data, target, hidden, seed=seed)
-    with progress_bar() as report:
-        result = check(task, backend, dtype=dtype, arithmetic=arithmetic, curve=curve, progress=report)
-    if json:
-        write_json(json, result.to_json())
-    console.show(check_tables.check(result))
-    raise typer.Exit(3 if result.missing(backend or ()) else 0 if result.agreed else 1)
+    if chosen.named or curve:
+        leave_out("--seconds and --examples go without a problem", None, **budget)
+        task = chosen.task()
+        with console.progress() as report:
+            result = check(task, backend, dtype=dtype or "float64", arithmetic=arithmetic, curve=curve, progress=report)
+        end(view.check(result), result.status(backend or ()), to_json(json, result))
+    leave_out("--examples is a budget already", seconds=examples is not None and seconds is not None)
+    with console.progress() as report:
+        found = thorough(
+            backend, dtypes=(dtype,) if dtype else ("float64", "float32"), arithmetic=arithmetic,
+            seconds=60 if seconds is None else seconds, examples=examples, seed=chosen.seed or 0, progress=report,
+        )  # fmt: skip
+    end(view.thorough(found), found.status(backend or ()), to_json(json, found))
 
 
-@app.command()
+@command()
 def diverge(
-    problem: ProblemName = None,
+    chosen: Chosen,
     backend: BackendNames = None,
-    updates: Updates = None,
-    learning_rate: LearningRate = None,
     dtype: Dtypes = None,
     arithmetic: Arithmetics = None,
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Seed = None,
     budget: Annotated[float, typer.Option(help="seconds to follow the distance after the first difference")] = 6.0,
     json: JsonFile = None,
 ) -> None:
@@ -241,13 +253,12 @@ def diverge(
     Two dtypes are compared rounded to the narrower one.
     """
     from . import console
-    from .common.files import check_writable, write_json
-    from .diverge import divergence
-    from .diverge import view as views
+    from .common.files import check_writable
+    from .diverge import divergence, view
 
-    task = chosen_problem(problem, data, target, hidden, updates, learning_rate, seed)
+    task = chosen.task()
     check_writable(json)
-    with progress_bar() as report:
+    with console.progress() as report:
         result = divergence.diverge(
             task,
             backend or ("numpy", "torch"),
@@ -256,47 +267,77 @@ def diverge(
             budget=budget,
             progress=report,
         )
-    if json:
-        write_json(json, result.to_json())
-    console.show(views.divergence(result))
-    raise typer.Exit(0 if result.identical else 1)
+    end(view.divergence(result), 0 if result.identical else 1, to_json(json, result))
+
+
+@command(without=("updates",))
+def trace(
+    chosen: Chosen,
+    backend: BackendNames = None,
+    updates: Annotated[int, typer.Option(help="how many updates to show")] = 3,
+    dtype: Dtypes = None,
+    arithmetic: Arithmetics = None,
+) -> None:
+    """Show what each backend holds at every line of the training loop, side by side, and mark what differs.
+
+    Every backend that is here takes part unless --backend names some.
+    """
+    from . import console
+    from .diverge import tracing, view
+
+    result = tracing.trace(
+        chosen.task(), backend, updates=updates, dtype=dtype or "float64", arithmetic=arithmetic or "native"
+    )
+    console.show(view.tracing(result))
 
 
 @app.command()
-def trace(
-    problem: ProblemName = None,
-    backend: BackendNames = None,
-    updates: Annotated[int, typer.Option(help="how many updates to show")] = 3,
-    learning_rate: LearningRate = None,
-    dtype: Dtypes = None,
-    arithmetic: Arithmetics = None,
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Seed = None,
+def crosscheck(
+    functions: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE.py:NAME ...",
+            help="the same function, for up to three frameworks; torch=FILE.py:NAME where its file does not tell",
+        ),
+    ],
+    inputs: Annotated[Path | None, typer.Option(help="the arrays it is called with, .npz")] = None,
+    parameters: Annotated[
+        str | None, typer.Option(metavar="FILE", help="what is differentiated instead: FILE.npz or FILE.py:NAME")
+    ] = None,
+    dtype: Dtype = "float64",
+    elements: Annotated[
+        int | None, typer.Option(help="of each leaf, to ask NumPy's function at one by one", show_default="200")
+    ] = None,
+    json: JsonFile = None,
 ) -> None:
-    """Show what each backend holds at every line of the training loop, side by side, and mark what differs."""
-    from . import console
-    from .diverge import tracing
-    from .diverge import view as views
+    """Compare a function with its port: value, gradient, and the line of each at which they part.
 
-    task = chosen_problem(problem, data, target, hidden, None, learning_rate, seed)
-    result = tracing.trace(task, backend, updates=updates, dtype=dtype or "float64", arithmetic=arithmetic or "native")
-    console.show(views.tracing(result))
+    equigrad crosscheck model.py:f port.py:f --inputs data.npz
+    """
+    from .common.files import check_writable
+    from .crosscheck import crosschecks, loading, view
+
+    check_writable(json)
+    given = loading.from_files(functions, inputs, parameters)
+    result = crosschecks.crosscheck(**given, dtype=dtype, elements=crosschecks.MOST if elements is None else elements)
+    end(view.crosscheck(result), 3 if result.missing else 0 if result.agreed else 1, to_json(json, result))
 
 
 @app.command()
 def bench(
     problem: Annotated[
         list[str] | None,
-        typer.Argument(help="one-layer (default), two-layer, digits or a size, 4096x256-256-10", show_default=False),
+        typer.Argument(
+            help="one-layer (default), two-layer, digits or a size, 4096x256-256-10; with --merge, results",
+            show_default=False,
+        ),
     ] = None,
     backend: BackendNames = None,
     dtype: Annotated[str, typer.Option(help="float64, float32 or both")] = "float64",
     arithmetic: Arithmetic = "both",
     updates: Updates = None,
     who: Annotated[
-        str, typer.Option(help="backends, floors (them too) or everyone (idioms and peers too)")
+        str, typer.Option(help="backends, floors (them too), headline (as people write it too) or everyone")
     ] = "everyone",
     rounds: Annotated[int, typer.Option(help="interleaved rounds, each with one sample of every row")] = 7,
     threads: Annotated[int | None, typer.Option(help="of every row", show_default="1 if small, else all")] = None,
@@ -306,41 +347,64 @@ def bench(
         bool, typer.Option("--process", help="time the whole of equigrad compare beside its loops alone")
     ] = False,
     sweep: Annotated[bool, typer.Option("--sweep", help="samples, width and depth, from tiny to large")] = False,
+    processes: Annotated[
+        str | None, typer.Option(metavar="1,2", help="time the backends on these numbers of processes too")
+    ] = None,
     save: Annotated[str | None, typer.Option(metavar="NAME", help="keep the result under this name")] = None,
     against: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="compare with an earlier result")] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="time nothing; show results of several machines")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.html|.png", help="draw the result")] = None,
     json: JsonFile = None,
 ) -> None:
-    """Time the update loops side by side; a row whose weights do not agree gets no number."""
+    """Time the update loops side by side; a row whose weights do not agree gets no number.
+
+    Machines side by side: equigrad bench --merge laptop.json server.json --plot hardware.html
+    """
     from . import console
-    from .bench import results, suite
-    from .bench.pages import picture, terminal
-    from .common.files import check_writable, write_json
+    from .bench import hardware, results, suite
+    from .bench.pages import picture, view
+    from .common.files import check_writable
+    from .scale import spread
 
     for path in (json, plot):
         check_writable(path)
     picture.check(plot)
-    results.check(save, json)
+    if merge:
+        leave_out(
+            "--merge takes results and times nothing",
+            backend=backend, dtype=dtype != "float64", arithmetic=arithmetic != "both", updates=updates,
+            who=who != "everyone", rounds=rounds != 7, threads=threads, patience=patience != 120, anatomy=anatomy,
+            process=process, sweep=sweep, processes=processes, save=save, against=against, json=json,
+        )  # fmt: skip
+        merged = hardware.merge(problem or ())
+        end(
+            view.hardware(merged),
+            int(bool(merged.findings)),
+            lambda: picture.write_hardware(merged, plot) if plot else None,
+            width=200,
+        )
+    results.check(save)
     before = results.load(against) if against else None
     signal.set_wakeup_fd(-1)  # Ctrl-C keeps what was measured; nothing here computes for long
-    with progress_bar() as report:
+    with console.progress() as report:
         result = suite.bench(
             problem or (), backend, dtype=dtype, arithmetic=arithmetic, updates=updates, who=who, rounds=rounds,
-            threads=threads, patience=patience, anatomy=anatomy, process=process, sweep=sweep, progress=report,
-            command=" ".join(["equigrad", *sys.argv[1:]]),
+            threads=threads, patience=patience, anatomy=anatomy, process=process, sweep=sweep,
+            processes=spread.numbers(processes), progress=report, command=" ".join(["equigrad", *sys.argv[1:]]),
         )  # fmt: skip
-    if json:
-        write_json(json, result.to_json())
-    if save:
-        results.save(result, save)
-    if plot:
-        picture.write(result, plot)
-    console.show(terminal.everything(result, anatomy, before, against or ""), width=200)
-    raise typer.Exit(suite.status(result, backend or ()))
+    end(
+        view.everything(result, anatomy, before, against or ""),
+        suite.status(result, backend or ()),
+        to_json(json, result),
+        lambda: results.save(result, save) if save else None,
+        lambda: picture.write(result, plot) if plot else None,
+        width=200,
+    )
 
 
-@app.command()
+@command(without=("problem",))
 def report(
+    chosen: Chosen,
     sources: Annotated[
         list[str] | None,
         typer.Argument(
@@ -349,32 +413,38 @@ def report(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="the page to write")] = Path("report.html"),
+    out: Annotated[Path | None, typer.Option(help="the page to write", show_default="report.html")] = None,
     backend: BackendNames = None,
-    updates: Updates = None,
-    learning_rate: LearningRate = None,
     dtype: Annotated[str, typer.Option(help="float64, float32 or both")] = "both",
-    data: Data = None,
-    target: Target = None,
-    hidden: Hidden = None,
-    seed: Seed = None,
+    site: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="all three problems and the documentation, as a static site")
+    ] = None,
 ) -> None:
-    """Write one HTML page to look at: verdict, replay, the three codes, where they part, gradient check, timings.
+    """Write one HTML page to look at, which also trains the network in its reader's browser.
 
     With a problem it runs what it needs, but for timings, which come from a file of bench.
 
     With files alone it shows what they hold, and replays their problem.
     """
-    from . import reporting
+    from . import console, reporting
 
+    if site is not None:
+        others = replace(chosen, updates=None)
+        leave_out("--site writes a page for each built-in problem", others, sources=sources, out=out)
+        with console.progress() as bar:
+            pages = reporting.site(site, backends=backend, dtype=dtype, updates=chosen.updates, progress=bar)
+        for each, page in pages.items():
+            print(f"{site / each}.html: {len(page.html) / 1e6:.1f} MB. {page.verdict}")
+        raise typer.Exit(0 if all(page.agreed for page in pages.values()) else 1)
+    out = out or Path("report.html")
     name, results = reporting.told_apart(sources or ())
     task = None
-    if name is not None or data is not None or not results:
-        task = chosen_problem(name, data, target, hidden, updates, learning_rate, seed)
+    chosen = replace(chosen, problem=name)
+    if name is not None or chosen.data is not None or not results:
+        task = chosen.task()
     else:
-        changed = {"updates": updates, "learning-rate": learning_rate, "seed": seed is not None}
-        leave_out("the results say how it was trained", **changed, target=target, hidden=hidden)
-    with progress_bar() as bar:
+        leave_out("the results say how it was trained", chosen)
+    with console.progress() as bar:
         page = reporting.report(task, results, backends=backend, dtype=dtype, out=out, progress=bar)
     print(f"{out}: {len(page.html) / 1e6:.1f} MB. {page.verdict}")
     raise typer.Exit(0 if page.agreed else 1)
@@ -392,32 +462,38 @@ def passport() -> None:
 def main() -> None:
     """Run the command line; every expected error is one line on standard error."""
     _end_promptly_on_ctrl_c()
+    from .scale import place
+
+    place.be_silent_unless_first()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? in its place
-    from .common.errors import MissingError, UsageError
-
     try:
         status = typer.main.get_command(app)(sys.argv[1:] or ["--help"], prog_name="equigrad", standalone_mode=False)
-    except KeyboardInterrupt:
-        status = INTERRUPTED
-    except MissingError as error:
-        status = _complain(str(error), 3)
-    except UsageError as error:
-        status = _complain(str(error), 2)
-    except OSError as error:  # standard output cannot be written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = _complain(str(error), 2)
-    except Exception as error:
-        if type(error).__name__ == "Abort":  # what click makes of Ctrl-C
-            status = INTERRUPTED
-        elif hasattr(error, "format_message"):  # every usage error of click, whichever typer brings
-            status = _complain(str(error.format_message()), 2)
-        else:
-            raise
+    except (KeyboardInterrupt, Exception) as error:
+        status = _explain(error)
     if status == INTERRUPTED:
         _end_interrupted()
     sys.exit(status)
+
+
+def _explain(error: BaseException) -> int:
+    """Say in one line what went wrong, and return the status; what nobody expected is raised again."""
+    from .common.errors import MissingError, UsageError
+
+    # Abort is what click makes of Ctrl-C; a library in the middle of its import makes anything of it
+    if isinstance(error, KeyboardInterrupt) or _interrupted.is_set() or type(error).__name__ == "Abort":
+        return INTERRUPTED
+    if isinstance(error, MissingError):
+        return _complain(str(error), 3)
+    if isinstance(error, UsageError):
+        return _complain(str(error), 2)
+    if isinstance(error, OSError):  # standard output cannot be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _complain(str(error), 2)
+    if hasattr(error, "format_message"):  # every usage error of click, whichever typer brings
+        return _complain(str(error.format_message()), 2)
+    raise error
 
 
 def _complain(message: str, status: int) -> int:
@@ -436,6 +512,7 @@ def _end_promptly_on_ctrl_c() -> None:
     """
     if threading.current_thread() is not threading.main_thread() or not hasattr(os, "set_blocking"):
         return
+    signal.signal(signal.SIGINT, _on_ctrl_c)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -455,9 +532,14 @@ def _end_promptly_on_ctrl_c() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def _on_ctrl_c(*_: object) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt
+
+
 def _end_interrupted() -> None:
     """Say so and end at once, whatever is still at work in other threads."""
     _ending.acquire()
     show_cursor = "\x1b[?25h\n" if sys.stderr and sys.stderr.isatty() else ""  # the progress bar hides it
     os.write(2, f"{show_cursor}equigrad: interrupted\n".encode())
-    os._exit(INTERRUPTED)
+    _exit(INTERRUPTED)

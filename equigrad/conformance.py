@@ -9,7 +9,8 @@ or, inside one's own test suite,
     class TestMyBackend(Conformance):
         backend = "mypackage.module:MyBackend"  # or the class itself
 
-There is one test for each law, dtype, arithmetic of the backend, and case; see `laws` and `cases`.
+There is one test for each law, dtype, arithmetic of the backend, and network; see `laws` and `networks`. Then every
+law is tried on many networks, as `equigrad check` does it, for ten seconds or --equigrad-seconds.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ import pytest
 from .backends import backend_class
 from .backends.interface import DTYPES, Backend
 from .common.errors import EquigradError
-from .laws import cases
-from .laws.laws import LAWS, Case, LawBroken
+from .laws import networks
+from .laws.laws import LAWS, LawBroken, Network
+from .laws.search import search
 
+SECONDS = 10.0
 Spec = str | type[Backend]
 
 
@@ -39,35 +42,68 @@ class Conformance:
     """package.module:Class, a registered name, or the class; None takes --equigrad-backend."""
     expected_failures: ClassVar[str | Path | None] = None
     """A file of expected failures, see `read_expected`; None takes --equigrad-expected-failures."""
+    seconds: ClassVar[float | None] = None
+    """For how long to try networks as `equigrad check` does; None takes --equigrad-seconds, 0 is not at all."""
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         __tracebackhide__ = True
         option = metafunc.config.getoption
-        cls, device = _found(self.backend or option("--equigrad-backend", None))
+        spec = self.backend or option("--equigrad-backend", None)
+        cls, device = _found(spec)
         expected = read_expected(self.expected_failures or option("--equigrad-expected-failures", None))
-        parameters, unused = [], set(expected)
-        for law, dtype, arithmetic in product(LAWS, DTYPES, cls.arithmetics):
-            for case in _cases(dtype):
-                name = f"{law}-{dtype}-{arithmetic}-{case.name.replace(' ', '-')}"
-                marks = [
-                    pytest.mark.xfail(reason=reason, strict=True, raises=LawBroken)
-                    for pattern, reason in expected.items()
-                    if fnmatchcase(name, pattern)
-                ]
-                unused -= {pattern for pattern in unused if fnmatchcase(name, pattern)}
-                parameters.append(
-                    pytest.param(law, _Ready(cls, device, dtype, arithmetic), case, id=name, marks=marks[:1])
-                )
+        unused = set(expected)
+
+        def named(name: str, *values: Any) -> Any:
+            nonlocal unused
+            marks = [
+                pytest.mark.xfail(reason=reason, strict=True, raises=LawBroken)
+                for pattern, reason in expected.items()
+                if fnmatchcase(name, pattern)
+            ]
+            unused -= {pattern for pattern in unused if fnmatchcase(name, pattern)}
+            return pytest.param(*values, id=name, marks=marks[:1])
+
+        variants = list(product(DTYPES, cls.arithmetics))
+        seconds = self.seconds if self.seconds is not None else option("--equigrad-seconds", SECONDS)
+        each = [
+            named(f"any_law-{dtype}-{arithmetic}-many-networks", _Ready(spec, cls, device, dtype, arithmetic), share)
+            for dtype, arithmetic in variants
+            if (share := seconds / len(variants)) > 0
+        ]
+        parameters = [
+            named(
+                f"{law}-{dtype}-{arithmetic}-{network.name.replace(' ', '-')}",
+                law,
+                _Ready(spec, cls, device, dtype, arithmetic),
+                network,
+            )
+            for law, (dtype, arithmetic) in product(LAWS, variants)
+            for network in _networks(dtype)
+        ]
         if unused:
             raise pytest.UsageError(f"expected failures that name no test: {', '.join(sorted(unused))}")
-        metafunc.parametrize(("law", "ready", "case"), parameters)
+        if "sought" in metafunc.fixturenames:
+            metafunc.parametrize(("sought", "seconds"), each)
+        elif "law" in metafunc.fixturenames:
+            metafunc.parametrize(("law", "ready", "network"), parameters)
 
-    def test_law(self, law: str, ready: _Ready, case: Case) -> None:
+    def test_law(self, law: str, ready: _Ready, network: Network) -> None:
         __tracebackhide__ = True
         try:
-            LAWS[law](ready.backend(law), case)
+            LAWS[law](ready.backend(law), network)
         except LawBroken as error:
             raise error.with_traceback(None) from error.__cause__  # the backend's own traceback, none of ours
+
+    def test_many_networks(self, sought: _Ready, seconds: float) -> None:
+        __tracebackhide__ = True
+        sought.backend("any_law")
+        cls, device, dtype, arithmetic = sought.made_from
+        found = search(
+            lambda d, a: cls(device=device, dtype=d, arithmetic=a), (arithmetic,), (dtype,), seconds=seconds
+        ).finding
+        if found:
+            lines = "\n".join(found.lines(sought.spec))
+            raise LawBroken(found.law, found.outcome, f"{found.message}\n{lines}", found.margin)
 
 
 class TestBackend(Conformance):
@@ -77,7 +113,8 @@ class TestBackend(Conformance):
 class _Ready:
     """A backend that is made when its first test runs, so that one that cannot be made fails a test."""
 
-    def __init__(self, *made_from: Any) -> None:
+    def __init__(self, spec: Any, *made_from: Any) -> None:
+        self.spec = spec if isinstance(spec, str) else f"{spec.__module__}:{spec.__qualname__}"
         self.made_from = made_from
 
     def backend(self, law: str) -> Backend:
@@ -95,8 +132,8 @@ def _made(cls: type[Backend], device: str, dtype: str, arithmetic: str) -> Backe
 
 
 @cache
-def _cases(dtype: str) -> tuple[Case, ...]:
-    return cases.chosen(dtype)
+def _networks(dtype: str) -> tuple[Network, ...]:
+    return networks.chosen(dtype)
 
 
 def _found(spec: Spec | None) -> tuple[type[Backend], str]:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from .common.progress import Progress
+
 NARROW = {"show_edge": False, "pad_edge": False, "collapse_padding": True}
-STYLES = {"identical": "green", "agree": "green", "missing": "yellow"}
+STYLES = {"identical": "green", "agree": "green", "missing": "yellow", "inconclusive": "yellow", "unsuitable": "yellow"}
+BAR = 24
+"""The length of the longest bar. Bars are drawn here, since a plotting library would need a fixed size."""
 
 
 def show(renderable: RenderableType, width: int = 140) -> None:
@@ -28,8 +38,85 @@ def show(renderable: RenderableType, width: int = 140) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
 
 
-def titled(title: str, *headers: str, **style: bool) -> Table:
-    return Table(*headers, title=title, title_justify="left", title_style="bold", **style)  # type: ignore[arg-type]
+def titled(title: str, *headers: str, **style: Any) -> Table:
+    return Table(*headers, title=title, title_justify="left", title_style="bold", **style)
+
+
+def outcome(word: str) -> Text:
+    """A word of `common.agreement.OUTCOMES` in its colour."""
+    return Text(word, style=STYLES.get(word, "bold red"))
+
+
+def bar(value: float, values: Sequence[float]) -> str:
+    """`value` on a logarithmic scale from half the smallest to the largest of `values`; nothing for 0."""
+    known = [v for v in values if 0 < v < math.inf]
+    if not value or not known:
+        return ""
+    if not value < math.inf:
+        return "█" * BAR
+    low, high = math.log(min(known) / 2), math.log(max(known))
+    return "█" * max(1, round(BAR * (math.log(value) - low) / (high - low)))
+
+
+LONG_SECONDS = 60.0
+"""Work that goes on for longer is announced where no progress bar can be shown."""
+TELLING_SECONDS = 0.5
+"""From so long a stretch of it the rest is estimated."""
+
+
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """A progress bar on standard error, once the work has taken longer than a second.
+
+    In a log file, where a bar would be noise, one line says how long it will take if that is more than a minute.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _announcements(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bars = Bars(*columns, console=console, transient=True)
+    tasks: dict[str, TaskID] = {}
+    start = monotonic()
+
+    def report(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=total)
+        bars.update(tasks[what], completed=done, visible=done < total)
+        if monotonic() - start > 1 and not bars.live.is_started:
+            bars.start()
+
+    try:
+        yield report
+    finally:
+        if bars.live.is_started:
+            bars.stop()
+
+
+def _announcements(console: Console) -> Progress:
+    begun: dict[str, tuple[float, int]] = {}
+    announced: set[str] = set()
+
+    def report(what: str, done: int, total: int) -> None:
+        start, first = begun.setdefault(what, (monotonic(), done))
+        spent = monotonic() - start
+        if what in announced or spent < TELLING_SECONDS:  # the first report comes after warming up
+            return
+        left = spent / (done - first) * (total - done) if done > first else 0.0
+        if left > LONG_SECONDS:
+            announced.add(what)
+            line = f"equigrad: {what}: {total:,} updates or steps, about {duration(left)}"
+            console.print(line, highlight=False, soft_wrap=True)
+
+    return report
+
+
+def duration(seconds: float) -> str:
+    """3 minutes, 5 hours, 12 days, 400 years."""
+    for unit, size in (("year", 365.25 * 86400), ("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}s"
+    return f"{seconds:,.0f} seconds"
 
 
 class Fitting:
@@ -51,15 +138,15 @@ def passport(facts: dict[str, Any]) -> RenderableType:
     table = titled("passport", show_header=False)
     for name, value in facts.items():
         if name != "backends":
-            table.add_row(name, _plain(value))
+            table.add_row(name, _fact(value))
     for framework, values in facts["backends"].items():
         table.add_section()
         for name, value in values.items():
-            table.add_row(f"{framework} {name}", Text(_plain(value), style="" if name != "missing" else "yellow"))
+            table.add_row(f"{framework} {name}", Text(_fact(value), style="" if name != "missing" else "yellow"))
     return table
 
 
-def _plain(value: Any) -> str:
+def _fact(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{k} {v or 'not installed'}" for k, v in value.items()) or "none set"
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

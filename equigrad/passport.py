@@ -1,4 +1,4 @@
-"""What a result was made with: the machine, and each framework as it really is here."""
+"""What a result was made with: the machine, and each framework as it is set up here."""
 
 from __future__ import annotations
 

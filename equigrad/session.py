@@ -1,108 +1,295 @@
-"""Backends side by side on one problem, and the comparison of what they hold."""
+"""A backend with its data on its device: loaded, called, and nothing it returns taken on trust."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from importlib.metadata import entry_points
+from inspect import isabstract
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from .backends import load
-from .backends.interface import Backend, LayerTrace
-from .common.errors import UsageError
+from .backends import FRAMEWORKS, REGISTRY, backend_class, everything, load
+from .backends.interface import ARITHMETICS, Backend, LayerTrace
+from .common.errors import DeviceError, MissingError, TrainingError, UsageError, said
+from .common.nearest import nearest
 from .common.problem import Problem
-from .common.ulp import ulp_distance
+from .common.progress import Progress as Progress
 
 Matrices = tuple[np.ndarray, ...]
-T = TypeVar("T")
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
-
 Traces = tuple[LayerTrace, ...]
+Spec = str | type[Backend]
+"""A backend as users name it, see `equigrad.load`, or its class."""
+T = TypeVar("T")
+
+
+class Fault(UsageError):
+    """A backend raised an error, or returned something else than the interface asks for."""
+
+    def __init__(self, outcome: str, message: str, label: str = "") -> None:
+        super().__init__(f"{label}: {message}" if label else message)
+        self.outcome = outcome
+        """`failed`, `missing`, `wrong-device` or `wrong-dtype`, see `common.agreement.OUTCOMES`."""
+        self.message = message
+        """The text without the label of the backend."""
+        self.label = label
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Fault, (self.outcome, self.message, self.label)  # so that it can come from another process
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """One backend with the problem's data on its device. Weights go in and come out as it holds them."""
+class Session:
+    """One backend with data on its device, all in the backend's dtype.
 
-    problem: Problem
+    Weights go in and come out as the backend holds them; `numpy` turns them into checked NumPy arrays. Every
+    method raises Fault where the backend raises, or returns what it must not.
+    """
+
     backend: Backend
-    label: str
+    first: Matrices
+    """The first weights."""
+    inputs: np.ndarray
+    """(samples, inputs)"""
+    targets: np.ndarray
+    """(samples, outputs)"""
+    lr: float
+    label: str = ""
+    """What messages call it."""
+
+    @classmethod
+    def of(cls, problem: Problem, backend: Backend, label: str = "") -> Session:
+        dtype = backend.dtype
+        inputs, targets = problem.inputs.astype(dtype), problem.targets.astype(dtype)
+        return cls(backend, problem.first_weights(dtype), inputs, targets, problem.rate(dtype), label)
 
     @cached_property
     def x(self) -> Any:
-        return self.backend.from_numpy(self.problem.inputs.astype(self.backend.dtype))
+        return self.hold(self.inputs)
 
     @cached_property
     def y(self) -> Any:
-        return self.backend.from_numpy(self.problem.targets.astype(self.backend.dtype))
+        return self.hold(self.targets)
 
     @cached_property
-    def lr(self) -> float:
-        return self.problem.rate(self.backend.dtype)
+    def weights(self) -> Any:
+        """The first weights on the device."""
+        return self.hold_all(self.first)
 
-    def start(self) -> Any:
-        return self.hold(self.problem.first_weights(self.backend.dtype))
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(w.shape for w in self.first)
 
-    def hold(self, weights: Matrices) -> Any:
-        return tuple(self._call("from_numpy", w.astype(self.backend.dtype)) for w in weights)
+    def hold(self, array: np.ndarray) -> Any:
+        return self.call("from_numpy", array.astype(self.backend.dtype, copy=False))
 
-    def numpy(self, weights: Any) -> Matrices:
-        """The weights as NumPy arrays; raises UsageError unless they are what a backend owes."""
-        arrays = tuple(self._call("to_numpy", w) for w in weights)
-        owed = [
-            (shape, self.backend.dtype) for shape in zip(self.problem.layers, self.problem.layers[1:], strict=False)
-        ]
-        found = [(a.shape, str(a.dtype)) for a in arrays]
-        if found != owed:
-            raise UsageError(f"{self.label}: its weights are {_list(found)} instead of {_list(owed)}")
-        return arrays
+    def hold_all(self, arrays: Iterable[np.ndarray]) -> Any:
+        return tuple(self.hold(array) for array in arrays)
 
-    def train(self, weights: Any, n: int = 1) -> Any:
-        return self._call("train", weights, self.x, self.y, self.lr, n)
-
-    def trace(self, weights: Any) -> Traces:
-        return self._call("trace", weights, self.x, self.y, self.lr)
-
-    def replay(self, weights: Any, given: Traces) -> Traces | None:
-        dtype = self.backend.dtype
-        fitting = tuple(LayerTrace(*(v.astype(dtype) for v in layer)) for layer in given)
-        return self._call("replay", weights, self.x, self.y, self.lr, fitting)
-
-    def exp(self, x: np.ndarray) -> np.ndarray | None:
-        held = self._call("exp", self._call("from_numpy", x.astype(self.backend.dtype)))
-        return None if held is None else self.backend.to_numpy(held)
-
-    def _call(self, method: str, *arguments: Any) -> Any:
+    def call(self, method: str, *arguments: Any) -> Any:
+        """What the backend's `method` returns, unchecked."""
         try:
             return getattr(self.backend, method)(*arguments)
-        except Exception as error:
-            raise UsageError(f"{self.label}: {method} raised {type(error).__name__}: {error}") from error
+        except TrainingError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise self.fault("failed", f"{method} raised {said(error)} - expected {self.expected(method)}") from error
+
+    def predict(self, weights: Any, rows: np.ndarray | None = None) -> np.ndarray:
+        """(rows, outputs), for the problem's inputs unless `rows` are given."""
+        x = self.x if rows is None else self.hold(rows)
+        shape = (len(self.inputs if rows is None else rows), self.shapes[-1][1])
+        return self.array("predict", self.call("predict", weights, x), shape)
+
+    def gradient(self, weights: Any) -> Matrices:
+        return self.numpy(self.call("gradient", weights, self.x, self.y), "gradient")
+
+    def update(self, weights: Any) -> Any:
+        return self.call("update", weights, self.x, self.y, self.lr)
+
+    def train(self, weights: Any, n: int = 1) -> Any:
+        """The weights after `n` updates, computed and not only under way."""
+        return self.call("synchronize", self.call("train", weights, self.x, self.y, self.lr, n))
+
+    def trace(self, weights: Any) -> Traces:
+        return self.layers(self.call("trace", weights, self.x, self.y, self.lr))
+
+    def layers(self, value: Any, method: str = "trace") -> Traces:
+        """What `method` returned, once it is one LayerTrace of NumPy arrays per layer."""
+        if not isinstance(value, tuple) or len(value) != len(self.first):
+            count = f" of {len(value)}" if isinstance(value, (tuple, list)) else ""
+            raise self.unfit(method, f"{_a(value)}{count}")
+        return tuple(self._layer(layer, shape, method) for layer, shape in zip(value, self.shapes, strict=True))
+
+    def _layer(self, layer: Any, shape: tuple[int, ...], method: str) -> LayerTrace:
+        if not isinstance(layer, LayerTrace):
+            raise self.unfit(method, f"{_a(layer)} for a layer")
+        between = (len(self.inputs), shape[1])
+        fields = layer._asdict().items()
+        return LayerTrace(*(self.checked(method, v, shape if k == "change" else between) for k, v in fields))
+
+    def numpy(self, weights: Any, method: str = "train") -> Matrices:
+        """What `method` returned, as NumPy, once it is a tuple of arrays like the weights, on the right device."""
+        if not isinstance(weights, tuple):
+            raise self.unfit(method, _a(weights))
+        if len(weights) != len(self.first):
+            raise self.unfit(method, f"{len(weights)} array{'s' * (len(weights) != 1)}")
+        return tuple(self.array(method, w, shape) for w, shape in zip(weights, self.shapes, strict=True))
+
+    def array(self, method: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """What `method` returned, as NumPy, once it has this shape and the backend's device and dtype."""
+        if isinstance(value, (list, tuple, float, int, type(None))):
+            raise self.unfit(method, _a(value))
+        device = self.call("device_of", value)
+        if device != self.backend.device:
+            raise self.fault("wrong-device", f"{method} left its result on {device!r}, not on {self.backend.device!r}")
+        return self.checked(method, self.call("to_numpy", value), shape)
+
+    def checked(self, method: str, array: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """`array`, which `method` returned, once it is a NumPy array of this shape and the backend's dtype."""
+        if not isinstance(array, np.ndarray):
+            raise self.unfit("trace" if method == "trace" else "to_numpy", _a(array))
+        if str(array.dtype) != self.backend.dtype:
+            outcome = "wrong-dtype" if array.dtype.kind == "f" else "failed"
+            raise self.unfit(method, f"an array of {array.dtype}", outcome)
+        if array.shape != shape:
+            raise self.unfit(method, f"an array of shape {array.shape}")
+        return array
+
+    def fault(self, outcome: str, message: str) -> Fault:
+        return Fault(outcome, message, self.label)
+
+    def unfit(self, method: str, got: str, outcome: str = "failed") -> Fault:
+        return self.fault(outcome, f"{method} returned {got} - expected {self.expected(method)}")
+
+    def expected(self, method: str) -> str:
+        """What `method` should return, in words."""
+        dtype, n = self.backend.dtype, len(self.first)
+        shapes = ", ".join(map(str, self.shapes[:6])) + (", ..." if n > 6 else "")
+        like_weights = f"a tuple of {n} array{'s' * (n != 1)} of shape {shapes}, {dtype}"
+        return {
+            "from_numpy": f"a copy in {dtype}",
+            "to_numpy": "a NumPy array with the same bits",
+            "predict": f"an array of shape (rows, {self.shapes[-1][1]}), {dtype}",
+            "gradient": like_weights,
+            "update": like_weights,
+            "train": like_weights,
+            "trace": f"a tuple of {n} LayerTrace of NumPy arrays, {dtype}",
+            "replay": f"a tuple of {n} LayerTrace of NumPy arrays, {dtype}",
+        }.get(method, "no exception")
 
 
-def _list(arrays: Sequence[tuple[tuple[int, ...], str]]) -> str:
-    return ", ".join(f"{dtype} {shape}" for shape, dtype in arrays)
+def _a(value: object) -> str:
+    name = type(value).__name__
+    return f"an {name}" if name[0].lower() in "aeiou" else f"a {name}"
 
 
-def sides(
+def loaded(spec: Spec, dtype: str = "float64", arithmetic: str = "native") -> Backend:
+    """`equigrad.load`, for classes too; what the backend itself raises while it is made becomes a Fault.
+
+    Raises what `equigrad.load` raises, and Fault for a class that lacks methods or cannot be made.
+    """
+    try:
+        cls = backend_class(spec)[0] if isinstance(spec, str) else spec
+        if isabstract(cls):
+            lacking = ", ".join(sorted(cls.__abstractmethods__))
+            raise Fault("failed", f"{cls.__name__} lacks {lacking} - expected every method of equigrad.Backend")
+        if isinstance(spec, str):
+            return load(spec, dtype, arithmetic)
+        if arithmetic not in cls.arithmetics:
+            raise MissingError(f"{cls.__name__} has no {arithmetic} arithmetic, only {', '.join(cls.arithmetics)}")
+        return cls(device="cpu", dtype=dtype, arithmetic=arithmetic)
+    except (UsageError, MissingError):
+        raise
+    except (Exception, SystemExit) as error:
+        label = spec if isinstance(spec, str) else ""
+        raise Fault("failed", f"loading raised {said(error)}", label) from error
+
+
+class Loaded(NamedTuple):
+    """A backend under the name that a user has for it, or the fault that stands in its place."""
+
+    name: str
+    """torch, torch:cuda, package.module:Class or the class's name."""
+    device: str
+    arithmetic: str
+    backend: Backend | Fault
+
+
+def load_all(backends: Sequence[Spec] | None, dtype: str, arithmetic: str, first: str | None = None) -> list[Loaded]:
+    """Every backend in every arithmetic asked for ('native', 'reproducible' or 'both'), `first` before the others.
+
+    `backends` is everything that is here if None. What was asked for by name has to be usable; what was only
+    found here fails alone. Under 'both', a backend that has one arithmetic only takes part in that one.
+
+    Raises UsageError for an unknown arithmetic, dtype or backend.
+    """
+    if arithmetic not in (*ARITHMETICS, "both"):
+        raise UsageError(f"unknown arithmetic '{arithmetic}'{nearest(arithmetic, [*ARITHMETICS, 'both'])}")
+    modes = ("reproducible", "native") if arithmetic == "both" else (arithmetic,)
+    asked = list(dict.fromkeys(map(canonical, everything() if backends is None else backends)))
+    specs = list(dict.fromkeys(asked if first is None else [first, *asked]))
+    found = []
+    for mode in modes:
+        having = [spec for spec in specs if arithmetic != "both" or _has(spec, mode)]
+        if any(spec in having for spec in asked or specs):
+            found += [_entry(spec, dtype, mode, backends is not None) for spec in having]
+    return found
+
+
+def canonical(spec: Spec) -> Spec:
+    """One spelling for one backend: numpy:cpu is numpy."""
+    if isinstance(spec, str) and spec.endswith(":cpu"):
+        name = spec.removesuffix(":cpu")
+        return name if name in FRAMEWORKS or name in entry_points(group=REGISTRY).names else spec
+    return spec
+
+
+def _has(spec: Spec, arithmetic: str) -> bool:
+    try:
+        return arithmetic in (backend_class(spec)[0] if isinstance(spec, str) else spec).arithmetics
+    except Exception:  # why it cannot be loaded is for `loaded` to say
+        return True
+
+
+def _entry(spec: Spec, dtype: str, arithmetic: str, asked: bool) -> Loaded:
+    name = spec if isinstance(spec, str) else spec.__name__
+    framework, _, rest = name.partition(":")
+    device = rest if rest and framework in FRAMEWORKS else "cpu"
+    backend: Backend | Fault
+    try:
+        backend = loaded(spec, dtype, arithmetic)
+        device = backend.device
+    except Fault as fault:
+        backend = fault
+    except MissingError as error:
+        backend = Fault("missing", str(error))
+    except UsageError as error:
+        if asked or not isinstance(error, DeviceError):
+            raise
+        backend = Fault("failed", str(error))
+    return Loaded(name, device, arithmetic, backend)
+
+
+def sessions(
     problem: Problem,
     backends: Sequence[str | Backend],
     dtypes: str | Sequence[str],
     arithmetics: str | Sequence[str],
-) -> tuple[Side, ...]:
-    """The sides that backends, dtypes and arithmetics name in order; one alone of a kind holds for all.
+) -> tuple[Session, ...]:
+    """The sessions that backends, dtypes and arithmetics name in order; one alone of a kind holds for all.
 
-    A backend may also be an instance, which brings its own dtype and arithmetic. The labels tell the sides
+    A backend may also be an instance, which brings its own dtype and arithmetic. The labels tell the sessions
     apart and say no more than that takes.
 
-    Raises UsageError where the numbers of backends, dtypes and arithmetics do not fit, and what `load` raises.
+    Raises UsageError where the numbers of backends, dtypes and arithmetics do not fit, and what `loaded` raises.
     """
     dtypes, arithmetics = _listed(dtypes), _listed(arithmetics)
     count = max(len(backends), len(dtypes), len(arithmetics))
-    loaded = [
-        (load(b, dtype, arithmetic), b) if isinstance(b, str) else (b, _name(b))
+    found = [
+        (loaded(b, dtype, arithmetic), str(canonical(b))) if isinstance(b, str) else (b, _name(b))
         for b, dtype, arithmetic in zip(
             _spread("backend", backends, count),
             _spread("dtype", dtypes, count),
@@ -110,14 +297,16 @@ def sides(
             strict=True,
         )
     ]
-    names = [name for _, name in loaded]
+    for backend, _ in found:
+        problem.check_fits(backend.dtype)
+    names = [name for _, name in found]
     for attribute in ("arithmetic", "dtype"):
-        values = [getattr(b, attribute) for b, _ in loaded]
+        values = [getattr(b, attribute) for b, _ in found]
         if len(set(values)) > 1:
             names = [f"{name} {value}" for name, value in zip(names, values, strict=True)]
     if len(set(names)) < count:
         names = [f"{name} ({i})" for i, name in enumerate(names, 1)]
-    return tuple(Side(problem, b, name) for (b, _), name in zip(loaded, names, strict=True))
+    return tuple(Session.of(problem, b, name) for (b, _), name in zip(found, names, strict=True))
 
 
 def _listed(values: str | Sequence[str]) -> list[str]:
@@ -132,38 +321,3 @@ def _spread(what: str, values: Sequence[T], count: int) -> list[T]:
 
 def _name(backend: Backend) -> str:
     return backend.name + (f":{backend.device}" if backend.device != "cpu" else "")
-
-
-def narrow(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both rounded to the narrower of their dtypes, the only one in which they can be the same."""
-    dtype = min(a.dtype, b.dtype, key=lambda d: d.itemsize)
-    with np.errstate(over="ignore"):
-        return a.astype(dtype, copy=False), b.astype(dtype, copy=False)
-
-
-def differs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Where the numbers differ, element by element, be it by one bit; +0 and -0 are the same, as are two NaN."""
-    a, b = narrow(a, b)
-    return ~((a == b) | (np.isnan(a) & np.isnan(b)))
-
-
-def any_differs(a: Matrices, b: Matrices) -> bool:
-    """Whether any number differs. Equal bytes, the usual case, are told cheaply."""
-    return any(
-        (v.dtype != w.dtype or v.tobytes() != w.tobytes()) and bool(differs(v, w).any())
-        for v, w in zip(a, b, strict=True)
-    )
-
-
-def distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The distance in ULP of the narrower dtype, element by element, as uint64."""
-    return ulp_distance(*narrow(a, b))
-
-
-def farthest(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> tuple[int, float]:
-    """The largest distance in ULP and the largest |a - b|, each over all elements; NaN where one is NaN."""
-    pairs = [narrow(v, w) for v, w in zip(a, b, strict=True)]
-    with np.errstate(invalid="ignore", over="ignore"):
-        absolute = [np.where(differs(v, w), np.abs(v - w), 0).max(initial=0.0) for v, w in pairs]
-    ulp = max(int(ulp_distance(v, w).max(initial=0)) for v, w in pairs)
-    return ulp, float(np.max(absolute))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,10 @@ from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend
 from equigrad.common.errors import DeviceError, MissingError
 
 SPECS = ("numpy", "torch", "torch:cuda", "jax", "jax:cuda")
-OTHERS = ("chromium",)
+OTHERS = ("chromium", "flint", "hypothesis")
 """What else a test may need that not every machine has."""
 REQUIRED = [name for name in os.environ.get("EQUIGRAD_REQUIRE", "").split(",") if name]
-"""What must be here: a backend named in this variable fails where it is missing, others are skipped."""
+"""What must be here: what is named in this variable fails where it is missing, all else is skipped."""
 
 
 def _ready(spec: str, dtype: str = "float64", arithmetic: str = "native") -> Backend:
@@ -37,7 +38,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs"):
         for module in mark.args:
             if find_spec(module) is None:
-                pytest.skip(f"{module} is not installed")
+                _lacking(module)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -46,9 +47,17 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     try:
         yield
     except MissingError as error:
-        if "python-flint" not in str(error) or find_spec("flint") is not None:
+        lacking = [module for module in ("flint", "hypothesis") if module in str(error).lower()]
+        if not lacking or find_spec(lacking[0]) is not None:
             raise
-        pytest.skip(str(error))
+        _lacking(lacking[0])
+
+
+def _lacking(module: str) -> None:
+    """Skip for want of a module, or fail if it is required."""
+    if module in REQUIRED:
+        pytest.fail(f"{module} is required by EQUIGRAD_REQUIRE, but it is not installed")
+    pytest.skip(f"{module} is not installed")
 
 
 def pytest_configure() -> None:
@@ -104,6 +113,81 @@ def arithmetic(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def backend(spec: str, dtype: str, arithmetic: str) -> Backend:
     return _ready(spec, dtype, arithmetic)
+
+
+FLAGS = [
+    f"--{flag}"
+    for flag in (
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+    )
+]
+OF_THE_PAGE = {"file", "blob"}
+"""What a page may ask for: itself, and the worker that it makes."""
+
+
+@pytest.fixture(scope="session")
+def chromium(chromium_path: str) -> Iterator[Any]:
+    pytest.importorskip("playwright")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """A page that is open, with what went wrong in it and what it asked for."""
+
+    def __init__(self, chromium: Any, path: Path, fragment: str = "", **options: Any) -> None:
+        self.context = chromium.new_context(
+            **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
+        )
+        self.page = self.context.new_page()
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda message: self.errors.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri() + fragment)
+        self.page.evaluate("typeof lab === 'undefined' ? null : lab.then(() => null)")
+
+    def close(self) -> None:
+        """Nothing went wrong, and nothing was asked of any host."""
+        self.context.close()
+        assert self.errors == []
+        assert {url.partition(":")[0] for url in self.requests} <= OF_THE_PAGE
+
+    def choose(self, group: str, value: str) -> None:
+        self.page.locator(f"#{group} label", has=self.page.locator(f'input[value="{value}"]')).click()
+
+    def update(self) -> int:
+        return int(self.page.inner_text("#now").replace(",", ""))
+
+    def numbers(self, quantity: str) -> list[str]:
+        """What the tables show, row by row, for the unit that is chosen."""
+        return list(self.page.locator(f'.num[data-quantity="{quantity}"]').all_inner_texts())
+
+    def live(self, backend: str, quantity: str) -> list[float]:
+        """The exact values beside the code."""
+        items = self.page.locator(f'article[data-backend="{backend}"] ol[data-quantity="{quantity}"] li')
+        return [number(text) for text in items.evaluate_all("all => all.map(item => item.title)")]
+
+
+def number(text: str) -> float:
+    return float(text.replace("−", "-"))
+
+
+@pytest.fixture(scope="session")
+def open_tab(chromium: Any) -> Any:
+    """`open_tab(path, fragment, **options)` is a Tab."""
+    return lambda path, fragment="", **options: Tab(chromium, path, fragment, **options)
 
 
 assert tuple(spec for spec in SPECS if ":" not in spec) == FRAMEWORKS

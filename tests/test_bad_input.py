@@ -49,6 +49,8 @@ def zipped(**members: bytes) -> bytes:
 
 X, Y = np.eye(4, 3), np.ones((4, 1))
 GOOD_NPZ = npz(inputs=X, targets=Y)
+VAST = b"\x93NUMPY\x01\x00v\x00{'descr':'<f8','fortran_order':False,'shape':(10000000000,3)}".ljust(128)
+"""What the head of an array of 240 GB looks like."""
 FILES: dict[str, str | bytes] = {
     "good.csv": CSV,
     "good.npz": GOOD_NPZ,
@@ -69,6 +71,8 @@ FILES: dict[str, str | bytes] = {
     "escape.csv": CSV + "0,\x1b[31mred\x07,1\n",
     "long.csv": CSV + "0," + "x" * 100_000 + ",1\n",
     "field.csv": CSV + "0," + "x" * 200_000 + ",1\n",
+    "underscore.csv": CSV + "0,1_0,1\n",
+    "arabic.csv": CSV + "0,\u0663,1\n",
     "empty.npz": b"",
     "text.npz": CSV,
     "array.npz": npy(X),
@@ -77,6 +81,13 @@ FILES: dict[str, str | bytes] = {
     "raw.npz": zipped(inputs=b"no array", targets=b"no array"),
     "lying.npz": zipped(
         **{"inputs.npy": b"\x93NUMPY\x01\x00v\x00{'descr':'<f8','fortran_order':False,'shape':(10**15,)}"}
+    ),
+    "vast.npz": zipped(
+        **{
+            "inputs.npy": b"\x93NUMPY\x01\x00v\x00{'descr':'<f8','fortran_order':False,'shape':(10000000000,3)}".ljust(
+                128
+            )
+        }
     ),
     "pickled.npz": npz(inputs=np.array([Payload()], dtype=object), targets=Y),
     "names.npz": npz(x=X, y=Y),
@@ -93,9 +104,18 @@ FILES: dict[str, str | bytes] = {
     "inf.npz": npz(inputs=np.where(X == 1, np.inf, X), targets=Y),
     "raises_on_import.py": "raise RuntimeError('two\\nlines')",
     "exits_on_import.py": "raise SystemExit(0)",
+    "leaves_on_import.py": "import os\nos._exit(0)",
     "no_syntax.py": "def def",
     "imports_missing.py": "import no_such_module",
-    "mine.py": "class NoBackend: pass\nfunction = print\n",
+    "mine.py": """
+import equigrad.backends.numpy_backend as b
+class NoBackend: pass
+function = print
+class Silent(Exception):
+    def __str__(self): raise ValueError
+class Unmade(b.NumpyBackend):
+    def __init__(self, **chosen): raise Silent
+""",
     "read_only.json": "{}",
 }
 
@@ -112,6 +132,7 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("an empty problem name", ["compare", ""], "unknown problem ''"),
     ("a problem name over two lines", ["compare", "one\nlayer"], "unknown problem 'one layer'"),
     ("an unknown backend, with the nearest", "compare -b numpi", "did you mean 'numpy'?"),
+    ("an unknown backend like no other", "compare -b nosuch", "unknown backend 'nosuch': known are numpy, torch, jax"),
     ("an unknown backend beside a good one", "compare -b numpy -b pytorch", "did you mean 'torch'?"),
     ("an empty backend name", ["compare", "-b", ""], "unknown backend ''"),
     ("NumPy on a GPU", "compare -b numpy:cuda", "no such device here, only cpu"),
@@ -121,6 +142,9 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("a foreign module that needs another", "compare -b imports_missing:Net", "No module named 'no_such_module'"),
     ("a foreign module that raises", "compare -b raises_on_import:Net", "RuntimeError: two lines"),
     ("a foreign module that exits", "compare -b exits_on_import:Net", "SystemExit"),
+    ("a foreign module that ends the process", "compare -b leaves_on_import:Net", "it calls os._exit(0)"),
+    ("a foreign class that cannot be made, traced", "trace -b mine:Unmade", "mine:Unmade: loading raised Silent"),
+    ("a foreign class that cannot be made, diverging", "diverge -b mine:Unmade -b numpy", "which cannot be printed"),
     ("a foreign module that is no Python", "compare -b no_syntax:Net", "SyntaxError"),
     ("a foreign module given as a path", "compare -b ./mine.py:NoBackend", "cannot be imported"),
     ("a foreign module without a name", "compare -b :NoBackend", "cannot be imported"),
@@ -133,6 +157,11 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("half an update", "compare --updates 1.5", "Invalid value for '--updates'"),
     ("updates in words", "compare --updates many", "Invalid value for '--updates'"),
     ("no number of updates", ["compare", "--updates", ""], "Invalid value for '--updates'"),
+    ("more updates than can be made", "compare --updates 99999999999999999999", "more than any machine can make"),
+    ("more updates to trace than can be read", "trace --updates 1000000", "of at most 1,000 updates"),
+    ("more updates to watch than can be read", "compare --watch 1000000", "at most 1,000 updates"),
+    ("an endless budget", "diverge --budget inf", "finite number of seconds"),
+    ("a budget of NaN", "diverge --budget nan", "finite number of seconds"),
     ("updates of 5,000 digits", ["compare", "--updates", "9" * 5000], "Invalid value for '--updates'"),
     ("a learning rate of zero", "compare --learning-rate 0", "positive finite number, not 0.0"),
     ("a negative learning rate", "compare --learning-rate -1", "positive finite number, not -1.0"),
@@ -154,6 +183,7 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("a prediction with a comma too many", "compare --predict 0,1,", "numbers with commas between"),
     ("a prediction for too few inputs", "compare --predict 0,1", "needs 3 numbers for 'one-layer', not 2"),
     ("a prediction for too many inputs", "compare --predict 0,1,1,1", "needs 3 numbers for 'one-layer', not 4"),
+    ("a prediction with an underscore", "compare --predict 1_0,1,1", "numbers with commas between"),
     ("predictions of two widths", "compare --predict 0,1,1 --predict 0,1", "every row needs the same number"),
     ("a prediction for NaN", "compare --predict 0,nan,1", "finite numbers"),
     ("a prediction for infinity", "compare --predict 0,1e999,1", "finite numbers"),
@@ -195,6 +225,15 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("an empty target", ["compare", "--data", "good.csv", "--target", ""], "has no target column ''"),
     ("target column 0", "compare --data good.csv --target 0", "has no target column '0'"),
     ("a target column beyond the last", "compare --data good.csv --target 4", "has no target column '4'"),
+    ("a target of 5,000 digits", ["compare", "--data", "good.csv", "--target", "9" * 5000], "has no target column"),
+    ("a target in Arabic digits", "compare --data good.csv --target \u0663", "has no target column"),
+    ("an underscore in a CSV", "compare --data underscore.csv --target y", "not a number: '1_0'"),
+    ("Arabic digits in a CSV", "compare --data arabic.csv --target y", "is not a number"),
+    (
+        "a hidden layer larger than memory",
+        "compare --data good.csv --target y --hidden 1000000000000",
+        "this takes at least 80,000.0 GB of memory",
+    ),
     ("a target given twice", "compare --data good.csv --target y --target 3", "the same column is a target twice"),
     ("a target name that stands twice", "compare --data twice.csv --target y", "2 columns named 'y'"),
     ("every column a target", "compare --data good.csv --target a --target b --target y", "none is left as an input"),
@@ -210,6 +249,7 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("an archive with flipped bits", "compare --data flipped.npz", "cannot be used"),
     ("an archive of other files", "compare --data raw.npz", "has no array 'inputs'"),
     ("an archive that claims a petabyte", "compare --data lying.npz", "cannot be used"),
+    ("an archive larger than memory", "compare --data vast.npz", "this takes at least 240.0 GB of memory"),
     ("an archive with pickled objects", "compare --data pickled.npz", "pickled objects, which are never loaded"),
     ("an archive with other names", "compare --data names.npz", "has no array 'inputs'"),
     ("an archive without targets", "compare --data inputs.npz", "has no array 'targets'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -135,4 +136,42 @@ def test_ctrl_c_under_the_progress_bar_gives_the_cursor_back(tmp_path: Path) -> 
     assert seen.rindex("\x1b[?25h") > seen.rindex("\x1b[?25l")
     assert "Traceback" not in seen
     assert seen.count("equigrad: interrupted") == 1
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("module", ["typer", "numpy", "torch", "jax"])
+def test_ctrl_c_while_something_is_imported_leaves_no_traceback(module: str, tmp_path: Path) -> None:
+    """Python tells what it has imported, so the signal comes while the rest of `module` is under way."""
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-X",
+            "importtime",
+            "-m",
+            "equigrad",
+            "compare",
+            "--updates",
+            "1000000000",
+            "--json",
+            "o.json",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            if re.search(rf"\| +{module}\._?\w+", line):
+                break
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        rest = [line for line in process.stderr if not line.startswith("import time:")]
+        assert process.wait(60) == 130
+        assert time.monotonic() - start < GENEROUS_SECONDS
+    finally:
+        process.kill()
+        process.communicate()
+    assert rest == ["equigrad: interrupted\n"]
     assert not any(tmp_path.iterdir())

@@ -19,10 +19,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("spec", ["numpy", "torch", "jax"])
-def test_the_gradient_functions_side_by_side_are_the_installed_ones(ready: Callable[..., Backend], spec: str) -> None:
+def test_loss_and_gradient_side_by_side_are_the_installed_ones(ready: Callable[..., Backend], spec: str) -> None:
     ready(spec)
-    function = inspect.unwrap(backend_class(spec)[0].gradient)
-    assert textwrap.dedent(inspect.getsource(function)).strip() in README
+    functions = [inspect.unwrap(getattr(backend_class(spec)[0], name)) for name in ("loss", "gradient")]
+    shown = "\n\n\n".join(textwrap.dedent(inspect.getsource(function)).strip() for function in functions)
+    assert f"```python\n{shown}\n```" in README
 
 
 def test_the_python_block_runs() -> None:

@@ -82,8 +82,15 @@ def test_the_wheel_holds_one_folder_with_all_floors_and_no_tests(wheel: Path) ->
     for folder in ("common", "backends", "bench"):
         here = {f"equigrad/{folder}/{path.name}" for path in (ROOT / folder).iterdir() if path.is_file()}
         assert here <= set(names)
-    assert {f"equigrad/reporting/{name}" for name in ("page.html", "page.css", "replay.js", "charts.js")} <= set(names)
+    shown = [p for p in (ROOT / "equigrad" / "reporting").rglob("*") if p.suffix in (".html", ".css", ".js")]
+    shown += [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "images").iterdir()]
+    for path in shown:
+        place = (
+            path.relative_to(ROOT) if path.is_relative_to(ROOT / "equigrad") else "equigrad" / path.relative_to(ROOT)
+        )
+        assert place.as_posix() in names
     assert {"equigrad/py.typed", "equigrad/common/data/digits.npz", "equigrad/common/data/README.md"} <= set(names)
+    assert {"equigrad/bench/contestants/floor.c", "equigrad/bench/pages/benchmarks.md.jinja"} <= set(names)
     assert not any("/test_" in name or "/tests/" in name or "__pycache__" in name for name in names)
 
 

@@ -10,21 +10,26 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ..interface import Weights
-from .tape import Call, Tape, Untapeable, Value
+from ..numpy_arithmetic import silent
+from .tape import Call, Tape, Train, Untapeable, Value, taping
 
 
+@silent
 def repeat(
     update: Callable[..., Weights], weights: Weights, x: np.ndarray, y: np.ndarray, lr: float, n: int
 ) -> Weights:
-    """n times `update`."""
+    """n times `update`. Raises Untapeable before the first."""
     try:
         held, calls = _taped(update, weights, x, y, lr)
-    except Exception:  # Noted lacks what cannot be noted; what is wrong with the update itself shows again below
-        for _ in range(n):
-            weights = update(weights, x, y, lr)
-        return weights
+    except Exception as error:  # Noted lacks what cannot be noted; if the update itself is wrong, that shows again
+        raise Untapeable(str(error)) from error
     Tape.run(calls, n)
     return held
+
+
+def taped(train: Train) -> Train:
+    """For `train`."""
+    return taping(repeat)(silent(train))
 
 
 def _taped(
@@ -47,7 +52,7 @@ def _taped(
 def _ready(call: Callable[..., Any], arguments: Sequence[Any], into: np.ndarray) -> Call:
     if call is np.dot:  # the method spares half the time of the function
         return partial(arguments[0].dot, arguments[1], into)
-    if call in (np.minimum, np.maximum):  # they want the word
+    if call in (np.minimum, np.maximum):  # these take `out` by name alone
         return partial(call, *arguments, out=into)
     return partial(call, *arguments, into)
 
@@ -67,6 +72,8 @@ def _min(axis: int, of: np.ndarray, out: np.ndarray) -> None:
 class Noted(NDArrayOperatorsMixin):
     """Stands for an array while the update is noted. What it lacks, the update may not use."""
 
+    negative_of: Noted | None = None
+
     def __init__(self, tape: Tape, value: Value, shape: tuple[int, ...], dtype: Any) -> None:
         self.tape, self.value, self.shape, self.dtype = tape, value, shape, np.dtype(dtype)
         self.ndim, self.size, self.itemsize = len(shape), int(np.prod(shape)), self.dtype.itemsize
@@ -74,14 +81,19 @@ class Noted(NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Noted:
         if method != "__call__" or options or ufunc.nout != 1:
             raise Untapeable(f"{ufunc.__name__} with {method} and {options}")
-        if ufunc is np.multiply and type(inputs[0]) is float and inputs[0] == 1:
-            return inputs[1]  # a learning rate of 1: the product has the same bits
+        of = getattr(inputs[-1], "negative_of", None)
+        if of is not None and ufunc is np.multiply:
+            return -np.multiply(inputs[0], of)
+        if of is not None and ufunc is np.subtract:
+            return np.add(inputs[0], of)  # so w - lr * -(x.T @ delta) takes one call less, and has the same bits
         kinds = [x.dtype if isinstance(x, Noted | np.ndarray) else type(x) for x in inputs]
         *wanted, dtype = ufunc.resolve_dtypes((*kinds, None))
         if ufunc.signature is not None:
             return self._note(ufunc, inputs, _product(*inputs), dtype, elementwise=False)
         arrays = [x if isinstance(x, Noted) else np.array(x, d) for x, d in zip(inputs, wanted, strict=True)]
-        return self._note(ufunc, arrays, np.broadcast_shapes(*(x.shape for x in arrays)), dtype)
+        noted = self._note(ufunc, arrays, np.broadcast_shapes(*(x.shape for x in arrays)), dtype)
+        noted.negative_of = inputs[0] if ufunc is np.negative else None
+        return noted
 
     def __array_function__(self, function: Any, types: Any, inputs: tuple[Any, ...], options: Any) -> Noted:
         if options or function not in (np.dot, np.concatenate):

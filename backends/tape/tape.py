@@ -1,4 +1,4 @@
-"""An update written down once, operation by operation, and repeated into arrays that stay.
+"""An update written down once, operation by operation, and repeated into the same arrays.
 
 The small networks spend their time in Python and in making arrays, the large ones in memory that is given
 back and fetched again. A tape spares both: while the backend runs its own `update` once, every operation is noted,
@@ -6,14 +6,18 @@ and then the same operations are called in the same order. So the derivative is 
 autograd), and every bit is the one that `update` gives.
 
 This module knows no framework: it decides which array each result goes into. How operations are noted is in
-`backends/*_tape.py`.
+`numpy_tape.py` and `torch_tape.py` beside it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
+
+from ..interface import Weights
 
 Array = Any
 Call = Callable[[], Any]
@@ -32,7 +36,30 @@ def worthwhile(n: int, samples: int, weights: Sequence[Array]) -> bool:
 
 
 class Untapeable(Exception):
-    """Something that a tape cannot hold; who gets it repeats the update itself."""
+    """Something that a tape cannot hold."""
+
+
+Train = Callable[..., Weights]
+
+
+def taping(repeat: Train) -> Callable[[Train], Train]:
+    """The decorator of a `train` that leaves many updates to `repeat(update, weights, x, y, lr, n)`.
+
+    Where that raises Untapeable, `train` runs as written. A subclass that does not write the decorator itself is
+    trained as written too, since it may do what no tape holds.
+    """
+
+    def taped(train: Train) -> Train:
+        @wraps(train)
+        def call(self: Any, weights: Weights, x: Array, y: Array, lr: float, n: int) -> Weights:
+            if vars(type(self)).get(train.__name__) is call and worthwhile(n, len(x), weights):
+                with suppress(Untapeable):
+                    return repeat(self.update, weights, x, y, lr, n)
+            return train(self, weights, x, y, lr, n)
+
+        return call
+
+    return taped
 
 
 @dataclass(frozen=True)
@@ -94,6 +121,7 @@ class Tape:
 
         Raises Untapeable where a new weight is no array of its own: a view, another new weight, or what was given.
         """
+        self._drop_what_nothing_needs()
         root, last = self._lifetimes()
         own = {v.number for v in self.results if v.number >= self.inputs and root[v.number] == v.number}
         if len(own) < len(self.results):
@@ -138,6 +166,15 @@ class Tape:
         for _ in range(n):
             for call in calls:
                 call()
+
+    def _drop_what_nothing_needs(self) -> None:
+        """Such as the loss itself, of which only the derivative goes on."""
+        needed, steps = {v.number for v in self.results}, []
+        for step in reversed(self.steps):
+            if step.result in needed:
+                needed.update(step.values)
+                steps.append(step)
+        self.steps = steps[::-1]
 
     def _lifetimes(self) -> tuple[dict[int, int], dict[int, int]]:
         """Of each value the one whose memory it is, and of each of those the last step that needs it."""

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
-from ...backends import FRAMEWORKS, load
-from ...common.agreement import Disagreement
+from ...backends import FRAMEWORKS
+from ...scale import spread
+from ...session import Session, loaded
 from ..workload import Arrays, Moved, Workload
 
 
-def train(workload: Workload, spec: str, arithmetic: str) -> Moved:
-    """All updates in one call of `train`, the data already on the device."""
-    backend = load(spec, workload.dtype, arithmetic)
-    device, rate = device_of(spec), workload.rate
+def train(workload: Workload, spec: str, arithmetic: str, processes: int = 1) -> Moved:
+    """All updates in one call of `train`, the data already on the device, or with the processes that share it."""
+    one = loaded(spec, workload.dtype, arithmetic)
+    backend = spread.over(spread.Groups(), spec, processes, one)
+    session = Session(backend, workload.weights, workload.x, workload.y, workload.rate)
 
-    def moved() -> Any:
-        return backend.synchronize(tuple(backend.from_numpy(a) for a in (workload.x, workload.y, *workload.weights)))
-
-    moved()  # the first to arrive pay for starting the device
+    backend.synchronize(session.hold_all((workload.x, workload.y, *workload.weights)))  # the first pay for the device
     start = time.perf_counter()
-    x, y, *first = moved()
+    backend.synchronize((session.x, session.y, *session.weights))
     seconds = time.perf_counter() - start
-    weights = tuple(first)
 
     def run(n: int) -> Arrays:
-        trained = backend.synchronize(backend.train(weights, x, y, rate, n))
-        for w in trained:
-            if device and backend.device_of(w) != device:
-                raise Disagreement("wrong-device", f"computed on {backend.device_of(w)} instead of {device}")
-        return tuple(backend.to_numpy(w) for w in trained)
+        return session.numpy(session.train(session.weights, n))
 
     return Moved(run, seconds)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ...backends import FRAMEWORKS
+from ...common.headline import is_written
 from ..workload import Contestant, Workload
 from .backend import device_of
 from .floors import LARGEST
@@ -14,20 +15,22 @@ ONE_THREAD = 10**6
 """Up to this many multiplications per update everyone gets one thread: more would only wait for each other."""
 
 
-def backends(specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestant]:
+def backends(specs: Sequence[str], arithmetics: Sequence[str], processes: Sequence[int] = (1,)) -> list[Contestant]:
     return [
         Contestant(
-            spec if arithmetic == "native" else f"{spec} {arithmetic}",
+            (spec if arithmetic == "native" else f"{spec} {arithmetic}") + (f" x{n}" if n > 1 else ""),
             "backend",
             "backend:train",
-            (spec, arithmetic),
+            (spec, arithmetic, n),
             (framework,) if (framework := spec.partition(":")[0]) in FRAMEWORKS else (),
             device=device_of(spec),
             arithmetic=arithmetic,
-            about=f"the {spec} backend's train, {arithmetic} arithmetic",
+            about=f"the {spec} backend's train, {arithmetic} arithmetic" + (f", on {n} processes" if n > 1 else ""),
+            processes=n,
         )
         for arithmetic in arithmetics
         for spec in specs
+        for n in processes
     ]
 
 
@@ -148,12 +151,19 @@ def small(workload: Workload) -> bool:
     return workload.work <= ONE_THREAD and max(workload.layers) <= LARGEST
 
 
-def chosen(who: str, workload: Workload, specs: Sequence[str], arithmetics: Sequence[str]) -> list[Contestant]:
-    """The backends; for `who` floors the floors too; for everyone, on a small problem, idioms and peers too."""
-    found = backends(specs, arithmetics)
-    if who in ("floors", "everyone"):
+def chosen(
+    who: str, workload: Workload, specs: Sequence[str], arithmetics: Sequence[str], processes: Sequence[int] = (1,)
+) -> list[Contestant]:
+    """The backends, on each number of processes.
+
+    For `who` floors the floors too; for headline each framework as people write it too; for everyone, on a small
+    problem, all idioms and peers.
+    """
+    found = backends(specs, arithmetics, processes)
+    if who != "backends":
         found = [NULL, *(C_FLOORS if small(workload) else products(specs)), *found]
-    if who == "everyone":
-        found += idioms(specs) if small(workload) else []
-        found += PEERS if small(workload) else ()
+    if who == "headline":
+        found += [one for one in idioms(specs) if is_written(one.name, one.group)]
+    elif who == "everyone" and small(workload):
+        found += [*idioms(specs), *PEERS]
     return found

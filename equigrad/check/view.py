@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import groupby
 from math import log10
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from ..console import STYLES
+from ..console import STYLES, titled
 from ..laws.power import Power
 from ..referee.exact import Curve
-from .gradcheck import Check
+from .result import Check, Thorough
 
 
 def check(result: Check) -> RenderableType:
     """One row for each backend and layer, what went wrong, the second opinion and the verdict."""
     title = f"{result.problem}: gradient dL/dw, {result.dtype}, {result.samples:,} samples"
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = titled(title)
     for name in ("backend", "arithmetic", "outcome", "laws"):
         table.add_column(name, no_wrap=True)
     table.add_column("layer", justify="right")
@@ -55,11 +56,7 @@ def check(result: Check) -> RenderableType:
 
 def curve(found: Curve) -> RenderableType:
     """The V: one row for each step size, with a bar as long as the error's exponent."""
-    table = Table(
-        title=f"error of difference quotients, {found.dtype}, {found.elements} weights",
-        title_justify="left",
-        title_style="bold",
-    )
+    table = titled(f"error of difference quotients, {found.dtype}, {found.elements} weights")
     table.add_column("step", justify="right")
     table.add_column("forward", justify="right")
     table.add_column("central", justify="right")
@@ -76,30 +73,72 @@ def _log10(value: float) -> float:
     return log10(value) if 0 < value < float("inf") else -16.0 if value == 0 else 0.0
 
 
-def power(proof: Power) -> RenderableType:
-    """One row for each mutant, then what right backends were tried on."""
-    table = Table(title="deliberately wrong backends", title_justify="left", title_style="bold")
-    table.add_column("mutant")
-    table.add_column("caught")
-    table.add_column("by law", no_wrap=True)
-    table.add_column("times outside\nits bound", justify="right")
-    table.add_column("seen on", no_wrap=True)
-    for m in proof.mutants:
-        margin = "outright" if m.margin == float("inf") else f"{m.margin:,.3g}"
-        caught = Text("yes", style="green") if m.caught else Text("NO", style="bold red")
-        table.add_row(m.name, caught, m.law, margin if m.caught else "", m.case)
+def thorough(result: Thorough) -> RenderableType:
+    """One row for each backend, then what was found, and the verdict."""
+    table = titled(f"every law on many networks, {' and '.join(result.dtypes)}, seed {result.seed}")
+    table.add_column("backend", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("networks", justify="right")
+    table.add_column("seconds", justify="right")
+    table.add_column("largest error,\nshare of its bound", justify="right")
+    for b in result.backends:
+        row: list[RenderableType] = [b.name, Text(b.outcome, style=STYLES.get(b.outcome, "bold red"))]
+        if b.search:
+            nearest = max(b.search.closest.values(), default=0.0)
+            row += [f"{b.search.networks:,}", f"{b.search.seconds:.1f}", f"{nearest:.0%}"]
+        table.add_row(*row)
     parts: list[RenderableType] = [table]
-    if proof.problems:
-        right = Table(title="correct backends on random problems", title_justify="left", title_style="bold")
+    parts += [Text(line) for b in result.backends for line in b.lines()]
+    parts.append(Text(result.verdict, style="bold green" if result.agreed else "bold red"))
+    return Group(*parts)
+
+
+def power(proof: Power) -> RenderableType:
+    """What was caught, by dimension and law; what was missed; and what right backends were tried on."""
+    by_hand = titled("deliberately wrong backends, each with a mistake that people make")
+    by_hand.add_column("mutant")
+    by_hand.add_column("caught")
+    by_hand.add_column("by law", no_wrap=True)
+    by_hand.add_column("times outside\nits bound", justify="right")
+    by_hand.add_column("seen on", no_wrap=True)
+    for name, group in groupby((m for m in proof.mutants if not m.dimension), key=lambda m: m.name):
+        tries = list(group)
+        least = min(tries, key=lambda m: m.margin)
+        caught, tried = proof.share(tries)
+        said = Text(f"{caught} of {tried}", style="green" if caught == tried else "bold red")
+        margin = "outright" if least.margin == float("inf") else f"{least.margin:,.3g}"
+        by_hand.add_row(name, said, least.law, margin if least.caught else "", least.case)
+    parts: list[RenderableType] = [by_hand]
+    planted = replace(proof, mutants=tuple(m for m in proof.mutants if m.dimension))
+    for title, key in (
+        ("mistakes by construction: where they hide", lambda m: m.dimension),
+        ("mistakes by construction: of what kind", lambda m: m.kind),
+        ("mistakes by construction: the law that must catch them", lambda m: f"{m.law}, {m.dtype} {m.arithmetic}"),
+    ):
+        table = titled(title)
+        table.add_column("")
+        table.add_column("caught", justify="right")
+        for value, (caught, tried) in planted.by(key).items():
+            table.add_row(value, Text(f"{caught} of {tried}", style="green" if caught == tried else "bold red"))
+        if planted.mutants:
+            parts.append(table)
+    if proof.closest:
+        right = titled("correct backends on many networks")
         right.add_column("law", no_wrap=True)
         right.add_column("largest error, share of its bound", justify="right")
         for law, used in proof.closest.items():
             right.add_row(law, f"{used:.0%}" if used else "same bits")
         parts.append(right)
-        parts += [Text(f"{name}: {count} problems") for name, count in proof.problems.items()]
-    parts += [
-        Text(f"FALSE ALARM {a.backend} {a.dtype} {a.arithmetic}, {a.case}: {a.message}", style="bold red")
-        for a in proof.accusations
-    ]
+    parts += [Text(f"{name}: {count} networks") for name, count in proof.problems.items()]
+    for why, names in groupby(sorted(proof.equivalent, key=proof.equivalent.__getitem__), proof.equivalent.__getitem__):
+        parts.append(Text(f"left out, {len(list(names))}: {why}"))
+    for m in proof.missed:
+        crashed = ", though it raised an error" if m.crashed else ""
+        parts.append(Text(f"MISSED {m.name}, {m.dtype} {m.arithmetic}{crashed}", style="bold red"))
+    for what, accused in (("FALSE ALARM", proof.accusations), ("FOUND", proof.findings)):
+        parts += [
+            Text(f"{what} {a.backend} {a.dtype} {a.arithmetic}, {a.case}: {a.message}", style="bold red")
+            for a in accused
+        ]
     parts.append(Text(proof.verdict, style="bold green" if proof.proved else "bold red"))
     return Group(*parts)

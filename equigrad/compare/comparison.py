@@ -5,191 +5,253 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ..backends import FRAMEWORKS, everything, load
-from ..backends.interface import ARITHMETICS, DTYPES, Backend, LayerTrace
-from ..common.agreement import BOUNDS, FEW, Disagreement, assert_agreement, distance, holds_subnormal
-from ..common.errors import DeviceError, EquigradError, MissingError, TrainingError, UsageError, said
-from ..common.nearest import nearest
+from ..common.agreement import FEW, Disagreement, assert_agreement, holds_subnormal
+from ..common.errors import TrainingError, UsageError
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
-from ..common.ulp import max_difference, max_ulp, sha256
+from ..common.ulp import any_differs, max_difference, max_ulp, sha256
 from ..passport import passport
-from ..session import Progress
+from ..referee import roundoff
+from ..scale import spread
+from ..session import Fault, Loaded, Matrices, Progress, Session, Spec, canonical, load_all
 from .result import Comparison, Run
+from .sensitivity import CEILING, SHARE, Sensitivity
 
-Matrices = tuple[np.ndarray, ...]
-
+MOST_WATCHED = 1_000
 STRETCH_SECONDS = 0.2
 """About how long the updates take between two looks at progress, finite numbers and Ctrl-C."""
-NUDGE = 100
-"""A problem may carry rounding this many times as far as it carries one ULP in the first weights."""
 
 
 def compare(
     problem: str | Problem = "one-layer",
-    backends: Sequence[str] | None = None,
+    backends: Sequence[Spec] | None = None,
     *,
     dtype: str = "float64",
     arithmetic: str = "both",
     predict: np.ndarray | None = None,
     watch: int = 0,
+    processes: Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Train `problem` from the same first weights in each backend and compare each with NumPy.
 
-    `backends` are names as `equigrad.load` takes them, everything that is here unless given; NumPy always
-    runs first, since it is the reference. `arithmetic` is 'native', 'reproducible' or 'both'. `predict`
+    `backends` are names as `equigrad.load` takes them, or classes, everything that is here unless given; NumPy
+    always runs first, since it is the reference. `arithmetic` is 'native', 'reproducible' or 'both'. `predict`
     holds further inputs, (rows, inputs), for the trained networks. `watch` opens up the first and the last
-    that many updates. What goes wrong inside one backend is its run's outcome and message.
+    that many updates. `processes` are numbers of processes of this machine: each backend trains on each number,
+    NumPy on one too, the reference. What goes wrong inside one backend is its run's outcome and message.
 
     Raises UsageError for arguments that cannot be used, before anything is trained.
     """
     task = built_in(problem) if isinstance(problem, str) else problem
-    if arithmetic not in (*ARITHMETICS, "both"):
-        raise UsageError(f"unknown arithmetic '{arithmetic}'{nearest(arithmetic, [*ARITHMETICS, 'both'])}")
     if predict is not None and (predict.ndim != 2 or predict.shape[1] != task.layers[0]):
         raise UsageError(f"a row to predict needs {task.layers[0]} numbers for '{task.name}', not {predict.shape[-1]}")
     if watch < 0:
         raise UsageError(f"the number of updates to watch must not be negative, not {watch}")
-    _check_fits(task, predict, dtype)
-    names = list(dict.fromkeys(["numpy", *(everything() if backends is None else backends)]))
-    modes = ("reproducible", "native") if arithmetic == "both" else (arithmetic,)
-    loaded = [(mode, name, _load(name, dtype, mode, backends is not None)) for mode in modes for name in names]
-    runs: list[Run] = []
-    for mode in modes:
-        reference: _Training | None = None
-        for _, name, backend in (entry for entry in loaded if entry[0] == mode):
-            kind, _, device = name.partition(":")
-            run = Run(*((kind, device or "cpu") if kind in FRAMEWORKS else (name, "cpu")), dtype, mode)
-            runs.append(run)
-            if isinstance(backend, Exception):
-                run.outcome = "missing" if isinstance(backend, MissingError) else "failed"
-                run.message = str(backend) if isinstance(backend, EquigradError) else said(backend)
-                continue
-            training = _Training(backend, task, run, watch, progress)
-            try:
-                training.go()
-                run.predictions = None if predict is None else training.predict(predict)
-                _judge(run, training, reference)
-            except Disagreement as error:
-                run.outcome, run.message = error.outcome, str(error)
-            except TrainingError as error:
-                run.outcome, run.message = "failed", str(error)
-            except (Exception, SystemExit) as error:
-                run.outcome, run.message = "failed", f"{training.doing} raised {said(error)}"
-            if reference is None:
-                reference = training
-    return Comparison(task, passport(names), runs)
+    if watch > MOST_WATCHED:
+        raise UsageError(f"at most {MOST_WATCHED:,} updates can be watched at either end, not {watch}")
+    task.check_fits(dtype, predict)
+    numbers = spread.checked(processes, task.samples)
+    if watch and numbers != [1]:
+        raise UsageError("to watch an update is to look into one process: leave out --processes or --watch")
+    loaded = load_all(backends, dtype, arithmetic, first="numpy")
+    asked = backends is None or "numpy" in map(canonical, backends)
+    with spread.groups() as groups:
+        entries = spread.entries(groups, loaded, numbers, asked)
+        runs = [Run(e.name.removesuffix(f":{e.device}"), e.device, dtype, e.arithmetic, n) for e, n in entries]
+        _train_all(task, list(zip(runs, entries, strict=True)), predict, watch, progress)
+    return Comparison(task, passport([entry.name for entry in loaded]), runs)
 
 
-def _check_fits(task: Problem, predict: np.ndarray | None, dtype: str) -> None:
-    """Raise UsageError for numbers that `dtype` cannot hold, and for an unknown dtype."""
-    if dtype not in DTYPES:
-        raise UsageError(f"unknown dtype '{dtype}'{nearest(dtype, DTYPES)}")
-    with np.errstate(over="ignore", under="ignore"):
-        if not 0 < task.rate(dtype) < np.inf:
-            raise UsageError(f"the learning rate {task.learning_rate} does not fit into {dtype}")
-        rows = task.inputs[:0] if predict is None else predict
-        for what, values in (("the inputs", task.inputs), ("the targets", task.targets), ("a row to predict", rows)):
-            if not np.isfinite(values.astype(dtype)).all():
-                raise UsageError(f"{what} of '{task.name}' hold a number that does not fit into {dtype}")
+def _train_all(
+    task: Problem,
+    entries: list[tuple[Run, tuple[Loaded, int]]],
+    predict: np.ndarray | None,
+    watch: int,
+    progress: Progress | None,
+) -> None:
+    """Fill the runs in. All of one group of processes come together, so that it is started once."""
+    references: dict[str, _Training | None] = {}
+    for run, ((_, _, mode, backend), _) in sorted(entries, key=lambda e: spread.turn(*e[1])):
+        if isinstance(backend, Fault):
+            run.outcome, run.message = backend.outcome, backend.message
+            continue
+        training = _Training(Session.of(task, backend), task, run, watch, progress, references.get(mode))
+        try:
+            training.go()
+            run.predictions = None if predict is None else training.predict(predict)
+            _decide(run, training, predict)
+        except (Disagreement, Fault) as error:
+            run.outcome, run.message = error.outcome, error.message
+        except TrainingError as error:
+            run.outcome, run.message = "failed", str(error)
+        references.setdefault(mode, training)
 
 
-def _load(name: str, dtype: str, mode: str, asked: bool) -> Backend | Exception:
-    """The backend, or what makes it missing or failed: a broken install, a class that cannot be made.
-
-    What was `asked` for by name has to be usable; what was only found here fails alone.
-    """
-    try:
-        return load(name, dtype, mode)
-    except UsageError as error:
-        if asked or not isinstance(error, DeviceError):
-            raise
-        return error
-    except Exception as error:
-        return error
-
-
-def _judge(run: Run, training: _Training, reference: _Training | None) -> None:
+def _decide(run: Run, training: _Training, rows: np.ndarray | None) -> None:
     """Set the run's distance and outcome; raises Disagreement."""
-    golden = training.problem.golden.get(run.dtype) if run.arithmetic == "reproducible" else None
+    p, reference = training.problem, training.reference
+    golden = p.golden.get(run.dtype) if run.arithmetic == "reproducible" else None
     if reference is None:
         run.max_ulp, run.max_abs_difference, run.bound = 0, 0.0, 0.0
         if golden not in (None, run.weights_sha256):
             raise Disagreement("disagree", f"the weights' hash is not the published one, {golden}")
         run.outcome = "identical"
+        if not any_differs(training.final, training.session.first):
+            run.message = "no update moved any weight: scale the inputs to about 1, or try a larger learning rate"
+    else:
+        if not reference.final:
+            raise Disagreement("failed", "NumPy, the reference, did not get to the end")
+        run.max_ulp = max_ulp(training.final, reference.final)
+        run.max_abs_difference = max_difference(training.final, reference.final)
+        if run.arithmetic == "native":
+            _decide_natively(run, training, reference)
+        else:
+            run.bound = 0.0
+            assert_agreement(training.few, reference.few, 0.0, f"the first {min(FEW, p.updates)} updates")
+            run.outcome = assert_agreement(training.final, reference.final, 0.0)
+        _check_predictions(run, training.final, reference.session, rows)
+    if run.dtype == "float64" and not all(run.figures):
+        missed = f"{run.figures.count(False)} of the {len(run.figures)} published figures do not come out"
+        raise Disagreement("disagree", f"the weights are {_WORDS[run.outcome]}, but {missed}")
+
+
+_WORDS = {"identical": "identical", "agree": "in agreement", "inconclusive": "not comparable"}
+
+
+def _decide_natively(run: Run, training: _Training, reference: _Training) -> None:
+    """Compare after few updates, after all, and where that tells nothing, after as many as tell something."""
+    few, all_ = min(FEW, training.problem.updates), training.problem.updates
+    known = reference.sensitivity
+    for updates, weights in ((few, training.few), (all_, training.final)):
+        run.bound = known.allowed(updates, weights)
+        if run.bound <= CEILING:
+            after = f"the first {updates} updates" if updates < all_ else "all updates"
+            run.outcome = assert_agreement(weights, known.weights(updates), run.bound, after)
+        else:
+            run.outcome = "inconclusive"
+    assert run.bound is not None
+    if not any_differs(training.final, reference.final):
+        run.outcome = "identical"
         return
-    if not reference.final:
-        raise Disagreement("failed", "NumPy, the reference, did not get to the end")
-    native = run.arithmetic == "native"
-    run.bound = BOUNDS[run.dtype, "all"].bound if native else 0.0
-    run.max_ulp = max_ulp(training.final, reference.final)
-    run.max_abs_difference = max_difference(training.final, reference.final)
-    few = BOUNDS[run.dtype, "few"].bound if native else 0.0
-    assert_agreement(training.few, reference.few, few, f"the first {min(FEW, training.problem.updates)} updates")
-    try:
-        run.outcome = assert_agreement(training.final, reference.final, run.bound)
-    except Disagreement:
-        moved = reference.sensitivity() if native else 0.0
-        if distance(training.final, reference.final) > NUDGE * moved:
-            raise
-        run.bound = NUDGE * moved
-        run.outcome = assert_agreement(training.final, reference.final, run.bound)
-        run.message = f"this training is sensitive: one ULP in the first weights moves NumPy's own by {moved:.0e}"
+    if known.has_power(all_, run.bound):
+        if run.bound > known.usual(all_):
+            run.message = f"rounding alone may move these weights by {run.bound:.0e} of the largest"
+        return
+    tested = _tested(training, known)
+    if run.bound > CEILING:
+        run.outcome = "inconclusive"
+        advice = f"; after {tested:,} they agree: compare that many with --updates {tested}" if tested else ""
+        run.message = f"rounding alone may change every digit of the weights after {all_:,} updates{advice}"
+    elif tested:
+        enough = tested * SHARE >= all_ and run.bound <= known.usual(all_)
+        run.outcome = run.outcome if enough else "inconclusive"
+        run.message = (
+            f"after all {all_:,} updates a missing one would be lost in rounding; after {tested:,} it would show, and "
+            f"there the weights agree{' too' if enough else f': compare that many with --updates {tested}'}"
+        )
+    else:
+        run.outcome = "inconclusive"
+        run.message = (
+            f"the last update moves NumPy's weights by {known.lag(all_):.0e} of the largest, and rounding may by "
+            f"{run.bound:.0e}: whether all updates were made cannot be told"
+        )
+
+
+def _tested(training: _Training, known: Sensitivity) -> int:
+    """After how many updates, at most, a missing one would show, and the weights agree; 0 where it never would."""
+    updates = training.problem.updates // 2
+    while updates >= 2:
+        bound, weights = known.usual(updates), None
+        if not known.has_power(updates, bound):
+            bound = known.noise(updates)
+        if known.has_power(updates, bound):
+            weights = training.after(updates)
+            bound = max(bound, known.allowed(updates, weights))
+            if known.has_power(updates, bound):
+                assert_agreement(weights, known.weights(updates), bound, f"{updates:,} updates")
+                return updates
+        updates //= 2
+    return 0
+
+
+def _check_predictions(run: Run, weights: Matrices, numpy: Session, rows: np.ndarray | None) -> None:
+    """Hold what the backend predicts to what NumPy predicts with the same weights; raises Disagreement."""
+    for inputs, found in ((numpy.inputs, run.outputs), (rows, run.predictions)):
+        if inputs is None or found is None:
+            continue
+        expected = numpy.predict(numpy.hold_all(weights), inputs)
+        allowed = np.zeros(found.shape)
+        if run.arithmetic == "native":
+            layers = roundoff.bounds(weights, inputs.astype(run.dtype), expected, run.dtype)
+            allowed = 2 * layers[-1].activation.bound
+        off = np.abs(found.astype(float) - expected) > allowed
+        if off.any():
+            at = tuple(np.argwhere(off)[0])
+            raise Disagreement(
+                "disagree",
+                f"predict gives {found[at]:.8g} for row {at[0] + 1} where NumPy gives {expected[at]:.8g} with the "
+                "same weights",
+            )
 
 
 @dataclass
 class _Training:
     """One backend at work on one problem; whatever it finds goes into `run`."""
 
-    backend: Backend
+    session: Session
     problem: Problem
     run: Run
     watch: int
     progress: Progress | None
+    reference: _Training | None
+    """NumPy's, in the same arithmetic, unless this is it."""
     few: Matrices = ()
     final: Matrices = ()
-    doing: str = "from_numpy"
-    pace: float = field(default=1.0)
+    weights: Any = None
+    pace: float = 1.0
+    at: dict[int, Matrices] = field(default_factory=dict)
+    """The weights after some numbers of updates, as far as they are known."""
 
     def go(self) -> None:
         """Train to the end, stopping where a figure was published or an update is watched."""
-        p, b, run = self.problem, self.backend, self.run
-        first = p.first_weights(run.dtype)
-        self.lr = p.rate(run.dtype)
-        given = [p.inputs.astype(run.dtype), p.targets.astype(run.dtype), *first]
-        if run.arithmetic == "reproducible" and holds_subnormal([*given, np.array(self.lr, run.dtype)]):
+        p, run, session = self.problem, self.run, self.session
+        given = [session.inputs, session.targets, *session.first, np.array(session.lr, run.dtype)]
+        if run.arithmetic == "reproducible" and holds_subnormal(given):
             raise TrainingError(
                 "data or learning rate hold subnormal numbers, which XLA takes for zero, so the same bits cannot be "
                 "promised: scale them, or use --arithmetic native"
             )
-        self.x, self.y, *rest = (b.from_numpy(a) for a in given)
-        weights = tuple(rest)
+        weights = session.weights
         self.measure_pace(weights)
         watched = {*range(min(self.watch, p.updates)), *range(max(p.updates - self.watch, 0), p.updates)}
         figures = {figure.updates for figure in p.figures if figure.updates <= p.updates}
         run.figures = []
         done, stretches = 0, []
-        for stop in sorted({*figures, *watched, p.updates}):
+        for stop in sorted({*figures, *watched, p.updates - 1, p.updates}):
             for after, updates, seconds in self.stretch(weights, done, stop):
                 weights = after
                 done += updates
                 stretches.append((updates, seconds))
             if stop in watched:
-                run.watched.append((stop + 1, self.trace(weights)))
+                run.watched.append((stop + 1, session.trace(weights)))
+            self.weights = weights
+            if stop >= p.updates - 1:
+                self.at[stop] = session.numpy(weights)
             run.figures += [
-                figure.comes_out(self.predict(figure.inputs, weights), p.targets)
+                figure.comes_out(self.predict(figure.inputs), p.targets)
                 for figure in p.figures
                 if figure.updates == stop
             ]
         run.seconds = sum(seconds for _, seconds in stretches)
         updates, seconds = max(stretches)
         run.microseconds_per_update = seconds / updates * 1e6
-        self.weights, self.final = weights, self.collect(weights)
+        self.final = self.at[p.updates]
         if run.arithmetic == "reproducible" and holds_subnormal(self.final):
             raise TrainingError("the weights hold subnormal numbers, for which the same bits are not promised")
         run.weights, run.weights_sha256 = self.final, sha256(self.final)
@@ -198,34 +260,30 @@ class _Training:
     def measure_pace(self, weights: Any) -> None:
         """The first call apart, and a few updates twice, which must give the same bits."""
         start = time.perf_counter()
-        self.train(weights, 1)
+        self.session.train(weights, 1)
         self.run.first_call_seconds = time.perf_counter() - start
         few = min(FEW, self.problem.updates)
-        self.few = self.collect(self.train(weights, few))
+        self.few = self.at[few] = self.session.numpy(self.session.train(weights, few))
         start = time.perf_counter()
-        again = self.collect(self.train(weights, few))
+        again = self.session.numpy(self.session.train(weights, few))
         self.pace = (time.perf_counter() - start) / few
-        if all(np.isfinite(w).all() for w in self.few) and max_ulp(self.few, again):
+        if all(np.isfinite(w).all() for w in self.few) and any_differs(self.few, again):
             raise Disagreement("nondeterministic", f"the same {few} updates twice gave different bits")
-
-    def train(self, weights: Any, updates: int) -> Any:
-        self.doing = "train"
-        return self.backend.synchronize(self.backend.train(weights, self.x, self.y, self.lr, updates))
 
     def stretch(self, weights: Any, done: int, stop: int) -> Iterator[tuple[Any, int, float]]:
         """(weights, updates, seconds) of each stretch between `done` and `stop`."""
         while done < stop:
             updates = min(stop - done, max(1, int(STRETCH_SECONDS / self.pace)))
             start = time.perf_counter()
-            after = self.train(weights, updates)
+            after = self.session.train(weights, updates)
             seconds = time.perf_counter() - start
             self.pace = max(seconds / updates, 1e-9)
-            if self.overflowing(self.collect(after)) is not None:
+            if self.overflowing(self.session.numpy(after)) is not None:
                 raise self.overflow(weights, done, updates)
             done += updates
             weights = after
             if self.progress:
-                self.progress(f"{self.run.name} {self.run.arithmetic}", done, self.problem.updates)
+                self.progress(f"{self.run.label} {self.run.arithmetic}", done, self.problem.updates)
             yield weights, updates, seconds
 
     def overflowing(self, weights: Matrices) -> int | None:
@@ -243,58 +301,38 @@ class _Training:
         good, bad = 0, updates
         while bad - good > 1:
             middle = (good + bad) // 2
-            if self.overflowing(self.collect(self.train(weights, middle))) is None:
+            if self.overflowing(self.session.numpy(self.session.train(weights, middle))) is None:
                 good = middle
             else:
                 bad = middle
-        layer = self.overflowing(self.collect(self.train(weights, bad)))
+        found = self.session.numpy(self.session.train(weights, bad))
+        layer = self.overflowing(found)
+        assert layer is not None
+        if self.reference is None or not self.reference.final:
+            return TrainingError(
+                f"the weights of layer {layer} overflow at update {done + bad:,}: try a smaller learning rate"
+            )
+        wrong = found[layer - 1]
+        what = "NaN" if np.isnan(wrong).any() else "inf" if np.isinf(wrong).any() else f"{np.abs(wrong).max():.0e}"
         return TrainingError(
-            f"the weights of layer {layer} overflow at update {done + bad:,}: try a smaller learning rate"
+            f"the weights of layer {layer} hold {what} after update {done + bad:,}; NumPy's are finite"
         )
 
-    def collect(self, weights: Any) -> Matrices:
-        """The weights as NumPy arrays, after asking where and what they are; raises Disagreement."""
-        self.doing = "to_numpy"
-        shapes = self.problem.shapes
-        if not isinstance(weights, tuple) or len(weights) != len(shapes):
-            found = f"{len(weights)} of them" if isinstance(weights, tuple) else type(weights).__name__
-            raise Disagreement("failed", f"train must return a tuple of {len(shapes)} matrices, not {found}")
-        for layer, w in enumerate(weights, 1):
-            device = self.backend.device_of(w)
-            if device != self.run.device:
-                raise Disagreement("wrong-device", f"layer {layer} is on {device} instead of {self.run.device}")
-        arrays = tuple(self.backend.to_numpy(w) for w in weights)
-        for layer, (array, shape) in enumerate(zip(arrays, shapes, strict=True), 1):
-            if str(array.dtype) != self.run.dtype:
-                raise Disagreement("wrong-dtype", f"layer {layer} is {array.dtype} instead of {self.run.dtype}")
-            if array.shape != shape:
-                raise Disagreement("failed", f"layer {layer} has shape {array.shape} instead of {shape}")
-        return arrays
-
-    def predict(self, rows: np.ndarray, weights: Any = None) -> np.ndarray:
-        self.doing = "predict"
-        x = self.backend.from_numpy(rows.astype(self.run.dtype))
-        outputs = self.backend.to_numpy(self.backend.predict(self.weights if weights is None else weights, x))
-        if outputs.shape != (len(rows), self.problem.layers[-1]):
-            raise Disagreement("failed", f"predict returned shape {outputs.shape} for {len(rows)} rows")
-        if str(outputs.dtype) != self.run.dtype:
-            raise Disagreement("wrong-dtype", f"predict returned {outputs.dtype} instead of {self.run.dtype}")
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        outputs = self.session.predict(self.weights, rows)
         if not np.isfinite(outputs).all():
             raise Disagreement("failed", "predict returned NaN or inf")
         return outputs
 
-    def trace(self, weights: Any) -> tuple[LayerTrace, ...]:
-        """One update, opened up; only what can be shown."""
-        self.doing = "trace"
-        layers = tuple(LayerTrace(*layer) for layer in self.backend.trace(weights, self.x, self.y, self.lr))
-        if [layer.change.shape for layer in layers] != self.problem.shapes or any(v.ndim != 2 for v in sum(layers, ())):
-            raise Disagreement("failed", "trace must return one LayerTrace of matrices per layer")
-        return layers
+    def after(self, updates: int) -> Matrices:
+        """The weights after so many updates from the first ones."""
+        if updates not in self.at:
+            held = self.session.weights
+            for after, _, _ in self.stretch(held, 0, updates):
+                held = after
+            self.at[updates] = self.session.numpy(held)
+        return self.at[updates]
 
-    def sensitivity(self) -> float:
-        """How far one ULP in every first weight carries the final weights of this very backend."""
-        nudged = (np.nextafter(w, np.array(np.inf, w.dtype)) for w in self.problem.first_weights(self.run.dtype))
-        weights: Any = tuple(self.backend.from_numpy(w) for w in nudged)
-        for after, _, _ in self.stretch(weights, 0, self.problem.updates):
-            weights = after
-        return distance(self.collect(weights), self.final)
+    @cached_property
+    def sensitivity(self) -> Sensitivity:
+        return Sensitivity(self.session, self.after, self.progress)

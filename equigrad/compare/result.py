@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ..common import agreement
 from ..common.agreement import GOOD
 from ..common.markup import table
 from ..common.problem import Problem
+from ..common.words import listed
 
 SCHEMA = 1
 
@@ -23,6 +25,7 @@ class Run:
     device: str
     dtype: str
     arithmetic: str
+    processes: int = 1
     outcome: str = "failed"
     message: str = ""
     weights: tuple[np.ndarray, ...] = ()
@@ -52,6 +55,11 @@ class Run:
         """As a user asks for it: torch, torch:cuda, package.module:Class."""
         return self.backend if self.device == "cpu" else f"{self.backend}:{self.device}"
 
+    @property
+    def label(self) -> str:
+        """The name, and on how many processes."""
+        return self.name if self.processes == 1 else f"{self.name} on {self.processes} processes"
+
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/json.md."""
         return {
@@ -59,6 +67,7 @@ class Run:
             "device": self.device,
             "dtype": self.dtype,
             "arithmetic": self.arithmetic,
+            "processes": self.processes,
             "outcome": self.outcome,
             "message": self.message,
             "weights_sha256": self.weights_sha256,
@@ -86,14 +95,17 @@ class Comparison:
     @property
     def agreed(self) -> bool:
         """Whether every run that could take place agrees with NumPy, and at least one did."""
-        took_place = [run for run in self.runs if run.outcome != "missing"]
-        return bool(took_place) and all(run.outcome in GOOD for run in took_place)
+        return agreement.agreed(run.outcome for run in self.runs)
 
     def missing(self, names: Sequence[str]) -> list[str]:
-        """Which of `names` are missing altogether."""
-        ran = {run.name for run in self.runs if run.outcome != "missing"}
-        asked = {name.removesuffix(":cpu") for name in names}
-        return [run.name for run in self.runs if run.name in asked and run.name not in ran]
+        """Which of `names` are missing altogether, or on some number of processes."""
+        numbers = dict.fromkeys(run.processes for run in self.runs)
+        each = [((run.name, run.outcome) for run in self.runs if run.processes == n) for n in numbers]
+        return list(dict.fromkeys(name for pairs in each for name in agreement.missing(pairs, names)))
+
+    def status(self, names: Sequence[str] = ()) -> int:
+        """The exit status of a command that was asked for these backends."""
+        return agreement.status(self.agreed, self.missing(names))
 
     @property
     def verdicts(self) -> list[str]:
@@ -107,21 +119,25 @@ class Comparison:
 
     def _verdict(self, arithmetic: str) -> str:
         runs = [run for run in self.runs if run.arithmetic == arithmetic]
-        bad = [run for run in runs if run.outcome not in (*GOOD, "missing")]
+        bad = [run for run in runs if run.outcome not in (*GOOD, "missing", "inconclusive")]
+        open_ = [run for run in runs if run.outcome == "inconclusive"]
         good = [run for run in runs if run.outcome in GOOD]
-        missing = [run.name for run in runs if run.outcome == "missing"]
+        missing = [run.label for run in runs if run.outcome == "missing"]
+        names = _named(good)
         if bad:
-            sentence = "NOT in agreement: " + ", ".join(f"{run.name} {run.outcome}" for run in bad)
+            sentence = "NOT in agreement: " + ", ".join(f"{run.label} {run.outcome}" for run in bad)
+        elif open_:
+            sentence = f"inconclusive: rounding leaves nothing to tell of {_named(open_)}"
         elif len(good) < 2:
-            sentence = f"nothing to compare, {', '.join(run.name for run in good) or 'no backend'} ran alone"
+            sentence = f"nothing to compare, {', '.join(run.label for run in good) or 'no backend'} ran alone"
         elif len({run.weights_sha256 for run in good}) == 1:
-            sentence = f"identical weights in {_and(good)}, one SHA-256: {good[0].weights_sha256}"
+            sentence = f"identical weights in {names}, one SHA-256: {good[0].weights_sha256}"
             if arithmetic == "reproducible" and good[0].weights_sha256 == self.problem.golden.get(good[0].dtype):
                 sentence += ", the published one"
         else:
             ulp = max(run.max_ulp or 0 for run in good)
             difference = max(run.max_abs_difference or 0.0 for run in good)
-            sentence = f"{_and(good)} agree, {ulp:,} ULP or {difference:.1e} apart at most, not bit for bit"
+            sentence = f"{names} agree, {ulp:,} ULP or {difference:.1e} apart at most, not bit for bit"
         skipped = f" ({', '.join(missing)} missing)" if missing else ""
         return f"{arithmetic}: {sentence}{skipped}."
 
@@ -130,7 +146,7 @@ class Comparison:
         p = self.problem
         rows = [
             (
-                run.name,
+                run.label,
                 run.arithmetic,
                 run.outcome,
                 "" if run.max_ulp is None else f"{run.max_ulp:,}",
@@ -141,7 +157,7 @@ class Comparison:
         ]
         title = f"{p.name}: {' → '.join(map(str, p.layers))}, {p.updates:,} updates"
         header = ("backend", "arithmetic", "outcome", "max ULP to NumPy", "first weights", "SHA-256")
-        messages = [f"{run.name} {run.arithmetic}: {run.message}" for run in self.runs if run.message]
+        messages = [f"{run.label} {run.arithmetic}: {run.message}" for run in self.runs if run.message]
         return table(title, header, rows, [*messages, *self.verdicts])
 
     def to_json(self) -> dict[str, Any]:
@@ -155,6 +171,10 @@ class Comparison:
         }
 
 
-def _and(runs: list[Run]) -> str:
-    names = [run.name for run in runs]
-    return " and ".join([", ".join(names[:-1]), names[-1]])
+def _named(runs: list[Run]) -> str:
+    """The backends by name, and on which numbers of processes if not on one alone."""
+    names = []
+    for name in dict.fromkeys(run.name for run in runs):
+        numbers = [str(run.processes) for run in runs if run.name == name]
+        names.append(name if numbers == ["1"] else f"{name} on {listed(numbers)} processes")
+    return listed(names)

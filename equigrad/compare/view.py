@@ -10,8 +10,10 @@ from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..common.data import number
 from ..common.errors import UsageError
-from ..console import NARROW, STYLES, Fitting, titled
+from ..common.words import listed, short
+from ..console import NARROW, Fitting, outcome, titled
 from .result import Comparison, Run
 
 
@@ -20,7 +22,7 @@ def numbers(rows: Sequence[str] | None) -> np.ndarray | None:
     if not rows:
         return None
     try:
-        table = [[float(cell) for cell in row.split(",")] for row in rows]
+        table = [[number(cell) for cell in row.split(",")] for row in rows]
     except ValueError:
         raise UsageError(
             f"--predict takes numbers with commas between, such as 0,1,1, not '{', '.join(rows)}'"
@@ -38,6 +40,8 @@ def comparison(result: Comparison, rows: np.ndarray | None = None) -> Renderable
     columns = _columns(result)
     less = [column for column in columns if column.header != "SHA-256"]  # the verdict has it in full
     least = [column for column in less if "weights" not in column.header]
+    if any(run.processes > 1 for run in result.runs):  # one hash or many is what such a table is about
+        less = [column for column in columns if "weights" not in column.header]
     parts: list[RenderableType] = [
         Fitting(
             _runs(result, columns),
@@ -47,13 +51,21 @@ def comparison(result: Comparison, rows: np.ndarray | None = None) -> Renderable
             _runs(result, least, **NARROW),
         )
     ]
-    parts += [Text(f"{run.name} {run.arithmetic}: {run.message}") for run in result.runs if run.message]
+    if any(run.microseconds_per_update for run in result.runs):
+        parts.append(Text(TIMES, style="dim"))
+    parts += [Text(f"{run.label} {run.arithmetic}: {run.message}") for run in result.runs if run.message]
     if rows is not None:
         shown = [run for run in result.runs if run.predictions is not None]
         parts.append(Fitting(_predictions_in_columns(shown, rows), _predictions_in_rows(shown, rows)))
-    parts += [watched(run) for run in result.runs if run.watched]
     parts.append(Text("\n".join(result.verdicts), style="bold green" if result.agreed else "bold red"))
+    parts += [watched(runs) for runs in _alike(result)]
     return Group(*parts)
+
+
+TIMES = (
+    "us per update: this suite's train, which records or compiles the loop; as people write it: "
+    "equigrad bench --who headline"
+)
 
 
 class Column(NamedTuple):
@@ -69,10 +81,11 @@ def _columns(result: Comparison) -> list[Column]:
     count = sum(fan_in * fan_out for fan_in, fan_out in p.shapes)
     columns = [
         Column("backend", lambda run: run.name, "left"),
+        *([Column("processes", lambda run: str(run.processes))] if any(r.processes > 1 for r in result.runs) else []),
         Column("arithmetic", lambda run: run.arithmetic, "left"),
-        Column("outcome", lambda run: Text(run.outcome, style=STYLES.get(run.outcome, "bold red")), "left"),
+        Column("outcome", lambda run: outcome(run.outcome), "left"),
         Column("max ULP\nto NumPy", lambda run: "" if run.max_ulp is None else f"{run.max_ulp:,}"),
-        Column("max |diff|\nto NumPy", lambda run: _short(run.max_abs_difference)),
+        Column("max |diff|\nto NumPy", lambda run: short(run.max_abs_difference)),
     ]
     if p.figures:
         columns.append(
@@ -109,10 +122,6 @@ def _runs(result: Comparison, columns: Sequence[Column], **style: bool) -> Table
     return table
 
 
-def _short(value: float | None) -> str:
-    return "" if value is None else "0" if value == 0 else f"{value:.1e}"
-
-
 def _microseconds(value: float | None) -> str:
     return "" if value is None else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
@@ -129,7 +138,7 @@ def _first_weights(run: Run) -> str:
 def _predictions_in_columns(runs: Sequence[Run], rows: np.ndarray) -> Table:
     table = titled("prediction for new inputs", "input")
     for run in runs:
-        table.add_column(f"{run.name}\n{run.arithmetic}", justify="right")
+        table.add_column(f"{run.label}\n{run.arithmetic}", justify="right")
     for i, row in enumerate(rows):
         table.add_row(_row(row, "g"), *(_row(run.predictions[i]) for run in runs if run.predictions is not None))
     return table
@@ -140,7 +149,7 @@ def _predictions_in_rows(runs: Sequence[Run], rows: np.ndarray) -> Table:
     for i, row in enumerate(rows):
         for run in runs:
             if run.predictions is not None:
-                table.add_row(_row(row, "g"), run.name, run.arithmetic, _row(run.predictions[i]))
+                table.add_row(_row(row, "g"), run.label, run.arithmetic, _row(run.predictions[i]))
         table.add_section()
     return table
 
@@ -149,29 +158,51 @@ def _row(values: np.ndarray, form: str = ".8f") -> str:
     return " ".join(f"{v:{form}}" for v in values)
 
 
-QUANTITIES = ("X @ W", "activation", "error", "delta", "change of W")
+QUANTITIES = ("preactivation X @ W", "activation", "error", "delta", "change of W")
 
 
-def watched(run: Run) -> RenderableType:
-    """What one backend held inside, in the order of Trask's loop, for each update that was watched."""
-    return Fitting(_beside(run), _beside(run, **NARROW), _below(run, **NARROW))
+def _alike(result: Comparison) -> list[list[Run]]:
+    """The runs that were watched, those together that show the same digits."""
+    groups: dict[str, list[Run]] = {}
+    for run in result.runs:
+        if run.watched:
+            shown = repr([(update, *map(_matrix, layer)) for update, layers in run.watched for layer in layers])
+            groups.setdefault(shown, []).append(run)
+    return list(groups.values())
 
 
-def _beside(run: Run, **style: bool) -> Table:
-    table = titled(f"inside {run.name}, {run.arithmetic}", "update", "layer", *QUANTITIES, **style)
+def watched(runs: Sequence[Run]) -> RenderableType:
+    """What backends that show the same held inside, in the order of Trask's loop, in each watched update."""
+    by_arithmetic = {run.arithmetic: [r.name for r in runs if r.arithmetic == run.arithmetic] for run in runs}
+    title = "inside " + "; ".join(f"{listed(names)}, {arithmetic}" for arithmetic, names in by_arithmetic.items())
+    run = runs[0]
+    if len(runs) > 1:
+        title += f": the same in all {len(runs)}" + ("" if _same_bits(runs) else ", to the digits shown")
+    return Fitting(_beside(run, title), _beside(run, title, **NARROW), _below(run, title, **NARROW))
+
+
+def _same_bits(runs: Sequence[Run]) -> bool:
+    first, *others = ([v.tobytes() for _, layers in run.watched for layer in layers for v in layer] for run in runs)
+    return all(other == first for other in others)
+
+
+def _beside(run: Run, title: str, **style: bool) -> Table:
+    table = titled(title, "update", "layer", *QUANTITIES, **style)
     for update, layers in run.watched:
-        for number, layer in enumerate(layers, 1):
-            table.add_row(f"{update:,}", str(number), *map(_matrix, layer), end_section=True)
+        for i, layer in enumerate(layers, 1):
+            table.add_row(f"{update:,}", str(i), *map(_matrix, layer), end_section=True)
     return table
 
 
-def _below(run: Run, **style: bool) -> Table:
-    table = titled(f"inside {run.name}, {run.arithmetic}", "update", "layer", "", "", **style)
+def _below(run: Run, title: str, **style: bool) -> Table:
+    table = titled(title, "update", "layer", "", "", **style)
     for update, layers in run.watched:
-        for number, layer in enumerate(layers, 1):
-            first = (f"{update:,}", str(number))
+        for i, layer in enumerate(layers, 1):
+            first = (f"{update:,}", str(i))
             for quantity, array in zip(QUANTITIES, layer, strict=True):
-                table.add_row(*first, quantity, _matrix(array), end_section=quantity == QUANTITIES[-1])
+                table.add_row(
+                    *first, quantity.replace(" X", "\nX"), _matrix(array), end_section=quantity == QUANTITIES[-1]
+                )
                 first = ("", "")
     return table
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backends.interface import Backend, LayerTrace
-from ..common.errors import UsageError
-from ..common.markup import table
+from ..common.errors import MissingError, UsageError
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
+from ..common.ulp import any_differs, differs, distances, farthest, narrow
 from ..passport import passport
-from ..session import Progress, Side, Traces, any_differs, differs, distances, farthest, narrow, sides
-from .operations import Operation, Step, operations
+from ..session import Progress, Session, Traces, sessions
+from .operations import Update, operations
+from .result import Difference, Distance, Divergence, Element
 
-SCHEMA = 1
 SINGLY = 1_000
 """For so many updates the weights are compared after each one."""
 EVERY = 1_000
@@ -27,130 +28,6 @@ OPENED = 100
 """In so many updates before the first difference of weights the intermediates are compared too."""
 ROWS = (1, 2, 3, 5, 7)
 """The updates of the development, in each power of ten."""
-
-
-@dataclass(frozen=True)
-class Element:
-    """One element that differs."""
-
-    index: tuple[int, ...]
-    values: tuple[float, float]
-    ulp: int
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A quantity that differs in one update."""
-
-    update: int
-    """Counted from 1."""
-    layer: int
-    """Counted from 1."""
-    quantity: str
-    """preactivation, activation, error, delta, change or weight (after the update)"""
-    size: int
-    """How many elements the quantity has."""
-    elements: tuple[Element, ...]
-    """Those that differ."""
-    max_ulp: int
-    operations: tuple[Operation, ...] = ()
-    """Every operation of this update, on the same inputs in both."""
-
-
-@dataclass(frozen=True)
-class Distance:
-    """How far apart the weights are after an update."""
-
-    update: int
-    max_ulp: int
-    max_abs_difference: float
-
-
-@dataclass(frozen=True, eq=False)
-class Divergence:
-    """What `diverge` found."""
-
-    problem: Problem
-    sides: tuple[str, str]
-    dtypes: tuple[str, str]
-    arithmetics: tuple[str, str]
-    passport: dict[str, Any]
-    first: Difference | None
-    """In the first update after which the weights differ: the first quantity that does. None if none does."""
-    earlier: Difference | None
-    """An intermediate that differed before, in the first updates, and was rounded away in the weights."""
-    development: tuple[Distance, ...]
-    updates: int
-    """How many updates were compared; fewer than the problem's if the time for the development was used up."""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def identical(self) -> bool:
-        return self.first is None
-
-    @property
-    def healed(self) -> tuple[int, ...]:
-        """The updates of the development after the first difference at which all weights were the same again."""
-        first = self.first.update if self.first else self.problem.updates
-        return tuple(d.update for d in self.development if d.update > first and d.max_ulp == 0)
-
-    def _repr_html_(self) -> str:
-        """How a notebook shows it."""
-        from .view import verdict
-
-        first = self.first
-        title = f"{self.problem.name}: {self.sides[0]} against {self.sides[1]}"
-        rows = [
-            (
-                o.name,
-                "same" if o.same else f"{o.differing:,} of {o.elements:,} differ",
-                f"{o.max_ulp:,}",
-                "\n".join(o.how),
-            )
-            for o in (first.operations if first else ())
-        ]
-        header = ("operation on the same inputs", "", "max ULP", "how each rounds") if rows else ()
-        return table(title, header, rows, [verdict(self), *self.notes])
-
-    def to_json(self) -> dict[str, Any]:
-        """As documented in docs/diverge.md."""
-        return {
-            "schema": SCHEMA,
-            "problem": self.problem.to_json(),
-            "passport": self.passport,
-            "backends": list(self.sides),
-            "dtypes": list(self.dtypes),
-            "arithmetics": list(self.arithmetics),
-            "updates_compared": self.updates,
-            "identical": self.identical,
-            "first": _json(self.first),
-            "how": {o.name: list(o.how) for o in self.first.operations if o.how} if self.first else {},
-            "earlier": _json(self.earlier),
-            "development": [
-                {"update": d.update, "max_ulp": d.max_ulp, "max_abs_difference": d.max_abs_difference}
-                for d in self.development
-            ],
-            "notes": list(self.notes),
-        }
-
-
-def _json(difference: Difference | None) -> dict[str, Any] | None:
-    if difference is None:
-        return None
-    return {
-        "update": difference.update,
-        "layer": difference.layer,
-        "quantity": difference.quantity,
-        "elements": [
-            {"index": list(e.index), "values": list(e.values), "hex": [v.hex() for v in e.values], "ulp": e.ulp}
-            for e in difference.elements
-        ],
-        "max_ulp": difference.max_ulp,
-        "operations": [
-            {"name": o.name, "same": o.same, "differing": o.differing, "max_ulp": o.max_ulp}
-            for o in difference.operations
-        ],
-    }
 
 
 def diverge(
@@ -179,10 +56,14 @@ def diverge(
     Raises UsageError unless that makes two, for a negative budget, or where a backend raises; and what
     `equigrad.load` raises.
     """
-    if not budget >= 0:
-        raise UsageError(f"the budget must be a number of seconds, at least 0, not {budget:g}")
+    if not 0 <= budget < math.inf:
+        raise UsageError(f"the budget must be a finite number of seconds, at least 0, not {budget:g}")
     task = built_in(problem) if isinstance(problem, str) else problem
-    both = sides(task, backends, dtype, arithmetic)
+    try:
+        both = sessions(task, backends, dtype, arithmetic)
+    except MissingError as error:
+        alone = "-b numpy --arithmetic native --arithmetic reproducible"
+        raise MissingError(f"{error}; what is here can be compared with itself: {alone}") from None
     if len(both) != 2:
         raise UsageError(
             f"two are compared with each other, not {len(both)}: name two backends, or one and two dtypes or "
@@ -191,13 +72,13 @@ def diverge(
     a, b = both
     notes = [] if a.backend.dtype == b.backend.dtype else [_across_dtypes(a, b)]
     first = None
-    parting, earlier = _search(a, b, progress)
+    parting, earlier = _search(a, b, task.updates, progress)
     if parting is not None:
         first, why = _explain(a, b, parting)
         notes += why
     development = [Distance(i, 0, 0.0) for i in _rows(task.updates) if first is None or i < first.update]
     if parting is not None:
-        development += _develop(a, b, parting, budget, progress)
+        development += _develop(a, b, task.updates, parting, budget, progress)
     reached = development[-1].update
     if reached < task.updates:
         notes.append(
@@ -218,7 +99,7 @@ def diverge(
     )
 
 
-def _across_dtypes(a: Side, b: Side) -> str:
+def _across_dtypes(a: Session, b: Session) -> str:
     narrower = min(a.backend.dtype, b.backend.dtype)
     return f"{a.label} and {b.label} are compared rounded to {narrower}, first weights and operations' inputs too"
 
@@ -232,13 +113,13 @@ class _Parting(NamedTuple):
     after: tuple[Any, Any]
 
 
-def _search(a: Side, b: Side, progress: Progress | None) -> tuple[_Parting | None, Difference | None]:
+def _search(a: Session, b: Session, total: int, progress: Progress | None) -> tuple[_Parting | None, Difference | None]:
     """The first update after which the weights differ, and the first intermediate that differed before.
 
     A parting of several updates is one that cannot be seen when they are made one by one.
     """
-    total, done, earlier = a.problem.updates, 0, None
-    held = a.start(), b.start()
+    done, earlier = 0, None
+    held: tuple[Any, Any] = (a.weights, b.weights)
     while done < total:
         n = 1 if done < SINGLY else min(EVERY, total - done)
         after = a.train(held[0], n), b.train(held[1], n)
@@ -252,7 +133,7 @@ def _search(a: Side, b: Side, progress: Progress | None) -> tuple[_Parting | Non
     return None, earlier
 
 
-def _single_steps(a: Side, b: Side, done: int, held: tuple[Any, Any], n: int) -> Iterator[_Parting]:
+def _single_steps(a: Session, b: Session, done: int, held: tuple[Any, Any], n: int) -> Iterator[_Parting]:
     for i in range(done, done + n):
         after = a.train(held[0]), b.train(held[1])
         if any_differs(a.numpy(after[0]), b.numpy(after[1])):
@@ -260,7 +141,7 @@ def _single_steps(a: Side, b: Side, done: int, held: tuple[Any, Any], n: int) ->
         held = after
 
 
-def _explain(a: Side, b: Side, parting: _Parting) -> tuple[Difference, list[str]]:
+def _explain(a: Session, b: Session, parting: _Parting) -> tuple[Difference, list[str]]:
     """The first quantity that differs in the update, and why."""
     after = a.numpy(parting.after[0]), b.numpy(parting.after[1])
     weights = (
@@ -273,7 +154,7 @@ def _explain(a: Side, b: Side, parting: _Parting) -> tuple[Difference, list[str]
         assert first is not None
         return first, [note for s, w in zip((a, b), parting.before, strict=True) for note in _at_once(s, w, parting)]
     steps = [
-        Step(side, side.numpy(before), side.trace(before), new)
+        Update(side, side.numpy(before), side.trace(before), new)
         for side, before, new in zip((a, b), parting.before, after, strict=True)
     ]
     lists = [[*_quantities(step.trace), *ws] for step, ws in zip(steps, weights, strict=True)]
@@ -287,7 +168,7 @@ def _explain(a: Side, b: Side, parting: _Parting) -> tuple[Difference, list[str]
     return replace(first, operations=operations(*steps)), notes
 
 
-def _at_once(side: Side, weights: Any, parting: _Parting) -> Iterator[str]:
+def _at_once(side: Session, weights: Any, parting: _Parting) -> Iterator[str]:
     """Whether so many updates in one call are the same as one by one."""
     n = parting.updates
     at_once, one_fewer = side.numpy(side.train(weights, n)), weights
@@ -330,9 +211,11 @@ def _rows(total: int) -> list[int]:
     return [*(row * power for power in powers for row in ROWS if row * power < total), total]
 
 
-def _develop(a: Side, b: Side, parting: _Parting, budget: float, progress: Progress | None) -> Iterator[Distance]:
+def _develop(
+    a: Session, b: Session, total: int, parting: _Parting, budget: float, progress: Progress | None
+) -> Iterator[Distance]:
     """The distance when the weights part, and from then on as long as the time suffices."""
-    total, done = a.problem.updates, parting.done + parting.updates
+    done = parting.done + parting.updates
     held = parting.after
     yield Distance(done, *farthest(a.numpy(held[0]), b.numpy(held[1])))
     start, pace = time.perf_counter(), 0.0

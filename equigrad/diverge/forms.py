@@ -105,6 +105,8 @@ DERIVATIVES: dict[str, Form] = {
     "(g * (1 - s)) * s": lambda g, s: (g * (1 - s)) * s,
     "(g * s) * (1 - s)": lambda g, s: (g * s) * (1 - s),
     "g * (s - s * s)": lambda g, s: g * (s - s * s),
+    "g * s - g * s * s": lambda g, s: g * s - g * s * s,
+    "g * s - g * (s * s)": lambda g, s: g * s - g * (s * s),
     "g * fma(-s, s, s)": lambda g, s: g * fused(-s, s, s),
 }
 """The derivative of the sigmoid, from what comes from behind, g, and the activation s."""
@@ -119,7 +121,12 @@ UPDATES: dict[str, Form] = {
 """The new weights, from the old ones, the gradient downhill g, and the learning rate."""
 
 SIGMOIDS: dict[str, Form] = {
-    "1 / (1 + exp(-z)) with its own exp": lambda e, s: 1 / (1 + e),
-    "in float32, then widened": lambda e, s: s.astype(np.float32).astype(np.float64),
+    "1 / (1 + exp(-z)) with its own exp": lambda e, s, z: 1 / (1 + e),
+    "0.5 * (1 + tanh(z / 2))": lambda e, s, z: 0.5 * (1 + np.tanh(z / 2)),
+    "0.5 * tanh(z / 2) + 0.5": lambda e, s, z: 0.5 * np.tanh(z / 2) + 0.5,
+    "in float32, then widened": lambda e, s, z: s.astype(np.float32).astype(np.float64),
 }
-"""The activation, from exp(-z) and itself. A float32 activation is never one that was widened: its dtype is another."""
+"""The activation, from exp(-z), itself and z; tanh is NumPy's own.
+
+A float32 activation is never one that was widened: its dtype is another.
+"""

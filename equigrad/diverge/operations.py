@@ -1,22 +1,24 @@
 """Why two sides part in one update: each operation run in both on the same inputs, and how each rounds it.
 
 The inputs are what one side held in that update, so that an operation that only inherits a difference is
-not blamed. A backend that cannot run its operations one by one (`Backend.replay`), or whose trace shows
+not blamed. A backend that cannot run its operations one by one (`Replays`), or whose trace shows
 something else than they give, lends its inputs, and its trace stands for its results.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from ..backends.interface import LayerTrace
-from ..session import Matrices, Side, Traces, differs, distances, narrow
+from ..backends.interface import Array, LayerTrace, Weights
+from ..common.ulp import differs, distances, narrow
+from ..session import Matrices, Session, Traces
 from . import forms
+from .result import Operation
 
 UNKNOWN = "none of the ways tried"
 FOLLOWING, SMALL = 8, 1000
@@ -25,25 +27,8 @@ FOLLOWING, SMALL = 8, 1000
 Pairs = list[tuple[np.ndarray, np.ndarray]]
 
 
-@dataclass(frozen=True)
-class Operation:
-    """One kind of operation in one update, over all layers, on the same inputs on both sides."""
-
-    name: str
-    elements: int
-    """How many results were compared."""
-    differing: int
-    max_ulp: int
-    how: tuple[str, ...] = ()
-    """How each side rounds, as far as its bits show; empty where no result differs."""
-
-    @property
-    def same(self) -> bool:
-        return self.differing == 0
-
-
-class Case(NamedTuple):
-    """One operation of one layer: what it was given, what came out, and the forms it may have."""
+class Application(NamedTuple):
+    """One operation in one layer: what it was given, what came out, and the forms it may have."""
 
     layer: int
     """Counted from 1."""
@@ -52,17 +37,55 @@ class Case(NamedTuple):
     forms: dict[str, forms.Form]
 
 
+@runtime_checkable
+class Replays(Protocol):
+    """A backend that can run the operations of its update one by one, as the three frameworks' can."""
+
+    def replay(
+        self, weights: Weights, x: Array, y: Array, lr: float, given: tuple[LayerTrace, ...]
+    ) -> tuple[LayerTrace, ...] | None:
+        """`trace`, but each operation takes its inputs from `given`, so that none inherits a difference.
+
+        Only `delta` takes the activation it needs from its own sigmoid of the given pre-activation. A trace
+        replayed on itself is itself. None where that cannot be done.
+        """
+
+
+@runtime_checkable
+class HasExp(Protocol):
+    """A backend that shows the routine which its sigmoid is made of."""
+
+    def exp(self, x: Array) -> Array | None:
+        """exp(x), element by element. None where the sigmoid is not made of it."""
+
+
+def replay(side: Session, weights: Matrices, given: Traces) -> Traces | None:
+    """The trace that the side makes when each operation takes its inputs from `given`; None where it cannot."""
+    if not isinstance(side.backend, Replays):
+        return None
+    dtype = side.backend.dtype
+    fitting = tuple(LayerTrace(*(v.astype(dtype) for v in layer)) for layer in given)
+    traces: Traces | None = side.call("replay", side.hold_all(weights), side.x, side.y, side.lr, fitting)
+    return traces
+
+
+def own_exp(side: Session, x: np.ndarray) -> np.ndarray | None:
+    """exp(x) by the framework's own routine; None where it has none."""
+    held = side.call("exp", side.hold(x)) if isinstance(side.backend, HasExp) else None
+    return None if held is None else side.array("exp", held, x.shape)
+
+
 @dataclass(frozen=True, eq=False)
-class Step:
+class Update:
     """One update of one side: the weights before, what it held, the weights after."""
 
-    side: Side
+    side: Session
     before: Matrices
     trace: Traces
     after: Matrices
 
     def replay(self, weights: Matrices, trace: Traces) -> Traces | None:
-        return self.side.replay(self.side.hold(weights), trace)
+        return replay(self.side, weights, trace)
 
     @cached_property
     def faithful(self) -> bool:
@@ -77,47 +100,48 @@ class Step:
     @cached_property
     def downhill(self) -> tuple[list[np.ndarray], float]:
         """Each layer's change before the learning rate, and that rate; the change itself, and 1, if need be."""
-        plain = Side(self.side.problem.with_(learning_rate=1.0), self.side.backend, self.side.label)
-        again = plain.replay(plain.hold(self.before), self.trace) if self.faithful else None
+        plain = replace(self.side, lr=1.0)
+        again = replay(plain, self.before, self.trace) if self.faithful else None
         return [layer.change for layer in again or self.trace], self.side.lr if again else 1.0
 
     @cached_property
-    def cases(self) -> dict[str, list[Case]]:
-        """Every operation by name, one case per layer where it takes place."""
+    def applications(self) -> dict[str, list[Application]]:
+        """Every operation by name, one application per layer where it takes place."""
         x, y = (self.side.backend.to_numpy(v) for v in (self.side.x, self.side.y))
         inputs = [x, *(layer.activation for layer in self.trace[:-1])]
         downhill, rate = self.downhill
-        cases: dict[str, list[Case]] = {name: [] for name in NAMES}
+        found: dict[str, list[Application]] = {name: [] for name in NAMES}
         for i, (layer, w) in enumerate(zip(self.trace, self.before, strict=True)):
-            s, e = layer.activation, self.side.exp(-layer.preactivation)
-            cases["dot"].append(Case(i + 1, (inputs[i], w), layer.preactivation, forms.DOTS))
-            cases["sigmoid"].append(Case(i + 1, (s * np.nan if e is None else e, s), s, forms.SIGMOIDS))
+            s, e = layer.activation, own_exp(self.side, -layer.preactivation)
+            found["dot"].append(Application(i + 1, (inputs[i], w), layer.preactivation, forms.DOTS))
+            known = (s * np.nan if e is None else e, s, layer.preactivation)
+            found["sigmoid"].append(Application(i + 1, known, s, forms.SIGMOIDS))
             if i + 1 == len(self.trace):
-                cases["error"].append(Case(i + 1, (y, s), layer.error, forms.ERRORS))
+                found["error"].append(Application(i + 1, (y, s), layer.error, forms.ERRORS))
             else:
                 back = self.trace[i + 1].delta, self.before[i + 1].T, self.after[i + 1].T
-                cases["backward dot"].append(Case(i + 1, back, layer.error, forms.BACKWARD_DOTS))
-            cases["derivative"].append(Case(i + 1, (layer.error, s), layer.delta, forms.DERIVATIVES))
-            cases["gradient dot"].append(
-                Case(i + 1, (inputs[i].T, layer.delta, self.side.lr), layer.change, forms.DOTS)
+                found["backward dot"].append(Application(i + 1, back, layer.error, forms.BACKWARD_DOTS))
+            found["derivative"].append(Application(i + 1, (layer.error, s), layer.delta, forms.DERIVATIVES))
+            found["gradient dot"].append(
+                Application(i + 1, (inputs[i].T, layer.delta, self.side.lr), layer.change, forms.DOTS)
             )
-            cases["update"].append(Case(i + 1, (w, downhill[i], rate), self.after[i], forms.UPDATES))
-        return cases
+            found["update"].append(Application(i + 1, (w, downhill[i], rate), self.after[i], forms.UPDATES))
+        return found
 
     @cached_property
-    def following(self) -> list[Step]:
+    def following(self) -> list[Update]:
         """This side's next updates, few and of small networks only: they tell forms apart that one does not."""
-        steps: list[Step] = []
+        steps: list[Update] = []
         if sum(layer.error.size for layer in self.trace) <= SMALL:
-            weights = self.side.hold(self.after)
+            weights = self.side.hold_all(self.after)
             for _ in range(FOLLOWING):
                 trace, after = self.side.trace(weights), self.side.train(weights)
-                steps.append(Step(self.side, self.side.numpy(weights), trace, self.side.numpy(after)))
+                steps.append(Update(self.side, self.side.numpy(weights), trace, self.side.numpy(after)))
                 weights = after
         return steps
 
     def ways(self, operation: str, where: Sequence[int] = ()) -> list[str]:
-        """The forms that give every bit of what this side made of its own inputs, in all cases or in `where`.
+        """The forms that give every bit of what this side made of its own inputs, in all layers or in `where`.
 
         Of those, the ones that go on to do so in the following updates, if any does.
         """
@@ -126,11 +150,11 @@ class Step:
         return [way for way in ways if all(way in others for others in lasting)] or ways
 
     def _ways(self, operation: str, where: Sequence[int]) -> list[str]:
-        cases = self.cases[operation]
-        shown = [forms.shown(c.result, c.forms, c.inputs) for c in (cases[i] for i in where or range(len(cases)))]
+        applied = self.applications[operation]
+        shown = [forms.shown(c.result, c.forms, c.inputs) for c in (applied[i] for i in where or range(len(applied)))]
         return [name for name in shown[0] if all(name in names for names in shown)]
 
-    def made(self, operation: str, way: str, given: Step, width: np.dtype) -> list[np.ndarray]:
+    def made(self, operation: str, way: str, given: Update, width: np.dtype) -> list[np.ndarray]:
         """What `way`, in this side's dtype, makes of what `given` held, rounded to `width`; layer by layer."""
         dtype = self.side.backend.dtype
 
@@ -138,14 +162,14 @@ class Step:
             return value.astype(width).astype(dtype) if isinstance(value, np.ndarray) else value
 
         with np.errstate(all="ignore"):
-            return [case.forms[way](*map(fit, case.inputs)) for case in given.cases[operation]]
+            return [applied.forms[way](*map(fit, applied.inputs)) for applied in given.applications[operation]]
 
 
 NAMES = ("dot", "sigmoid", "error", "derivative", "backward dot", "gradient dot", "update")
 ORDER = ("dot", "exp", "sigmoid", "error", "derivative", "backward dot", "gradient dot", "update")
 
 
-def operations(a: Step, b: Step) -> tuple[Operation, ...]:
+def operations(a: Update, b: Update) -> tuple[Operation, ...]:
     """Every operation of the update in order of computation; those that cannot be compared are left out."""
     given, other = (a, b) if b.faithful else (b, a)
     width = narrow(a.before[0], b.before[0])[0].dtype
@@ -163,7 +187,7 @@ def operations(a: Step, b: Step) -> tuple[Operation, ...]:
             ran[name] = list(zip(*(step.made(name, way, given, width) for step, way in ways), strict=True))
         elif name == "update":
             ran[name] = _after_equal_changes(a, b)
-    return tuple(_judge(name, ran[name], a, b) for name in ORDER if sum(v.size for v, _ in ran.get(name, ())))
+    return tuple(_compared(name, ran[name], a, b) for name in ORDER if sum(v.size for v, _ in ran.get(name, ())))
 
 
 def _replayed(a: Traces, b: Traces) -> dict[str, Pairs]:
@@ -179,11 +203,11 @@ def _replayed(a: Traces, b: Traces) -> dict[str, Pairs]:
     }
 
 
-def _exps(a: Side, b: Side, given: Traces, ra: Traces, rb: Traces) -> dict[str, Pairs]:
+def _exps(a: Session, b: Session, given: Traces, ra: Traces, rb: Traces) -> dict[str, Pairs]:
     """exp(-z) on both sides, if both sigmoids are bit for bit made of it, which frameworks do not promise."""
     pairs: Pairs = []
     for layer, p, q in zip(given, ra, rb, strict=True):
-        ea, eb = a.exp(-layer.preactivation), b.exp(-layer.preactivation)
+        ea, eb = own_exp(a, -layer.preactivation), own_exp(b, -layer.preactivation)
         if ea is None or eb is None:
             return {}
         with np.errstate(all="ignore"):
@@ -193,7 +217,7 @@ def _exps(a: Side, b: Side, given: Traces, ra: Traces, rb: Traces) -> dict[str, 
     return {"exp": pairs}
 
 
-def _after_equal_changes(a: Step, b: Step) -> Pairs:
+def _after_equal_changes(a: Update, b: Update) -> Pairs:
     same = [
         ~(differs(wa, wb) | differs(la.change, lb.change))
         for wa, wb, la, lb in zip(a.before, b.before, a.trace, b.trace, strict=True)
@@ -201,20 +225,20 @@ def _after_equal_changes(a: Step, b: Step) -> Pairs:
     return [(v[m], w[m]) for v, w, m in zip(a.after, b.after, same, strict=True)]
 
 
-def _judge(name: str, pairs: Pairs, a: Step, b: Step) -> Operation:
+def _compared(name: str, pairs: Pairs, a: Update, b: Update) -> Operation:
     counts = [int(differs(v, w).sum()) for v, w in pairs]
     ulp = max(int(distances(v, w).max(initial=0)) for v, w in pairs)
     how = _how(name, a, b, [i for i, count in enumerate(counts) if count]) if name != "exp" else ()
     return Operation(name, sum(v.size for v, _ in pairs), sum(counts), ulp, how)
 
 
-def _how(name: str, a: Step, b: Step, where: list[int]) -> tuple[str, ...]:
+def _how(name: str, a: Update, b: Update, where: list[int]) -> tuple[str, ...]:
     """How each side makes the results that differ: one way for all of them, or else one for each layer."""
     told = [_told(name, a, b, where)] if where else []
     if told and told[0] and UNKNOWN in told[0]:
         each = [_told(name, a, b, [i]) for i in where]
         told = each if len(set(each)) > 1 else each[:1]
-    layers = [a.cases[name][i].layer for i in where]
+    layers = [a.applications[name][i].layer for i in where]
     lines = []
     for side, step in enumerate((a, b)):
         texts = [
@@ -226,7 +250,7 @@ def _how(name: str, a: Step, b: Step, where: list[int]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _told(name: str, a: Step, b: Step, where: list[int]) -> tuple[str, str] | None:
+def _told(name: str, a: Update, b: Update, where: list[int]) -> tuple[str, str] | None:
     """A way of each side, one that the other does not show if there is one; None if they tell no difference."""
     ways = a.ways(name, where), b.ways(name, where)
     first, second = ([*(w for w in ways[i] if w not in ways[1 - i]), *ways[i], UNKNOWN][0] for i in (0, 1))

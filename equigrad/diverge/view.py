@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,14 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..session import differs
-from .divergence import Difference, Distance, Divergence
-from .tracing import Line, Trace
-
-MOST = 8
-"""So many rows of a matrix, and so many differing elements, are shown."""
-BAR = 24
-"""The length of the longest bar. Bars are drawn here, since a plotting library would need a fixed size."""
+from ..common.words import listed, short
+from ..console import BAR, bar, titled
+from .result import MOST, Difference, Distance, Divergence, LoopLine, Trace
 
 FORMULAS = {
     "dot": "a @ w",
@@ -48,50 +42,20 @@ def divergence(result: Divergence) -> RenderableType:
         e = result.earlier
         parts.append(
             Text(
-                f"Already in update {e.update:,}, {_count(len(e.elements), e.size)} of {_quantity(e)} differed, by "
+                f"Already in update {e.update:,}, {len(e.elements):,} of {e.size:,} elements of {e.where} differed, by "
                 f"{e.max_ulp:,} ULP at most; the rounding of the weights removed that."
             )
         )
     parts += [Text(f"Note: {note}.") for note in result.notes]
-    parts.append(Text(verdict(result), style="bold green" if result.identical else "bold yellow"))
+    parts.append(Text(result.verdict, style="bold green" if result.identical else "bold yellow"))
     return Group(*parts)
-
-
-def verdict(result: Divergence) -> str:
-    """One sentence: where, by what, how far, and whether it heals."""
-    a, b = result.sides
-    if result.first is None:
-        return f"{a} and {b} never part: every bit of every weight is the same after {result.updates:,} updates."
-    first = result.first
-    ulp = max(d.max_ulp for d in result.development)
-    absolute = float(np.max([d.max_abs_difference for d in result.development]))
-    blamed = [o.name for o in first.operations if not o.same]
-    cause = f" (differing on the same inputs: {', '.join(blamed)})" if blamed else ""
-    later = sum(d.update > first.update for d in result.development)
-    healed = (
-        f"the same again at {len(result.healed)} of {later} later updates looked at"
-        if later
-        else "not followed further"
-    )
-    return (
-        f"{a} and {b} part in update {first.update:,}, in {_quantity(first)}{cause}. Within {result.updates:,} updates "
-        f"they get {ulp:,} ULP, {absolute:.1e}, apart at most; {healed}."
-    )
 
 
 def _where(first: Difference) -> str:
     return (
-        f"They part in update {first.update:,}: {_count(len(first.elements), first.size)} of {_quantity(first)} "
+        f"They part in update {first.update:,}: {len(first.elements):,} of {first.size:,} elements of {first.where} "
         f"differ, by {first.max_ulp:,} ULP at most."
     )
-
-
-def _quantity(difference: Difference) -> str:
-    return f"{difference.quantity} of layer {difference.layer}"
-
-
-def _count(some: int, all_: int) -> str:
-    return f"{some:,} of {all_:,} elements"
 
 
 def _elements(first: Difference, sides: tuple[str, str]) -> RenderableType:
@@ -110,7 +74,7 @@ def _elements(first: Difference, sides: tuple[str, str]) -> RenderableType:
 
 def _operations(first: Difference) -> Table:
     title = f"update {first.update:,}, each operation on the same inputs in both"
-    table = Table(title=title, title_justify="left", title_style="")
+    table = titled(title)
     for name in ("operation", "", "differ", "max ULP"):
         table.add_column(name, justify="right" if name in ("differ", "max ULP") else "left", no_wrap=True)
     table.add_column("how each rounds")
@@ -122,7 +86,7 @@ def _operations(first: Difference) -> Table:
 
 
 def _development(distances: tuple[Distance, ...]) -> Table:
-    table = Table(title="the distance of the weights, by update", title_justify="left", title_style="", box=None)
+    table = titled("the distance of the weights, by update", box=None)
     table.add_column("update", justify="right")
     for name in ("max ULP", "max |difference|"):
         table.add_column(name, justify="right")
@@ -130,37 +94,37 @@ def _development(distances: tuple[Distance, ...]) -> Table:
     ulps = [float(d.max_ulp) for d in distances]
     absolutes = [d.max_abs_difference for d in distances]
     for d in distances:
-        absolute = f"{d.max_abs_difference:.1e}" if d.max_abs_difference else "0"
         bars = bar(d.max_ulp, ulps), bar(d.max_abs_difference, absolutes)
-        table.add_row(f"{d.update:,}", f"{d.max_ulp:,}", bars[0], absolute, bars[1])
+        table.add_row(f"{d.update:,}", f"{d.max_ulp:,}", bars[0], short(d.max_abs_difference), bars[1])
     return table
 
 
-def bar(value: float, values: list[float]) -> str:
-    """`value` on a logarithmic scale from half the smallest to the largest of `values`; nothing for 0."""
-    known = [v for v in values if 0 < v < math.inf]
-    if not value or not known:
-        return ""
-    if not value < math.inf:
-        return "█" * BAR
-    low, high = math.log(min(known) / 2), math.log(max(known))
-    return "█" * max(1, round(BAR * (math.log(value) - low) / (high - low)))
+LEGEND = (
+    "l0 is the input and y the target; z is the preactivation (X @ W), l the activation (Trask's l1, l2), e the error "
+    "(l2_error), d the delta (l2_delta), c the change of the weights and w the weights (syn0, syn1)."
+)
 
 
 def tracing(result: Trace) -> RenderableType:
     """Every line of the loop with what each backend holds, side by side; what differs from the first is marked."""
     p = result.problem
     parts: list[RenderableType] = [
-        Text(f"{p.name}: {' -> '.join(map(str, p.layers))}, learning rate {p.learning_rate:g}", style="bold"),
-        Text("l0 is the input, y the target; ≠ marks an element that differs from the first backend's"),
+        Text(f"{p.name}: {' -> '.join(map(str, p.layers))}, learning rate lr = {p.learning_rate:g}", style="bold"),
+        Text(LEGEND),
     ]
+    if len(result.sides) > 1:
+        parts.append(Text("≠ marks an element that differs from the first backend's; there all digits are shown"))
+    parts += [Text(), Text("before update 1", style="bold")]
     update = 0
-    for line in result.lines:
+    for line in [*result.given, *result.lines]:
         if line.update != update:
             update = line.update
             parts += [Text(), Text(f"update {update:,}", style="bold")]
-        parts.append(Text(f"{line.formula}    {line.quantity} of layer {line.layer}, {_shape(line.values[0])}"))
+        of = "" if line.quantity in ("inputs", "targets") else f" of layer {line.layer}"
+        parts.append(Text(f"{line.formula}    {line.quantity}{of}, {_shape(line.values[0])}"))
         parts.append(Padding(Columns(list(_blocks(line, result.sides)), padding=(0, 3)), (0, 0, 0, 4)))
+    if result.explanation:
+        parts += [Text(), Text(result.explanation)]
     return Group(*parts)
 
 
@@ -168,16 +132,19 @@ def _shape(array: np.ndarray) -> str:
     return " x ".join(map(str, array.shape))
 
 
-def _blocks(line: Line, sides: tuple[str, ...]) -> Iterator[Text]:
-    marks = zip(line.differing, line.max_ulp, strict=True)
-    for i, (side, value, (differing, ulp)) in enumerate(zip(sides, line.values, marks, strict=True)):
+def _blocks(line: LoopLine, sides: tuple[str, ...]) -> Iterator[Text]:
+    """What each backend holds; once, if it is the same in all."""
+    blocks = list(zip(sides, line.values, line.digits(), line.differing, line.max_ulp, strict=True))
+    if len(sides) > 1 and not any(line.differing):
+        blocks = [(f"the same in {listed(sides)}", *blocks[0][1:])]
+    for i, (side, value, rows, differing, ulp) in enumerate(blocks):
         mark = f"≠ in {differing:,} of {value.size:,}, {ulp:,} ULP" if differing else "same" if i else ""
         block = Text(f"{side}  ", style="bold").append(mark, style="yellow" if differing else "green")
-        where = differs(line.values[0], value)
-        for row, marked in zip(value[:MOST], where, strict=False):
+        width = max((len(digits) for row in rows for digits, _ in row), default=0)
+        for row in rows:
             block.append("\n", style="not bold")
-            for v, different in zip(row[:MOST], marked, strict=False):
-                text = f"{'≠' if different else ' '}{v:.6g}".ljust(14)
-                block.append(text, style="not bold yellow" if different else "not bold")
-            block.append("…" if len(row) > MOST else "")
+            for digits, apart in row:
+                style = "not bold yellow" if apart else "not bold"
+                block.append(f"{'≠' if apart else ' '}{digits.ljust(width + 1)}", style=style)
+            block.append("…" if value.shape[1] > MOST else "")
         yield block.append("\n…" if len(value) > MOST else "")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..backends.interface import LayerTrace, Weights
+from ..backends.interface import DTYPES, LayerTrace, Weights
 from ..backends.numpy_backend import NumpyBackend
 
 
@@ -19,6 +19,10 @@ class Mutant(NumpyBackend):
 
     law: ClassVar[str]
     """The law that must catch it."""
+    dtypes: ClassVar[tuple[str, ...]] = DTYPES
+    """In which dtypes it is a mistake: float64 alone where float32 rounds more than it is wrong by."""
+    crashes: ClassVar[bool] = False
+    """Whether the mistake is an error that is raised; others must show as a wrong result."""
 
 
 MUTANTS: dict[str, type[Mutant]] = {}
@@ -359,6 +363,8 @@ class WideResult(Mutant):
 class NoTrace(Mutant):
     """trace is not written yet."""
 
+    crashes = True
+
     def trace(self, weights: Weights, x: Any, y: Any, lr: float) -> tuple[LayerTrace, ...]:
         raise NotImplementedError("trace")
 
@@ -409,3 +415,19 @@ class TraceTooLate(Mutant):
 
     def trace(self, weights: Weights, x: Any, y: Any, lr: float) -> tuple[LayerTrace, ...]:
         return super().trace(self.update(weights, x, y, lr), x, y, lr)
+
+
+FLOAT64_ALONE = (
+    "the gradient is rounded to float32 on the way",
+    "one element is wrong by 1e-9",
+    "the gradient is computed in float32",
+    "the gradient is float32",
+    "the learning rate is off by 1e-6",
+    "weights decay by 1e-9 an update",
+    "the learning rate is off by 1e-6 in the training loop alone",
+    "the way in goes through float32",
+    "predictions are off by 1e-12",
+)
+"""Mistakes that float32 cannot show: they are smaller than its rounding, or they are what float32 is."""
+for _name in FLOAT64_ALONE:
+    MUTANTS[_name].dtypes = ("float64",)

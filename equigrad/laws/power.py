@@ -1,48 +1,67 @@
-"""Proof of power: every wrong backend is caught, and no right one is ever accused."""
+"""Proof of power: wrong backends are caught, dimension by dimension, and no right one is ever accused."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
-from ..backends import load, usable
+from ..backends import FRAMEWORKS, load, usable
 from ..backends.interface import ARITHMETICS, DTYPES, Backend
 from ..common.errors import UsageError
 from ..passport import passport
 from ..session import Progress
-from . import cases
-from .laws import LAWS, LawBroken
+from . import networks
+from .laws import LAWS, LawBroken, Network
 from .mutants import MUTANTS, Mutant
+from .planted import PLANS, Plan, equivalent
+from .search import Finding, search
 
 PROBLEMS = 500
 
 SCHEMA = 1
 
+VARIANTS = tuple(product(DTYPES, ARITHMETICS))
+
 
 @dataclass(frozen=True)
 class Caught:
-    """One wrong backend, and the law that must catch it."""
+    """One wrong backend in one dtype and arithmetic, and the law that must catch it."""
 
     name: str
     caught: bool
     law: str
     margin: float
-    """Measured over allowed, on the case where it is largest; inf where bits or shapes differ."""
+    """Measured over allowed, where it was caught; inf where bits or shapes differ."""
     case: str
-    """On which case that was."""
+    """On which network that was."""
+    dtype: str = "float64"
+    arithmetic: str = "native"
+    dimension: str = ""
+    """Where the mistake hides, if it was made by construction."""
+    kind: str = ""
+    hidden: bool = False
+    """Whether it belongs to the tenth that nobody looked at while the search was tuned."""
+    crashed: bool = False
+    """It raised an error on the way and no law caught an honest wrong result of it; that does not count."""
 
 
 @dataclass(frozen=True)
 class Accusation:
-    """A right backend that a law called wrong."""
+    """A backend that a law called wrong: a false alarm if it is right."""
 
     backend: str
     dtype: str
     arithmetic: str
     case: str
     message: str
+
+    @classmethod
+    def of(cls, backend: str, finding: Finding) -> Accusation:
+        where = "; then ".join(map(str, finding.recipes))
+        return cls(backend, finding.dtype, finding.arithmetic, where, f"{finding.law}: {finding.message}")
 
 
 @dataclass(frozen=True)
@@ -51,32 +70,61 @@ class Power:
 
     passport: dict[str, Any]
     mutants: tuple[Caught, ...]
+    equivalent: dict[str, str] = field(default_factory=dict)
+    """The mutants that were left out, each with the argument why nothing can tell it from a correct backend."""
     problems: dict[str, int] = field(default_factory=dict)
-    """How many random problems each backend was tried on."""
+    """How many networks each backend was tried on."""
     closest: dict[str, float] = field(default_factory=dict)
-    """The largest margin of each law over all right backends: below 1, or somebody was accused."""
+    """The largest margin of each law over the backends of this project: below 1, or one of them was accused."""
     accusations: tuple[Accusation, ...] = ()
+    """The backends of this project that were accused: false alarms."""
+    findings: tuple[Accusation, ...] = ()
+    """Other people's backends that were accused: what is wrong with them, as far as anybody knows."""
+
+    @property
+    def missed(self) -> tuple[Caught, ...]:
+        return tuple(m for m in self.mutants if not m.caught)
 
     @property
     def proved(self) -> bool:
-        """Whether every mutant was caught and nobody else accused."""
-        return all(m.caught for m in self.mutants) and not self.accusations
+        """Whether every mutant was caught, right backends were tried, and nobody was accused."""
+        return not self.missed and bool(self.problems) and not self.accusations and not self.findings
+
+    def share(self, members: Iterable[Caught]) -> tuple[int, int]:
+        """How many of these were caught, and how many there are."""
+        found = list(members)
+        return sum(m.caught for m in found), len(found)
+
+    def by(self, key: Callable[[Caught], str]) -> dict[str, tuple[int, int]]:
+        """Caught and tried for each value of `key`, in order of appearance."""
+        return {
+            value: self.share(m for m in self.mutants if key(m) == value)
+            for value in dict.fromkeys(map(key, self.mutants))
+        }
 
     @property
     def verdict(self) -> str:
         """One sentence."""
-        caught, tried = sum(m.caught for m in self.mutants), sum(self.problems.values())
-        sentence = f"{caught} of {len(self.mutants)} wrong backends caught"
+        caught, tried = self.share(self.mutants)
+        sentence = f"{caught:,} of {tried:,} wrong backends caught"
+        hidden = self.share(m for m in self.mutants if m.hidden)
+        if hidden[1]:
+            sentence += f" ({hidden[0]} of the {hidden[1]} that the search was not tuned on)"
         finite = [m.margin for m in self.mutants if m.caught and m.margin < float("inf")]
         if finite:
             sentence += f", the least wrong one {min(finite):,.0f} times outside its bound"
-        if not tried:
-            return sentence + "."
-        alarms = len(self.accusations)
-        nearest = max(self.closest.values(), default=0.0)
-        return (
-            f"{sentence}; {alarms} false alarms in {tried:,} correct runs, which used {nearest:.0%} of a bound at most."
-        )
+        right = sum(count for name, count in self.problems.items() if name in FRAMEWORKS)
+        if right:
+            nearest = max(self.closest.values(), default=0.0)
+            sentence += (
+                f"; {len(self.accusations)} false alarms in {right:,} correct runs, "
+                f"which used {nearest:.0%} of a bound at most"
+            )
+        else:
+            sentence += "; no backend of this project was tried, so nothing is known of false alarms"
+        if self.findings:
+            sentence += f"; NOT right: {', '.join(f.backend for f in self.findings)}"
+        return sentence + "."
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/check.md."""
@@ -85,65 +133,103 @@ class Power:
             "passport": self.passport,
             "verdict": self.verdict,
             "mutants": [vars(m) for m in self.mutants],
+            "equivalent": self.equivalent,
+            "dimensions": {name: list(share) for name, share in self.by(lambda m: m.dimension).items() if name},
             "problems": self.problems,
             "closest": self.closest,
             "false_alarms": [vars(a) for a in self.accusations],
+            "findings": [vars(a) for a in self.findings],
         }
 
 
 def power(
-    backends: Sequence[str] | None = None, *, problems: int = PROBLEMS, progress: Progress | None = None
+    backends: Sequence[str] | None = None,
+    *,
+    problems: int = PROBLEMS,
+    mutants: int | None = None,
+    progress: Progress | None = None,
 ) -> Power:
-    """Try every mutant on the kit's cases, and every right backend on random problems, all of the laws.
+    """Try every mutant on the kit's and the search's networks, and every right backend on `problems` of them.
 
-    `backends` are names as `equigrad.load` takes them, every built-in one that is usable unless given; the
-    problems go round dtypes and arithmetics. Raises UsageError for a negative number of problems, and what
-    `equigrad.load` raises.
+    `backends` are names as `equigrad.load` takes them, every built-in one that is usable unless given.
+    `mutants` is how many of those by construction are tried, evenly spread; all unless given. Dtypes and
+    arithmetics take turns. Raises UsageError for fewer than one network, and what `equigrad.load` raises.
     """
-    if problems < 0:
-        raise UsageError(f"the number of random problems must not be negative, not {problems}")
+    if problems < 1:
+        raise UsageError(f"the number of random problems must be at least 1, not {problems}")
     names = list(dict.fromkeys(usable() if backends is None else backends))
-    right = {name: _variants(name) for name in names}
-    caught = []
+    right = {name: load(name) for name in names}
+    planted = [plan for plan in PLANS if not equivalent(plan)]
+    if mutants is not None:
+        planted = planted[:: max(1, len(planted) // max(1, mutants))]
+    caught, total = [], len(MUTANTS) + len(planted)
     for step, mutant in enumerate(MUTANTS.values()):
         if progress:
-            progress("mutants", step + 1, len(MUTANTS))
-        caught.append(trial(mutant))
-    closest: dict[str, float] = {}
-    accusations = []
-    for seed in range(problems):
+            progress("mutants", step + 1, total)
+        caught += [trial(mutant, *variant) for variant in VARIANTS if variant[0] in mutant.dtypes]
+    for step, plan in enumerate(planted):
         if progress:
-            progress("random problems", seed + 1, problems)
-        drawn = {dtype: cases.random(seed, dtype) for dtype in DTYPES}
-        for name, variants in right.items():
-            backend = variants[seed // len(cases.SHAPES) % len(variants)]
-            case = drawn[backend.dtype]
-            for law, keep in LAWS.items():
-                try:
-                    closest[law] = max(closest.get(law, 0.0), keep(backend, case))
-                except LawBroken as error:
-                    who = (name, backend.dtype, backend.arithmetic)
-                    accusations.append(Accusation(*who, case.name, str(error)))
-    tried = dict.fromkeys(names, problems) if problems else {}
-    return Power(passport(names), tuple(caught), tried, closest, tuple(accusations))
+            progress("mutants", len(MUTANTS) + step + 1, total)
+        caught.append(planted_trial(plan, *VARIANTS[step % len(VARIANTS)]))
+    closest: dict[str, float] = {}
+    accusations: list[Accusation] = []
+    findings: list[Accusation] = []
+    tried = {}
+    for name, backend in right.items():
+        came = search(
+            lambda dtype, mode, made=backend: type(made)(device=made.device, dtype=dtype, arithmetic=mode),  # type: ignore[misc]
+            [mode for mode in ARITHMETICS if mode in type(backend).arithmetics],
+            examples=problems,
+            progress=progress,
+        )
+        tried[name], ours = came.networks, name.partition(":")[0] in FRAMEWORKS
+        if ours:
+            closest = {law: max(closest.get(law, 0.0), margin) for law, margin in came.closest.items()}
+        if came.finding:
+            (accusations if ours else findings).append(Accusation.of(name, came.finding))
+    left_out = {plan.name: why for plan in PLANS if (why := equivalent(plan))}
+    found = (tuple(accusations), tuple(findings))
+    return Power(passport(names), tuple(caught), left_out, tried, closest, *found)
 
 
-def _variants(name: str) -> list[Backend]:
-    """The backend in every dtype and in every arithmetic it has."""
-    arithmetics = type(load(name)).arithmetics
-    return [load(name, d, a) for d, a in product(DTYPES, ARITHMETICS) if a in arithmetics]
+def trial(mutant: type[Mutant], dtype: str = "float64", arithmetic: str = "native") -> Caught:
+    """Whether the mutant's own law catches it on one of the kit's networks, and by how much at most."""
+    margin, where, crashed = 0.0, "", False
+    for network in _chosen(dtype):
+        broken = _broken(mutant("cpu", dtype, arithmetic), mutant.law, network)
+        if broken and broken.__cause__ and not mutant.crashes:
+            crashed = True
+        elif broken and broken.margin > margin:
+            margin, where = broken.margin, network.name
+    return Caught(mutant.name, bool(where), mutant.law, margin, where, dtype, arithmetic, crashed=crashed and not where)
 
 
-def trial(mutant: type[Mutant]) -> Caught:
-    """Whether the mutant's own law catches it on one of the kit's cases, in float64."""
-    margin, where = 0.0, ""
-    for case in CASES:
-        try:
-            LAWS[mutant.law](mutant(), case)
-        except LawBroken as error:
-            if error.margin > margin:
-                margin, where = error.margin, case.name
-    return Caught(mutant.name, bool(where), mutant.law, margin, where)
+def planted_trial(plan: Plan, dtype: str = "float64", arithmetic: str = "native") -> Caught:
+    """Whether the law that must catch the mutant by construction does, on one of the search's fixed networks."""
+    cls, crashed = plan.make(), False
+    missed = Caught(plan.name, False, plan.law, 0.0, "", dtype, arithmetic, plan.dimension, plan.kind, plan.hidden)
+    for network in sorted(_fixed(dtype), key=lambda network: not plan.likely(network)):
+        broken = _broken(cls("cpu", dtype, arithmetic), plan.law, network)
+        if broken and not broken.__cause__:
+            return replace(missed, caught=True, margin=broken.margin, case=network.name)
+        crashed = crashed or broken is not None
+    return replace(missed, crashed=crashed)
 
 
-CASES = cases.chosen("float64")
+def _broken(backend: Backend, law: str, network: Network) -> LawBroken | None:
+    try:
+        LAWS[law](backend, network)
+    except LawBroken as error:
+        return error
+    return None
+
+
+@lru_cache(maxsize=2)
+def _chosen(dtype: str) -> tuple[Network, ...]:
+    return networks.chosen(dtype)
+
+
+@lru_cache(maxsize=2)
+def _fixed(dtype: str) -> tuple[Network, ...]:
+    """The search's fixed networks but for the largest, which would take the time of all others."""
+    return tuple(recipe.network(dtype) for recipe in networks.FIXED if recipe.problem != "digits")

@@ -1,9 +1,13 @@
 """How far rounding alone may carry a correct backend from the exact gradient.
 
 A first-order running error analysis (N. Higham, Accuracy and Stability of Numerical Algorithms, 2002, chapter
-3), carried out in float64 on the network's own values: every quantity travels with a bound on its error, and
+3), carried out on the network's own values: every quantity travels with a bound on its error, and
 each operation adds its own rounding. So the bound knows what a fixed tolerance cannot: that a sum which
-cancels loses digits, and a saturated unit loses all of its slope's. What is assumed of a backend:
+cancels loses digits, and a saturated unit loses all of its slope's. The values themselves are computed in more
+digits than the backend has (float64 for float32, the processor's extended precision for float64), which makes
+the same pass a cheap reference, a thousand times nearer to the exact result than the backend has to be.
+
+What is assumed of a backend:
 
 * a sum of K products errs by at most min(K, 8 sqrt(K)) u times the sum of their magnitudes, in any order, with
   or without FMA: K by worst case, 8 sqrt(K) with probability 1 - 1e-13 (Higham and Mary, SIAM Journal on
@@ -17,7 +21,6 @@ u is half the machine epsilon: 1.1e-16 in float64, 6e-8 in float32.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -26,25 +29,42 @@ SIGMOID = 8
 """Allowed error of a sigmoid, in u. Measured: at most 1.25 u by the frameworks' own (2.5 ulp below 1/2)."""
 
 
-class LayerBounds(NamedTuple):
-    """Bounds on |computed - exact|, absolute, in the shapes of `LayerTrace`; `gradient` as its `change`."""
-
-    preactivation: np.ndarray
-    activation: np.ndarray
-    error: np.ndarray
-    delta: np.ndarray
-    gradient: np.ndarray
-
-
-class Value(NamedTuple):
-    """Numbers and a bound on their error, in one shape."""
+class Bounded(NamedTuple):
+    """Numbers, and how far a correct backend may be from them, in one shape."""
 
     value: np.ndarray
-    error: np.ndarray
+    """In the wider dtype of `wide`."""
+    bound: np.ndarray
+    """Absolute, float64; inf where the analysis can say nothing."""
 
     @property
-    def T(self) -> Value:
-        return Value(self.value.T, self.error.T)
+    def T(self) -> Bounded:
+        return Bounded(self.value.T, self.bound.T)
+
+    def error(self, got: np.ndarray) -> np.ndarray:
+        """|got - value|, element by element, in float64; NaN where `got` is NaN."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.abs(got.astype(self.value.dtype) - self.value).astype(np.float64)
+
+
+class LayerBounds(NamedTuple):
+    """What one layer holds, with bounds on |computed - exact|, in the shapes and with the signs of `ExactLayer`."""
+
+    preactivation: Bounded
+    activation: Bounded
+    error: Bounded
+    delta: Bounded
+    gradient: Bounded
+
+
+def wide(dtype: str) -> np.dtype:
+    """The dtype that the reference for `dtype` is computed in."""
+    return np.dtype(np.longdouble if dtype == "float64" else np.float64)
+
+
+def doubt(dtype: str) -> float:
+    """How far from its bound, as a share of it, an error may be for the reference to leave a doubt."""
+    return 2 * float(np.finfo(wide(dtype)).eps / np.finfo(dtype).eps)
 
 
 class Rounding(NamedTuple):
@@ -58,67 +78,82 @@ class Rounding(NamedTuple):
         info = np.finfo(dtype)
         return cls(float(info.eps) / 2, float(info.tiny))
 
-    def dot(self, a: Value, b: Value) -> Value:
-        (p, dp), (q, dq), terms = (abs(a.value), a.error), (abs(b.value), b.error), a.value.shape[1]
+    def dot(self, a: Bounded, b: Bounded) -> Bounded:
+        (p, dp), (q, dq), terms = _sizes(a), _sizes(b), a.value.shape[1]
         carried = dp @ q + p @ dq + dp @ dq
         summed = self.u * min(terms, 8 * terms**0.5) * (p @ q)
         sliced = 4 * self.u * p.max(1, keepdims=True) * q.max(0, keepdims=True)
-        return Value(a.value @ b.value, carried + summed + sliced + terms * self.tiny)
+        return Bounded(a.value @ b.value, carried + summed + sliced + terms * self.tiny)
 
-    def sigmoid(self, z: Value) -> Value:
-        with np.errstate(over="ignore"):
-            a = 1 / (1 + np.exp(-z.value))
+    def sigmoid(self, z: Bounded) -> Bounded:
+        a = 1 / (1 + np.exp(-z.value))
         # |sigmoid''| <= 0.1 bounds what the first derivative leaves out.
-        carried = np.minimum(a * (1 - a) * z.error + 0.05 * z.error**2, 1)
-        return Value(a, carried + SIGMOID * self.u + self.tiny)
+        carried = np.minimum((a * (1 - a)).astype(float) * z.bound + 0.05 * z.bound**2, 1)
+        return Bounded(a, carried + SIGMOID * self.u + self.tiny)
 
-    def slope(self, a: Value) -> Value:
+    def slope(self, a: Bounded) -> Bounded:
         slope = a.value * (1 - a.value)
-        return Value(slope, abs(1 - 2 * a.value) * a.error + a.error**2 + 8 * self.u * slope + self.tiny)
+        near = np.abs(1 - 2 * a.value).astype(float) * a.bound + a.bound**2
+        return Bounded(slope, near + 8 * self.u * slope.astype(float) + self.tiny)
 
-    def product(self, a: Value, b: Value) -> Value:
-        carried = a.error * abs(b.value) + abs(a.value) * b.error + a.error * b.error
-        return Value(a.value * b.value, carried + 4 * self.u * abs(a.value * b.value) + self.tiny)
+    def product(self, a: Bounded, b: Bounded) -> Bounded:
+        (p, dp), (q, dq) = _sizes(a), _sizes(b)
+        return Bounded(a.value * b.value, dp * q + p * dq + dp * dq + 4 * self.u * (p * q) + self.tiny)
 
-    def difference(self, a: Value, b: Value) -> Value:
+    def difference(self, a: Bounded, b: Bounded) -> Bounded:
         value = a.value - b.value
-        return Value(value, a.error + b.error + 2 * self.u * (abs(value) + a.error + b.error))
+        inherited = a.bound + b.bound
+        return Bounded(value, inherited + 2 * self.u * (np.abs(value).astype(float) + inherited))
 
 
-def exactly(array: np.ndarray) -> Value:
-    """The numbers of `array`, taken as free of error."""
-    return Value(array.astype(np.float64), np.zeros(array.shape))
+def _sizes(a: Bounded) -> tuple[np.ndarray, np.ndarray]:
+    return np.abs(a.value).astype(float), a.bound
 
 
-def network(rounding: Rounding, ws: Sequence[Value], x: np.ndarray, y: np.ndarray) -> list[list[Value]]:
-    """Each layer's z, a, error, delta and -gradient, with bounds, for weights with bounds."""
-    zs, layers = [], [exactly(x)]
-    for w in ws:
-        zs.append(rounding.dot(layers[-1], w))
-        layers.append(rounding.sigmoid(zs[-1]))
-    error, result = rounding.difference(exactly(y), layers[-1]), []
-    for w, z, (before, a) in reversed(list(zip(ws, zs, pairwise(layers), strict=True))):
-        delta = rounding.product(error, rounding.slope(a))
-        result.append([z, a, error, delta, rounding.dot(before.T, delta)])
-        error = rounding.dot(delta, w.T)
-    return result[::-1]
+def exactly(array: np.ndarray, dtype: str) -> Bounded:
+    """The numbers of `array`, taken as free of error, for a backend that computes in `dtype`."""
+    return Bounded(array.astype(wide(dtype)), np.zeros(array.shape))
+
+
+def network(ws: Sequence[Bounded], x: np.ndarray, y: np.ndarray, dtype: str) -> tuple[LayerBounds, ...]:
+    """What each layer holds, with bounds, for weights with bounds, computed in `dtype`."""
+    rounding = Rounding.of(dtype)
+    zs, layers = [], [exactly(x, dtype)]
+    with np.errstate(all="ignore"):
+        for w in ws:
+            zs.append(rounding.dot(layers[-1], w))
+            layers.append(rounding.sigmoid(zs[-1]))
+        error, result = rounding.difference(exactly(y, dtype), layers[-1]), []
+        for i in reversed(range(len(ws))):
+            delta = rounding.product(error, rounding.slope(layers[i + 1]))
+            downhill = rounding.dot(layers[i].T, delta)
+            opened = (zs[i], layers[i + 1], error, delta, Bounded(-downhill.value, downhill.bound))
+            result.append(LayerBounds(*(Bounded(v, _known(b)) for v, b in opened)))
+            if i:
+                error = rounding.dot(delta, ws[i].T)
+    return tuple(reversed(result))
+
+
+def _known(bound: np.ndarray) -> np.ndarray:
+    """`bound` with inf for NaN: an analysis that has overflowed says nothing."""
+    return np.where(np.isnan(bound), np.inf, bound)
 
 
 def bounds(weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, dtype: str) -> tuple[LayerBounds, ...]:
-    """How far each layer's quantities, computed in `dtype`, may be from the exact ones."""
-    layers = network(Rounding.of(dtype), [exactly(w) for w in weights], x, y)
-    return tuple(LayerBounds(*(v.error for v in layer)) for layer in layers)
+    """Each layer's quantities, and how far from the exact ones they may be when they are computed in `dtype`."""
+    return network([exactly(w, dtype) for w in weights], x, y, dtype)
 
 
-def training_bounds(
+def training(
     weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, lr: float, n: int, dtype: str
-) -> tuple[np.ndarray, ...]:
-    """How far the weights after n updates may be from the exact ones; it grows with n, so meant for a few."""
-    rounding, ws = Rounding.of(dtype), [exactly(w) for w in weights]
-    for _ in range(n):
-        gradients = [layer[-1] for layer in network(rounding, ws, x, y)]
-        ws = [
-            rounding.difference(w, rounding.product(exactly(np.array(-lr)), g))
-            for w, g in zip(ws, gradients, strict=True)
-        ]
-    return tuple(w.error for w in ws)
+) -> tuple[Bounded, ...]:
+    """The weights after n updates with bounds, which grow with n, the faster the larger the learning rate."""
+    rounding, ws = Rounding.of(dtype), [exactly(w, dtype) for w in weights]
+    rate = exactly(np.array(lr), dtype)
+    with np.errstate(all="ignore"):
+        for _ in range(n):
+            ws = [
+                rounding.difference(w, rounding.product(rate, layer.gradient))
+                for w, layer in zip(ws, network(ws, x, y, dtype), strict=True)
+            ]
+    return tuple(Bounded(v, _known(b)) for v, b in ws)

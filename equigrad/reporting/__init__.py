@@ -1,5 +1,6 @@
-"""One self-contained HTML page about one problem: verdict, replay, code, differences, gradient check, timings."""
+"""One self-contained HTML page about one problem, which trains it too; and all problems as a site."""
 
 from .page import Page, report, told_apart
+from .static_site import site
 
-__all__ = ["Page", "report", "told_apart"]
+__all__ = ["Page", "report", "site", "told_apart"]

@@ -2,13 +2,15 @@
 // The charts, drawn by Plotly once they come into view, and again when the theme changes.
 const css = (name) => getComputedStyle(root).getPropertyValue(`--${name}`).trim();
 const frameworkColor = (name) => css(name.split(/[: ]/)[0] in DATA.names ? name.split(/[: ]/)[0] : "other");
-const SYMBOL = { numpy: "circle", torch: "square", jax: "triangle-up" };
+const SYMBOL = { __proto__: null, numpy: "circle", torch: "square", jax: "triangle-up" };
 const symbolOf = (name) => SYMBOL[name.split(/[: ]/)[0]] ?? "diamond";
 
 function layout(x, y, more = {}) {
   const axis = (options) => ({ gridcolor: css("line"), zerolinecolor: css("line"), linecolor: css("line"), tickfont: { color: css("soft") }, exponentformat: "power", automargin: true, ...options, title: { text: options.title, font: { color: css("soft"), size: 12 } } });
   return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "system-ui, sans-serif", color: css("ink"), size: 12 }, margin: { l: 50, r: 12, t: 22, b: 44 }, hovermode: "closest", hoverlabel: { bgcolor: css("panel"), bordercolor: css("line"), font: { color: css("ink") } }, legend: { orientation: "h", y: narrow.matches ? -0.34 : -0.2, yanchor: "top", x: 0, font: { size: 11 } }, dragmode: false, ...more, xaxis: axis(x), yaxis: axis(y) };
 }
+// Plotly takes some markup in names: what comes from a file is spelled so that it stays text.
+const asText = (name) => String(name).replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 const UPDATES = { type: "log", title: "update", dtick: 1 };
 const CONFIG = { displayModeBar: false, responsive: true, scrollZoom: false };
 
@@ -26,7 +28,7 @@ function distance(id, index, title) {
   const scale = withZero(DATA.distances.flatMap((d) => d.points.map((p) => p[index])));
   // Lines that lie on each other are told apart by symbol and size.
   const traces = DATA.distances.map((d) => ({
-    type: "scatter", mode: "lines+markers", name: seriesName(d),
+    type: "scatter", mode: "lines+markers", name: asText(seriesName(d)),
     x: d.points.map((p) => p[0]), y: d.points.map((p) => (p[index] === 0 ? scale.zero : p[index])), text: d.points.map((p) => String(p[index])), hovertemplate: "update %{x}: %{text}<extra>%{fullData.name}</extra>",
     line: { color: frameworkColor(d.sides[1]), width: 1.6, dash: d.dtype === "float32" ? "dot" : "solid" },
     marker: { symbol: symbolOf(d.sides[1]) + (d.arithmetic === "reproducible" ? "-open" : ""), size: d.arithmetic === "reproducible" ? 9 : 5 },
@@ -44,11 +46,11 @@ function distanceLegend() {
 
 function curves(id) {
   const finite = (v) => (typeof v === "number" && v > 0 ? v : null), traces = [];
-  const colors = { float64: css("positive"), float32: css("negative") };
+  const colors = { __proto__: null, float64: css("positive"), float32: css("negative") };
   for (const c of DATA.curves) {
     const x = c.points.map((p) => p.step), color = colors[c.dtype] ?? css("other");
-    traces.push({ type: "scatter", mode: "lines+markers", name: `central, ${c.dtype}`, x, y: c.points.map((p) => finite(p.central)), line: { color, width: 2.5 }, marker: { size: 5, symbol: c.dtype === "float32" ? "square" : "circle" } });
-    traces.push({ type: "scatter", mode: "lines", name: `forward, ${c.dtype}`, x, y: c.points.map((p) => finite(p.forward)), line: { color, width: 1.5, dash: "dash" } });
+    traces.push({ type: "scatter", mode: "lines+markers", name: asText(`central, ${c.dtype}`), x, y: c.points.map((p) => finite(p.central)), line: { color, width: 2.5 }, marker: { size: 5, symbol: c.dtype === "float32" ? "square" : "circle" } });
+    traces.push({ type: "scatter", mode: "lines", name: asText(`forward, ${c.dtype}`), x, y: c.points.map((p) => finite(p.forward)), line: { color, width: 1.5, dash: "dash" } });
   }
   const steps = DATA.curves.flatMap((c) => c.points.map((p) => p.step)), exact = DATA.curves.find((c) => c.dtype === "float64") ?? DATA.curves[0], complex = Math.max(Number(exact.complex_step), 1e-17);
   traces.push({ type: "scatter", mode: "lines", name: "complex step", x: [Math.min(...steps), Math.max(...steps)], y: [complex, complex], line: { color: css("ink"), width: 2.5, dash: "dashdot" } });
@@ -69,7 +71,7 @@ function errors(id) {
 }
 
 function timings(id) {
-  const t = DATA.timings[Number($("#timing").value)], rows = [...t.rows].sort((a, b) => b.median - a.median), name = (r) => r.name;
+  const t = DATA.timings[Number($("#timing").value)], rows = [...t.rows].sort((a, b) => b.median - a.median), name = (r) => asText(r.label);
   document.getElementById(id).style.height = `${120 + 30 * rows.length}px`;
   const shapes = t.floor === null ? [] : [{ type: "line", xref: "x", yref: "paper", x0: t.floor, x1: t.floor, y0: 0, y1: 1, line: { color: css("soft"), dash: "dash", width: 1.5 } }];
   const traces = [
@@ -77,13 +79,13 @@ function timings(id) {
     { type: "scatter", mode: "markers", x: rows.map((r) => r.median), y: rows.map(name), marker: { symbol: "line-ns", size: 18, line: { width: 3, color: rows.map((r) => frameworkColor(r.framework)) } }, hovertemplate: "%{y}: median %{x:.3s}s<extra></extra>" },
   ];
   Plotly.react(id, traces, layout({ type: "log", title: "seconds per update", exponentformat: "SI", minexponent: 0, ticksuffix: "s" }, { type: "category", categoryorder: "array", categoryarray: rows.map(name), title: "" }, { shapes, showlegend: false }), CONFIG);
-  document.getElementById(id).setAttribute("aria-label", `Median seconds per update: ${rows.map((r) => `${r.name} ${r.median.toExponential(2)}`).join("; ")}`);
+  document.getElementById(id).setAttribute("aria-label", `Median seconds per update: ${rows.map((r) => `${r.label} ${r.median.toExponential(2)}`).join("; ")}`);
   $("#refused").textContent = t.refused.length ? `Without a number: ${t.refused.join("; ")}.` : "";
 }
 
 function sweep(id, s) {
-  const traces = s.curves.map((c) => ({ type: "scatter", mode: "lines+markers", name: c.name, x: c.points.map((p) => p[0]), y: c.points.map((p) => p[1]), line: { color: frameworkColor(c.framework), width: c.group === "backend" ? 2.5 : 1.3, dash: c.group === "backend" ? "solid" : "dot" }, marker: { symbol: symbolOf(c.framework), size: 7 } }));
-  if (s.even.length) traces.push({ type: "scatter", mode: "markers", name: "break-even", x: s.even.map((e) => e.size), y: s.even.map((e) => e.seconds), text: s.even.map((e) => e.rows.join(" and ")), marker: { symbol: "star", size: 13, color: css("positive"), line: { color: css("ink"), width: 1 } }, hovertemplate: "%{text} cost the same at %{x:.3s}<extra></extra>" });
+  const traces = s.curves.map((c) => ({ type: "scatter", mode: "lines+markers", name: asText(c.name), x: c.points.map((p) => p[0]), y: c.points.map((p) => p[1]), line: { color: frameworkColor(c.framework), width: c.group === "backend" ? 2.5 : 1.3, dash: c.group === "backend" ? "solid" : "dot" }, marker: { symbol: symbolOf(c.framework), size: 7 } }));
+  if (s.even.length) traces.push({ type: "scatter", mode: "markers", name: "break-even", x: s.even.map((e) => e.size), y: s.even.map((e) => e.seconds), text: s.even.map((e) => asText(e.rows.join(" and "))), marker: { symbol: "star", size: 13, color: css("positive"), line: { color: css("ink"), width: 1 } }, hovertemplate: "%{text} cost the same at %{x:.3s}<extra></extra>" });
   Plotly.react(id, traces, layout({ type: "log", title: s.axis, dtick: 1 }, { type: "log", title: "seconds per update", dtick: 1, exponentformat: "SI", minexponent: 0, ticksuffix: "s" }), CONFIG);
 }
 

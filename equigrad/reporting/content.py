@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import math
 import re
 import statistics
@@ -15,8 +16,16 @@ import numpy as np
 from ..backends import FRAMEWORKS
 from ..common.agreement import GOOD
 from ..common.crossings import crossings
+from ..common.headline import is_written, shown
+from ..common.problem import PROBLEMS, Problem
+from ..common.words import listed, short
 from .documents import Documents
 from .recording import Recording, Track
+
+MOST_NUMBERS = 400_000
+"""Of inputs and targets; with more, the page shows the recording alone and does not train."""
+LISTED = 4_000
+"""Up to this many numbers are written out; more are packed."""
 
 NAMES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX"}
 
@@ -40,10 +49,6 @@ def nice(name: str) -> str:
     """torch:cuda is PyTorch:cuda."""
     framework, colon, device = name.partition(":")
     return NAMES.get(framework, framework) + colon + device
-
-
-def _and(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
 def _run_name(run: dict[str, Any]) -> str:
@@ -84,10 +89,12 @@ def headline(given: Documents, replay: Recording | None) -> str:
         for a in {r["arithmetic"] for r in runs}
     }
     if all(same.values()):
-        return f"{_and(names)} reach the same weights, bit for bit."
+        return f"{listed(names)} reach the same weights, bit for bit."
     if same.get("reproducible"):
-        return f"{_and(names)} reach the same weights: bit for bit if reproducible, closely with their own operations."
-    return f"{_and(names)} agree, though not bit for bit."
+        return (
+            f"{listed(names)} reach the same weights: bit for bit if reproducible, closely with their own operations."
+        )
+    return f"{listed(names)} agree, though not bit for bit."
 
 
 def verdicts(given: Documents, replay: Recording | None) -> list[Verdict]:
@@ -99,24 +106,27 @@ def _of_comparisons(given: Documents) -> Iterator[Verdict]:
     for document in given.compare:
         for arithmetic in dict.fromkeys(run["arithmetic"] for run in document["runs"]):
             runs = [run for run in document["runs"] if run["arithmetic"] == arithmetic]
-            bad = [run for run in runs if run["outcome"] not in (*GOOD, "missing")]
+            bad = [run for run in runs if run["outcome"] not in (*GOOD, "missing", "inconclusive")]
+            unclear = [nice(_run_name(run)) for run in runs if run["outcome"] == "inconclusive"]
             ran = [run for run in runs if run["outcome"] in GOOD]
             hashes = {run["weights_sha256"] for run in ran}
             names = [nice(_run_name(run)) for run in ran]
             if bad:
                 text = "not in agreement: " + "; ".join(_accused(run) for run in bad)
+            elif unclear:
+                text = f"inconclusive: rounding leaves nothing to tell of {listed(unclear)}"
             elif len(ran) < 2:
-                text = f"{_and(names) if names else 'no framework'} ran alone, so there was nothing to compare"
+                text = f"{listed(names) if names else 'no framework'} ran alone, so there was nothing to compare"
             elif len(hashes) == 1:
-                text = f"identical weights in {_and(names)}"
+                text = f"identical weights in {listed(names)}"
             else:
                 ulp = max(run["max_ulp"] or 0 for run in ran)
-                text = f"{_and(names)} agree, at most {ulp:,} ULP apart"
+                text = f"{listed(names)} agree, at most {ulp:,} ULP apart"
             missing = [nice(_run_name(run)) for run in runs if run["outcome"] == "missing"]
-            text += f" ({_and(missing)} missing)" if missing else ""
+            text += f" ({listed(missing)} missing)" if missing else ""
             one = hashes.pop() if len(hashes) == 1 and not bad else ""
             dtype = runs[0]["dtype"]
-            yield Verdict(f"{arithmetic}, {dtype}", text, not bad and bool(ran), one or "")
+            yield Verdict(f"{arithmetic}, {dtype}", text, not (bad or unclear) and bool(ran), one or "")
 
 
 def _accused(run: dict[str, Any]) -> str:
@@ -129,7 +139,7 @@ def _of_checks(given: Documents) -> Iterator[Verdict]:
         texts.setdefault(document["verdict"].rstrip("."), []).append(document)
     for text, documents in texts.items():
         good = all(b["outcome"] in (*GOOD, "missing") for d in documents for b in d["backends"])
-        yield Verdict(f"gradient, {_and([d['dtype'] for d in documents])}", text, good)
+        yield Verdict(f"gradient, {listed([d['dtype'] for d in documents])}", text, good)
 
 
 def _of_partings(given: Documents) -> Iterator[Verdict]:
@@ -211,7 +221,7 @@ def runs(given: Documents) -> list[dict[str, str]]:
             "outcome": run["outcome"],
             "good": "yes" if run["outcome"] in GOOD else "",
             "ulp": "" if run["max_ulp"] is None else f"{run['max_ulp']:,}",
-            "difference": _short(run["max_abs_difference"]),
+            "difference": v if isinstance(v := run["max_abs_difference"], str) else short(v),
             "figures": f"{sum(run['figures'])} of {len(run['figures'])}" if run["figures"] else "",
             "weights": " ".join(f"{v:.8f}" for v in _first_weights(run["weights"])),
             "sha256": run["weights_sha256"] or "",
@@ -224,10 +234,6 @@ def runs(given: Documents) -> list[dict[str, str]]:
 
 def _first_weights(weights: Sequence[Any]) -> list[float]:
     return [float(v) for matrix in weights for row in matrix for v in row][:3]
-
-
-def _short(value: Any) -> str:
-    return "" if value is None else value if isinstance(value, str) else "0" if value == 0 else f"{value:.1e}"
 
 
 def partings(given: Documents) -> list[dict[str, Any]]:
@@ -260,6 +266,7 @@ def data(given: Documents, replay: Recording | None) -> dict[str, Any]:
     return {
         "names": NAMES,
         "replay": replay and _replay(replay),
+        "task": replay and _task(replay.problem),
         "distances": [*_distances(given, replay)],
         "curves": [d["curve"] for d in given.check if d["curve"]],
         "iterations": replay and _iterations(replay),
@@ -309,6 +316,31 @@ def _replay(replay: Recording) -> dict[str, Any]:
     }
 
 
+def _task(problem: Problem) -> dict[str, Any] | None:
+    """All that the page needs to train the problem by itself; None if there is too much of it."""
+    if problem.inputs.size + problem.targets.size > MOST_NUMBERS:
+        return None
+    return {
+        "name": problem.name,
+        "built_in": problem.name in PROBLEMS,
+        "layers": list(problem.layers),
+        "updates": problem.updates,
+        "learning_rate": problem.learning_rate,
+        "seed": problem.seed,
+        "inputs": _packed(problem.inputs),
+        "targets": _packed(problem.targets),
+        "golden": dict(problem.golden),
+    }
+
+
+def _packed(array: np.ndarray) -> Any:
+    """As lists if it is small, else its float64 bytes, compressed, in base64."""
+    if array.size <= LISTED:
+        return array.tolist()
+    packed = gzip.compress(np.ascontiguousarray(array, "<f8").tobytes(), mtime=0)
+    return {"columns": array.shape[1], "gzip": base64.b64encode(packed).decode()}
+
+
 def _equal(a: np.ndarray, b: np.ndarray) -> bool:
     return a.tobytes() == b.tobytes()
 
@@ -347,6 +379,9 @@ def _iterations(replay: Recording) -> dict[str, Any]:
     }
 
 
+AS_WRITTEN = " (as people write it)"
+
+
 def _timings(document: dict[str, Any]) -> list[dict[str, Any]]:
     """One entry per problem and dtype: every row with all its samples, in seconds per update."""
     samples = {(b["group"], b["name"]): b["stats"]["data"] for b in document["benchmarks"]}
@@ -356,6 +391,7 @@ def _timings(document: dict[str, Any]) -> list[dict[str, Any]]:
         found = [
             {
                 "name": row["name"],
+                "label": shown(row["name"], row["group"]) + AS_WRITTEN * is_written(row["name"], row["group"]),
                 "group": row["group"],
                 "framework": next((f for f in FRAMEWORKS if f in (row["group"], re.split(r"\W", row["name"])[0])), ""),
                 "samples": samples[group, row["name"]],

@@ -134,6 +134,8 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         raise UsageError(f"'{path}' is no result of equigrad compare, diverge, check or bench")
     if kind == "power":
         raise UsageError(f"'{path}' is of check --power, which is about no one problem: give a result of check itself")
+    if kind == "search":
+        raise UsageError(f"'{path}' is of check without a problem: give a result of equigrad check PROBLEM")
     if data.get("schema") != SCHEMA:
         raise UsageError(f"'{path}' has schema {data.get('schema')!r}, this version reads schema {SCHEMA}")
     wrong = _misfit(data, SHAPES[kind], "")
@@ -170,7 +172,13 @@ def _kind(data: Any) -> str | None:
         return None
     if data.get("kind") == "bench":
         return "bench"
-    for key, kind in (("runs", "compare"), ("development", "diverge"), ("mutants", "power"), ("complex_step", "check")):
+    for key, kind in (
+        ("runs", "compare"),
+        ("development", "diverge"),
+        ("mutants", "power"),
+        ("searched", "search"),
+        ("complex_step", "check"),
+    ):
         if key in data:
             return kind
     return None

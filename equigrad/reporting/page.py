@@ -21,9 +21,11 @@ from ..backends.interface import ARITHMETICS, DTYPES
 from ..check import gradcheck
 from ..common.errors import MissingError, UsageError
 from ..common.files import check_writable, write_text
+from ..common.headline import TRAIN
 from ..common.nearest import nearest
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
+from ..common.words import listed
 from ..compare import comparison
 from ..diverge import divergence
 from ..passport import passport
@@ -32,7 +34,10 @@ from .content import nice
 from .documents import Documents
 
 LARGE = 2 * 10**7
-"""From so many multiplications of the forward pass on, over all updates, one dtype is recorded and not both."""
+"""A forward pass of this many multiplications, over all updates, is recorded in one dtype and not in both."""
+
+ENGINE = ("reproducible", "perceptron", "mt19937", "sha256", "training")
+"""The files of the network in JavaScript, each after those that it uses."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, the steps done and the steps to do."""
@@ -76,7 +81,8 @@ def report(
     if dtype not in (*DTYPES, "both"):
         raise UsageError(f"unknown dtype '{dtype}'{nearest(dtype, [*DTYPES, 'both'])}")
     check_writable(out)
-    template, plotly = _libraries()
+    environment, plotly = libraries()
+    template = environment.from_string(text_of("page.html"))
     given = documents.read(results)
     if problem is None and not results:
         problem = "one-layer"
@@ -109,8 +115,8 @@ def _why_not(given: Documents) -> str:
     return f"the results are of '{named}', whose data they do not hold."
 
 
-def _libraries() -> tuple[Any, str]:
-    """The template, and Plotly's JavaScript; raises MissingError."""
+def libraries() -> tuple[Any, str]:
+    """The templates' environment, and Plotly's JavaScript; raises MissingError."""
     try:
         import jinja2
         from plotly.offline import get_plotlyjs
@@ -121,7 +127,7 @@ def _libraries() -> tuple[Any, str]:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(_file("page.html")), get_plotlyjs()
+    return environment, get_plotlyjs()
 
 
 @cache
@@ -130,7 +136,8 @@ def _packed(script: str) -> str:
     return base64.b64encode(gzip.compress(script.encode(), mtime=0)).decode()
 
 
-def _file(name: str) -> str:
+def text_of(name: str) -> str:
+    """A file of this folder."""
     return (files(__package__) / name).read_text(encoding="utf-8")
 
 
@@ -196,17 +203,23 @@ def _page(
         checks=given.check,
         partings=content.partings(given),
         replay=replay,
-        code=aligned.aligned(names) if replay else [],
+        code=aligned.aligned([*names, aligned.BROWSER]) if replay else [],
         steps=aligned.STEPS,
         notes=notes,
         charts=content.captions(data),
         timed=data["timings"],
+        train=TRAIN,
         curves=data["curves"],
         version=facts.get("equigrad"),
         data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         plotly=_packed(plotly),
-        css=_file("page.css"),
-        scripts=[_file("replay.js"), _file("charts.js")],
+        css=text_of("page.css"),
+        live=data["task"] is not None,
+        task=replay.problem if replay else None,
+        trained_by=listed([nice(name) for name in names]),
+        engine="\n".join(text_of(f"engine/{name}.js") for name in ENGINE),
+        worker=text_of("engine/worker.js"),
+        scripts={name: text_of(f"{name}.js") for name in ("replay", "pictures", "lab", "charts")},
     )
     agreed = all(v.good is not False for v in verdicts)
     verdict = " ".join(f"{v.name}: {v.text}." for v in verdicts if v.good is not None)

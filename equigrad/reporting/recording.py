@@ -13,20 +13,21 @@ import numpy as np
 from ..backends.interface import LayerTrace
 from ..common.errors import MissingError, UsageError
 from ..common.problem import Problem
-from ..common.ulp import sha256
-from ..session import Matrices, Side, Traces, farthest, sides
+from ..common.ulp import farthest, sha256
+from ..diverge.result import Distance
+from ..session import Matrices, Session, Traces, sessions
 
 SINGLY = 10
-"""So many first updates are recorded one by one."""
+"""How many first updates are recorded one by one."""
 LAST = 5
-"""And so many last ones."""
+"""And how many last ones."""
 CUTS = ((8, 10, 12), (6, 8, 12), (4, 6, 8), (4, 4, 6), (2, 2, 4), (1, 1, 2))
 """How many samples, units of each layer and stops in each power of ten are written down: the first that fits.
 The training always has all of them."""
-MOST_BYTES = 2_500_000
-"""So much of a page may the recording be."""
+MOST_BYTES = 500_000
+"""The largest recording that a page holds."""
 LONGER = 10
-"""The training goes on to so many times its updates, where that takes no longer than LONGER_SECONDS."""
+"""How many times its updates the training goes on for, where that takes no longer than LONGER_SECONDS."""
 LONGER_SECONDS = 5.0
 
 QUANTITIES = ("weight", *LayerTrace._fields, "after")
@@ -37,15 +38,6 @@ Progress = Callable[[str, int, int], None]
 
 Moment = list[tuple[np.ndarray, ...]]
 """For each layer its QUANTITIES in one update, cut down to what is shown."""
-
-
-@dataclass(frozen=True)
-class Distance:
-    """How far a backend's weights are from NumPy's after an update."""
-
-    update: int
-    max_ulp: int
-    max_abs_difference: float
 
 
 @dataclass
@@ -163,8 +155,8 @@ def _together(
     for name in backends:
         track = Track(name, dtype, arithmetic)
         try:
-            (side,) = sides(problem, [name], dtype, arithmetic)
-            held.append([track, side, side.start()])
+            (side,) = sessions(problem, [name], dtype, arithmetic)
+            held.append([track, side, side.weights])
             tracks.append(track)
         except MissingError:
             continue  # an arithmetic that this backend does not have
@@ -205,7 +197,9 @@ def _together(
             if update == problem.updates:
                 track.weights_sha256 = sha256(after)
         done = update
-        if progress:
+        if (
+            progress and 100 * done >= problem.updates
+        ):  # the first stops lie close together: they say nothing of the rest
             progress(f"replay {dtype} {arithmetic}", done, problem.updates)
     return tracks
 
@@ -234,7 +228,7 @@ def _iterations(
     quickest = min(able, key=lambda track: track.seconds, default=None)
     if quickest is None or quickest.seconds * LONGER > LONGER_SECONDS:
         return found
-    (side,) = sides(problem, [quickest.backend], quickest.dtype, quickest.arithmetic)
+    (side,) = sessions(problem, [quickest.backend], quickest.dtype, quickest.arithmetic)
     for update, activation, error in _longer(problem, side):
         found.updates.append(update)
         found.outputs.append(activation[np.ix_(samples, units)])
@@ -243,8 +237,8 @@ def _iterations(
     return found
 
 
-def _longer(problem: Problem, side: Side) -> Iterator[tuple[int, np.ndarray, float]]:
-    weights: Any = side.train(side.start(), problem.updates)
+def _longer(problem: Problem, side: Session) -> Iterator[tuple[int, np.ndarray, float]]:
+    weights: Any = side.train(side.weights, problem.updates)
     done = problem.updates
     for update in (i for i in stops(problem.updates * LONGER, CUTS[0][2]) if i > problem.updates):
         weights, done = side.train(weights, update - 1 - done), update - 1

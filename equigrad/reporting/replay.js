@@ -39,13 +39,15 @@ function short(value) {
 }
 
 // light and dark
-const root = document.documentElement, dark = window.matchMedia("(prefers-color-scheme: dark)");
+const root = document.documentElement, dark = window.matchMedia("(prefers-color-scheme: dark)"), still = window.matchMedia("(prefers-reduced-motion: reduce)");
 function theme(name) { root.dataset.theme = name; document.dispatchEvent(new Event("theme")); }
 theme(dark.matches ? "dark" : "light");
 dark.addEventListener("change", () => theme(dark.matches ? "dark" : "light"));
 $("#theme").addEventListener("click", () => theme(root.dataset.theme === "dark" ? "light" : "dark"));
 
 const REPLAY = DATA.replay;
+const BROWSER = "browser";
+DATA.names = { __proto__: null, ...DATA.names, [BROWSER]: "your browser" }; // a file may well name a backend "constructor"
 const QUANTITIES = ["weight", "preactivation", "activation", "error", "delta", "change", "after"];
 // Arrays come as the bits they have, in base64.
 function matrix(text, columns, dtype) {
@@ -58,32 +60,32 @@ function exact(value, dtype) {
   if (dtype === "float32") for (let p = 9; p >= 1 && Math.fround(Number(value.toPrecision(p))) === value; p--) text = String(Number(value.toPrecision(p)));
   return text.replace("-", "−");
 }
-if (REPLAY) startReplay();
+const replay = REPLAY && startReplay(REPLAY);
 
-function startReplay() {
-  const unique = (key) => [...new Set(REPLAY.tracks.map((track) => track[key]))];
-  const last = REPLAY.layers.length - 1;
-  const state = { stop: 0, backend: REPLAY.tracks[0].backend, arithmetic: "native", dtype: unique("dtype")[0], layer: last, unit: 0, sample: 0, cell: null, step: "predict", timer: null };
-  if (!unique("arithmetic").includes("native")) state.arithmetic = unique("arithmetic")[0];
+// Shows a recording: the one that came with the page, or one that the reader's own browser makes of an experiment.
+function startReplay(recording) {
+  const unique = (key) => [...new Set(recording.tracks.map((track) => track[key]))];
+  let last, end;
+  const state = { stop: 0, backend: null, arithmetic: "native", dtype: null, layer: 0, unit: 0, sample: 0, cell: null, step: "predict", timer: null };
 
-  const track = (backend = state.backend) => REPLAY.tracks.find((t) => t.backend === backend && t.dtype === state.dtype && t.arithmetic === state.arithmetic);
-  const beside = () => REPLAY.tracks.filter((t) => t.dtype === state.dtype && t.arithmetic === state.arithmetic);
+  const track = (backend = state.backend) => recording.tracks.find((t) => t.backend === backend && t.dtype === state.dtype && t.arithmetic === state.arithmetic);
+  const beside = () => recording.tracks.filter((t) => t.dtype === state.dtype && t.arithmetic === state.arithmetic);
   // A quantity that is bit for bit NumPy's is stored there only.
   function value(t, stop, layer, quantity) {
     const moment = t?.moments[stop];
     if (!moment) return null;
     const k = QUANTITIES.indexOf(quantity), own = moment[layer - 1][k] === null ? beside()[0].moments[stop][layer - 1] : moment[layer - 1];
-    if (typeof own[k] === "string") own[k] = matrix(own[k], REPLAY.units[layer].length, t.dtype);
+    if (typeof own[k] === "string") own[k] = matrix(own[k], recording.units[layer].length, t.dtype);
     return own[k];
   }
   function apart(quantity, layer, i, j) {
     const values = beside().map((t) => value(t, state.stop, layer, quantity)).filter((v) => v).map((v) => v[i][j]);
     return values.some((v) => v !== values[0]);
   }
-  const anyApart = (stop) => beside().slice(1).some((t) => t.moments[stop]?.some((layer, l) => QUANTITIES.some((q, k) => layer[k] !== null && value(t, stop, l + 1, q).some((row, i) => row.some((v, j) => v !== value(beside()[0], stop, l + 1, q)?.[i][j])))));
-  const unitName = () => (REPLAY.layers[state.layer] === 1 && state.layer === last ? "the output" : state.layer === last ? `output ${REPLAY.units[state.layer][state.unit] + 1}` : `hidden unit ${REPLAY.units[state.layer][state.unit] + 1}` + (last > 2 ? ` of layer ${state.layer}` : ""));
-  const nodeName = (layer, j) => (layer === 0 ? `input ${REPLAY.units[0][j] + 1}` : layer === last ? (REPLAY.layers[last] === 1 ? "output" : `output ${REPLAY.units[layer][j] + 1}`) : `hidden ${REPLAY.units[layer][j] + 1}`);
-  const sampleName = (k) => `${REPLAY.shown[k] + 1}`;
+  const anyApart = (stop) => beside()[0].moments[stop] && beside().slice(1).some((t) => t.moments[stop]?.some((layer, l) => QUANTITIES.some((q, k) => layer[k] !== null && value(t, stop, l + 1, q).some((row, i) => row.some((v, j) => v !== value(beside()[0], stop, l + 1, q)?.[i][j])))));
+  const unitName = () => (recording.layers[state.layer] === 1 && state.layer === last ? "the output" : state.layer === last ? `output ${recording.units[state.layer][state.unit] + 1}` : `hidden unit ${recording.units[state.layer][state.unit] + 1}` + (last > 2 ? ` of layer ${state.layer}` : ""));
+  const nodeName = (layer, j) => (layer === 0 ? `input ${recording.units[0][j] + 1}` : layer === last ? (recording.layers[last] === 1 ? "output" : `output ${recording.units[layer][j] + 1}`) : `hidden ${recording.units[layer][j] + 1}`);
+  const sampleName = (k) => `${recording.shown[k] + 1}`;
 
   // switches
   function radios(id, name, options, chosen, pick) {
@@ -95,14 +97,20 @@ function startReplay() {
       box.append(html("label", { class: "choice" }, input, html("span", {}, text)));
     }
   }
-  radios("#framework", "framework", unique("backend").map((b) => [b, niceName(b)]), state.backend, (b) => { state.backend = b; update(); });
-  radios("#arithmetic", "arithmetic", unique("arithmetic").map((a) => [a, a]), state.arithmetic, (a) => { state.arithmetic = a; strip(); update(); });
-  radios("#dtype", "dtype", unique("dtype").map((d) => [d, d]), state.dtype, (d) => { state.dtype = d; strip(); update(); });
+  function switches() {
+    const offered = (key, value) => (unique(key).includes(value) ? value : unique(key)[0]);
+    for (const key of ["backend", "arithmetic", "dtype"]) state[key] = offered(key, state[key]);
+    radios("#framework", "framework", unique("backend").map((b) => [b, niceName(b)]), state.backend, (b) => {
+      state.backend = b;
+      if (!track() && b === BROWSER) { state.arithmetic = "reproducible"; $('#arithmetic input[value="reproducible"]').checked = true; strip(); } // the only one it has
+      update();
+    });
+    radios("#arithmetic", "arithmetic", unique("arithmetic").map((a) => [a, a]), state.arithmetic, (a) => { state.arithmetic = a; strip(); update(); });
+    radios("#dtype", "dtype", unique("dtype").map((d) => [d, d]), state.dtype, (d) => { state.dtype = d; strip(); update(); });
+  }
 
   // transport
-  const slider = $("#slider"), end = REPLAY.stops.length - 1;
-  slider.max = end;
-  $("#total").textContent = REPLAY.updates.toLocaleString("en");
+  const slider = $("#slider");
   function go(stop) { state.stop = Math.max(0, Math.min(end, stop)); slider.value = state.stop; update(); }
   slider.addEventListener("input", () => { pause(); go(Number(slider.value)); });
   $("#first").addEventListener("click", () => { pause(); go(0); });
@@ -131,7 +139,7 @@ function startReplay() {
 
   // Above the slider: the recorded updates in which any number differs between the frameworks.
   function strip() {
-    const box = $("#strip"), marks = REPLAY.stops.map((_, i) => anyApart(i)), width = 1000;
+    const box = $("#strip"), marks = recording.stops.map((_, i) => anyApart(i)), width = 1000;
     box.setAttribute("viewBox", `0 0 ${width} 10`);
     box.setAttribute("preserveAspectRatio", "none");
     const step = end ? width / end : width;
@@ -144,42 +152,42 @@ function startReplay() {
   let W = 520, H = 340, place = [];
   function room(box) {
     W = Math.max(300, Math.min(560, Math.round(box.parentElement.clientWidth - 30)));
-    H = Math.round(W < 400 ? W * 0.78 : W * 0.64);
+    H = Math.round(W < 400 ? W * 0.95 : W * 0.64);
     box.setAttribute("viewBox", `0 0 ${W} ${H}`);
   }
   window.addEventListener("resize", () => { drawNetwork(); drawSigmoid(); });
   function drawNetwork() {
     const box = $("#network"), t = track();
     room(box);
-    const columns = REPLAY.units.map((units) => units.length);
-    const crowded = Math.max(...columns) > 5, radius = crowded ? 11 : 24, edge = Math.min(crowded ? 60 : 74, W / 7);
+    const columns = recording.units.map((units) => units.length);
+    const crowded = Math.max(...columns) > 5, phone = W < 400, radius = crowded ? Math.max(9, Math.min(17, H / Math.max(...columns) / 2 - 5)) : phone ? 19 : 24, small = radius < 15 ? "font-size:8px" : "font-size:10px", edge = phone ? 38 : crowded ? 60 : 74;
     place = columns.map((n, layer) => Array.from({ length: n }, (_, j) => [edge + (layer * (W - 2 * edge - 24)) / last, (H * (j + 0.5)) / n]));
-    if (!value(t, state.stop, 1, "weight")) { box.replaceChildren(svg("text", { x: 20, y: 40 }, t?.trouble || "not recorded")); return; }
-    const largest = Math.max(1e-9, ...t.moments.flatMap((m, s) => m.map((_, l) => Math.max(...value(t, s, l + 1, "weight").flat().map(Math.abs)))));
+    if (!value(t, state.stop, 1, "weight")) { box.replaceChildren(svg("text", { x: 20, y: 40 }, t?.trouble || "not recorded in this update; your browser has it")); return; }
+    const largest = Math.max(1e-9, ...t.moments.flatMap((m, s) => (m ?? []).map((_, l) => Math.max(...value(t, s, l + 1, "weight").flat().map(Math.abs)))));
     const edges = [], labels = [], nodes = [];
     for (let layer = 1; layer <= last; layer++) {
       const w = value(t, state.stop, layer, "weight");
       w.forEach((row, i) => row.forEach((v, j) => {
         const [[x1, y1], [x2, y2]] = [place[layer - 1][i], place[layer][j]], size = Math.sqrt(Math.abs(v) / largest), into = layer === state.layer && j === state.unit;
         edges.push(svg("line", { x1, y1, x2, y2, stroke: v < 0 ? "var(--negative)" : "var(--positive)", "stroke-width": (crowded ? 0.3 : 0.8) + (crowded ? 4 : 9) * size, "stroke-dasharray": v < 0 ? "9 5" : null, opacity: into ? 1 : crowded ? 0.35 : 0.5 }));
-        if (into && !crowded) { const at = 0.4; const x = x1 + at * (x2 - x1), y = y1 + at * (y2 - y1), text = (apart("weight", layer, i, j) ? "≠ " : "") + v.toFixed(4).replace("-", "−"); labels.push(svg("rect", { x: x - 3.7 * text.length - 4, y: y - 9, width: 7.4 * text.length + 8, height: 18, rx: 5, fill: "var(--panel)" }), svg("text", { x, y: y + 4, "text-anchor": "middle", "data-weight": i }, text)); }
+        if (into && !crowded) { const at = phone ? 0.56 : 0.4; const x = x1 + at * (x2 - x1), y = y1 + at * (y2 - y1), text = (apart("weight", layer, i, j) ? "≠ " : "") + v.toFixed(4).replace("-", "−"); labels.push(svg("rect", { x: x - 3.5 * text.length - 3, y: y - 9, width: 7 * text.length + 6, height: 18, rx: 5, fill: "var(--panel)" }), svg("text", { x, y: y + 4, "text-anchor": "middle", "data-weight": i }, text)); }
       }));
     }
     place.forEach((column, layer) => column.forEach(([x, y], j) => {
-      const a = layer ? value(t, state.stop, layer, "activation")[state.sample][j] : REPLAY.inputs[state.sample][j], on = layer === state.layer && j === state.unit;
+      const a = layer ? value(t, state.stop, layer, "activation")[state.sample][j] : recording.inputs[state.sample][j], on = layer === state.layer && j === state.unit;
       const shade = Math.max(0, Math.min(1, a)), children = [
         svg("circle", { cx: x, cy: y, r: radius, fill: "var(--panel)" }),
         svg("circle", { cx: x, cy: y, r: radius, fill: "var(--ink)", "fill-opacity": 0.06 + 0.3 * shade }),
-        svg("text", { x, y: y + 4, "text-anchor": "middle", style: crowded ? "font-size:8px" : null }, layer ? a.toFixed(crowded ? 2 : 3) : String(Number(a.toPrecision(3)))),
+        svg("text", { x, y: y + 4, "text-anchor": "middle", style: crowded ? small : null }, layer ? a.toFixed(crowded ? 2 : 3) : String(Number(a.toPrecision(3)))),
       ];
       if (!crowded || layer === last) children.push(svg("text", { class: "soft halo", x, y: layer === last ? y + radius + 16 : y - radius - 7, "text-anchor": "middle", style: crowded ? "font-size:0" : null }, nodeName(layer, j)));
-      if (layer === last) children.push(svg("text", { class: "soft", x: x + radius + 6, y: y + 4, style: crowded ? "font-size:9px" : null }, `→ ${REPLAY.targets[state.sample][j]}`));
-      const pick = () => { if (layer) { state.layer = layer; state.unit = j; build(); update(); } };
+      if (layer === last) children.push(svg("text", { class: "soft", x: x + radius + 6, y: y + 4, style: crowded ? "font-size:9px" : null }, `→ ${recording.targets[state.sample][j]}`));
+      const pick = () => select(layer, j);
       nodes.push(svg("g", { class: `node${on ? " on" : ""}`, onclick: pick }, ...children));
     }));
     const focusable = [...edges, ...labels, ...nodes];
-    box.replaceChildren(svg("title", {}, `Network of ${REPLAY.layers.join(" to ")} units in update ${REPLAY.stops[state.stop]}`), ...focusable);
-    box.setAttribute("aria-label", `The network in update ${REPLAY.stops[state.stop]}; weights into ${unitName()}: ` + value(t, state.stop, state.layer, "weight").map((row, i) => `${nodeName(state.layer - 1, i)} ${row[state.unit].toFixed(4)}`).join(", "));
+    box.replaceChildren(svg("title", {}, `Network of ${recording.layers.join(" to ")} units in update ${recording.stops[state.stop]}`), ...focusable);
+    box.setAttribute("aria-label", `The network in update ${recording.stops[state.stop]}; weights into ${unitName()}: ` + value(t, state.stop, state.layer, "weight").map((row, i) => `${nodeName(state.layer - 1, i)} ${row[state.unit].toFixed(4)}`).join(", "));
   }
 
   // the sigmoid
@@ -188,7 +196,7 @@ function startReplay() {
     room(box);
     const z = value(t, state.stop, state.layer, "preactivation"), a = value(t, state.stop, state.layer, "activation");
     if (!z) { box.replaceChildren(); return; }
-    const far = Math.max(...t.moments.map((_, s) => Math.max(...value(t, s, state.layer, "preactivation").map((row) => Math.abs(row[state.unit])))));
+    const far = Math.max(...t.moments.map((m, s) => (m ? Math.max(...value(t, s, state.layer, "preactivation").map((row) => Math.abs(row[state.unit]))) : 0)));
     const R = Math.min(12, Math.max(6, Math.ceil(far) + 1)), left = 34, right = 12, top = 20, bottom = 30;
     const X = (v) => left + ((Math.max(-R, Math.min(R, v)) + R) / (2 * R)) * (W - left - right), Y = (v) => H - bottom - v * (H - top - bottom);
     const sigma = (v) => 1 / (1 + Math.exp(-v)), parts = [];
@@ -204,7 +212,7 @@ function startReplay() {
       // a tangent of the same length on the screen, whatever its slope
       const ux = (W - left - right) / (2 * R), uy = H - top - bottom, length = Math.hypot(ux, slope * uy), dx = (reach * 26) / length;
       parts.push(svg("line", { class: "tangent", "data-sample": k, x1: X(x) - dx * ux, x2: X(x) + dx * ux, y1: Y(y) + dx * slope * uy, y2: Y(y) - dx * slope * uy, stroke: color, "stroke-width": on ? 4 : 2, "stroke-linecap": "round", opacity: on ? 1 : 0.6 }));
-      parts.push(svg("circle", { class: "point", "data-sample": k, cx: X(x), cy: Y(y), r: on ? 7 : 5, fill: state.layer === last && REPLAY.targets[k][state.unit] < 0.5 ? "var(--panel)" : color, stroke: color, "stroke-width": 2.5, style: "cursor:pointer", onclick: () => { state.sample = k; update(); } }));
+      parts.push(svg("circle", { class: "point", "data-sample": k, cx: X(x), cy: Y(y), r: on ? 7 : 5, fill: state.layer === last && recording.targets[k][state.unit] < 0.5 ? "var(--panel)" : color, stroke: color, "stroke-width": 2.5, style: "cursor:pointer", onclick: () => { state.sample = k; update(); } }));
     }
     // numbers of samples at nearly the same place share a label
     const groups = [];
@@ -220,6 +228,8 @@ function startReplay() {
     box.setAttribute("aria-label", `The sigmoid curve. ${z.map((row, k) => `sample ${sampleName(k)} at ${row[state.unit].toFixed(3)}, output ${a[k][state.unit].toFixed(3)}, slope ${(a[k][state.unit] * (1 - a[k][state.unit])).toFixed(3)}`).join("; ")}`);
   }
 
+  function select(layer, unit) { if (layer) { state.layer = layer; state.unit = unit; build(); update(); } }
+
   // the tables: built once for a unit, so that a focused number keeps its focus while the slider moves
   const SHOWN = [["preactivation", "z = a·w"], ["activation", "a = σ(z)"], ["error", null], ["delta", "δ = e·a(1−a)"]];
   let cells = [];
@@ -231,18 +241,18 @@ function startReplay() {
       cells.push({ button, quantity, i });
       return html("td", { class: "n" }, button);
     };
-    const wide = REPLAY.units[0].length > 4;
+    const wide = recording.units[0].length > 4;
     samples.tHead.replaceChildren(html("tr", {}, html("th", {}, "sample"), html("th", {}, "input"), output ? html("th", { class: "n" }, "target y") : null, ...SHOWN.flatMap(([q, formula]) => [html("th", { class: "n" }, q === "preactivation" ? "pre-activation" : q, html("br"), formula ?? (output ? "e = y − a" : "e = δ·wᵀ")), ...(q === "activation" ? [html("th", { class: "n" }, "slope", html("br"), "a(1−a)")] : [])])));
-    samples.tBodies[0].replaceChildren(...REPLAY.inputs.map((row, k) => {
+    samples.tBodies[0].replaceChildren(...recording.inputs.map((row, k) => {
       const slope = html("td", { class: "n", "data-slope": k });
-      return html("tr", { "data-sample": k }, html("th", { scope: "row" }, html("button", { type: "button", class: "pick-sample", "aria-label": `Show sample ${sampleName(k)}`, onclick: () => { state.sample = k; update(); } }, sampleName(k))), html("td", {}, wide ? `${row.slice(0, 3).map((v) => Number(v.toPrecision(3))).join(" ")} …` : row.join(" ")), output ? html("td", { class: "n" }, String(REPLAY.targets[k][j])) : null, ...SHOWN.flatMap(([q]) => [number(q, k, `${q} of sample ${sampleName(k)}`), ...(q === "activation" ? [slope] : [])]));
+      return html("tr", { "data-sample": k }, html("th", { scope: "row" }, html("button", { type: "button", class: "pick-sample", "aria-label": `Show sample ${sampleName(k)}`, onclick: () => { state.sample = k; update(); } }, sampleName(k))), html("td", {}, wide ? `${row.slice(0, 3).map((v) => Number(v.toPrecision(3))).join(" ")} …` : row.join(" ")), output ? html("td", { class: "n" }, String(recording.targets[k][j])) : null, ...SHOWN.flatMap(([q]) => [number(q, k, `${q} of sample ${sampleName(k)}`), ...(q === "activation" ? [slope] : [])]));
     }));
     weights.tHead.replaceChildren(html("tr", {}, html("th", {}, "weight from"), html("th", { class: "n" }, "before", html("br"), "w"), html("th", { class: "n" }, "change", html("br"), "η·a_prevᵀ·δ"), html("th", { class: "n" }, "after", html("br"), "w")));
-    weights.tBodies[0].replaceChildren(...REPLAY.units[layer - 1].map((_, i) => html("tr", {}, html("th", { scope: "row" }, nodeName(layer - 1, i)), number("weight", i, `weight from ${nodeName(layer - 1, i)}`), number("change", i, `change of the weight from ${nodeName(layer - 1, i)}`), number("after", i, `weight from ${nodeName(layer - 1, i)}, after the update`))));
-    state.cell = { quantity: "activation", i: Math.min(state.sample, REPLAY.inputs.length - 1), what: null };
+    weights.tBodies[0].replaceChildren(...recording.units[layer - 1].map((_, i) => html("tr", {}, html("th", { scope: "row" }, nodeName(layer - 1, i)), number("weight", i, `weight from ${nodeName(layer - 1, i)}`), number("change", i, `change of the weight from ${nodeName(layer - 1, i)}`), number("after", i, `weight from ${nodeName(layer - 1, i)}, after the update`))));
+    state.cell = { quantity: "activation", i: Math.min(state.sample, recording.inputs.length - 1), what: null };
     state.cell.what = `activation of sample ${sampleName(state.cell.i)}`;
-    radios("#unit", "unit", REPLAY.units.slice(1).flatMap((units, l) => units.map((_, k) => [`${l + 1}.${k}`, nodeName(l + 1, k)])), `${layer}.${j}`, (key) => { [state.layer, state.unit] = key.split(".").map(Number); const focused = document.activeElement; build(); update(); if (focused?.name === "unit") $(`#unit input[value="${key}"]`).focus(); });
-    $("#unit").hidden = REPLAY.units.slice(1).flat().length < 2;
+    radios("#unit", "unit", recording.units.slice(1).flatMap((units, l) => units.map((_, k) => [`${l + 1}.${k}`, nodeName(l + 1, k)])), `${layer}.${j}`, (key) => { [state.layer, state.unit] = key.split(".").map(Number); const focused = document.activeElement; build(); update(); if (focused?.name === "unit") $(`#unit input[value="${key}"]`).focus(); });
+    $("#unit").hidden = recording.units.slice(1).flat().length < 2;
     $$(".unit-name").forEach((node) => { node.textContent = unitName(); });
   }
   function choose(quantity, i, what) { state.cell = { quantity, i, what }; cells.forEach((c) => c.button.classList.toggle("on", c.quantity === quantity && c.i === i)); showBits(); }
@@ -255,7 +265,7 @@ function startReplay() {
     const number = (t) => read(t, quantity, i);
     const first = number(tracks[0]), reference = hexadecimal(first, dtype), same = tracks.every((t) => number(t) === first);
     $("#bits").replaceChildren(
-      html("p", {}, html("b", {}, what), ` in update ${REPLAY.stops[state.stop].toLocaleString("en")}, ${state.arithmetic} ${dtype}: `, same ? (tracks.length > 1 ? "the same bits in all." : "one framework only.") : "the bits part."),
+      html("p", {}, html("b", {}, what), ` in update ${recording.stops[state.stop].toLocaleString("en")}, ${state.arithmetic} ${dtype}: `, same ? (tracks.length > 1 ? "the same bits in all." : "one framework only.") : "the bits part."),
       html("table", {}, html("tbody", {}, ...tracks.map((t) => {
         const v = number(t), digits = [...hexadecimal(v, dtype)].map((digit, k) => (digit === reference[k] ? digit : html("mark", {}, digit))), far = ulp(v, first, dtype);
         return html("tr", { "data-backend": t.backend }, html("th", { scope: "row" }, html("i", { class: `dot ${t.backend.split(":")[0]}` }), niceName(t.backend)), html("td", { class: "n exact" }, exact(v, dtype)), html("td", {}, html("code", {}, ...digits)), html("td", { class: "n" }, t === tracks[0] ? "" : `${far.toLocaleString("en")} ULP`));
@@ -275,8 +285,8 @@ function startReplay() {
   function live() {
     $$("article.code").forEach((article) => {
       const t = beside().find((b) => b.backend.split(":")[0] === article.dataset.backend), box = article.querySelector(".live"), reference = beside()[0];
-      if (!t || !value(t, state.stop, 1, "weight")) { box.replaceChildren(html("p", {}, t?.trouble || "no values in this arithmetic")); return; }
-      box.replaceChildren(html("p", {}, html("b", {}, state.step), ` in update ${REPLAY.stops[state.stop].toLocaleString("en")}, ${unitName()}`), ...OF_STEP[state.step].flatMap((q) => {
+      if (!t || !value(t, state.stop, 1, "weight")) { box.replaceChildren(html("p", {}, t?.trouble || (article.dataset.backend !== BROWSER ? "no values here" : recording.tracks.some((b) => b.backend === BROWSER) ? "It has the reproducible arithmetic only: choose that in the replay." : "Not trained yet."))); return; }
+      box.replaceChildren(html("p", {}, html("b", {}, state.step), ` in update ${recording.stops[state.stop].toLocaleString("en")}, ${unitName()}`), ...OF_STEP[state.step].flatMap((q) => {
         const values = value(t, state.stop, state.layer, q), base = value(reference, state.stop, state.layer, q);
         return [html("p", {}, LABEL[q]), html("ol", { "data-quantity": q }, ...values.map((row, i) => { const v = row[state.unit], other = base && v !== base[i][state.unit]; return html("li", { class: other ? "apart" : null, title: exact(v, state.dtype) }, (other ? "≠ " : "") + short(v)); }))];
       }));
@@ -286,10 +296,10 @@ function startReplay() {
   $$(".line").forEach((l) => { const steps = l.dataset.steps.split(" ").filter((s) => s); if (!steps.length) return; l.addEventListener("mouseenter", () => light(steps.includes(pinned) ? pinned : steps[0])); l.addEventListener("mouseleave", () => light(pinned)); l.addEventListener("click", () => { pinned = steps.includes(pinned) ? steps[(steps.indexOf(pinned) + 1) % steps.length] : steps[0]; light(pinned); }); });
 
   function update() {
-    const t = track(), number = REPLAY.stops[state.stop];
+    const t = track(), number = recording.stops[state.stop];
     $("#now").textContent = number.toLocaleString("en");
     $$(".now").forEach((node) => { node.textContent = number.toLocaleString("en"); });
-    slider.setAttribute("aria-valuetext", `update ${number} of ${REPLAY.updates}`);
+    slider.setAttribute("aria-valuetext", `update ${number} of ${recording.updates}`);
     for (const { button, quantity, i } of cells) {
       const v = read(t, quantity, i), other = apart(quantity, state.layer, i, state.unit);
       button.textContent = v === undefined ? "–" : short(v);
@@ -299,19 +309,31 @@ function startReplay() {
     }
     $$("#samples tbody tr").forEach((row, k) => { row.classList.toggle("on", k === state.sample); const a = value(t, state.stop, state.layer, "activation")?.[k][state.unit]; row.querySelector("[data-slope]").textContent = a === undefined ? "–" : short(a * (1 - a)); });
     const others = beside().length > 1;
-    $("#differ").textContent = t?.trouble ? t.trouble : !others ? "one framework only, nothing to compare" : anyApart(state.stop) ? `≠ some bits differ here (and in ${state.marked} of ${REPLAY.stops.length} recorded updates)` : state.marked ? `the same bits here; they differ in ${state.marked} of ${REPLAY.stops.length} recorded updates` : "the same bits in all, in every recorded update";
+    $("#differ").textContent = t?.trouble ? t.trouble : !others ? "one framework only, nothing to compare" : anyApart(state.stop) ? `≠ some bits differ here (and in ${state.marked} of ${recording.stops.length} recorded updates)` : state.marked ? `the same bits here; they differ in ${state.marked} of ${recording.stops.length} recorded updates` : "the same bits in all, in every recorded update";
     drawNetwork();
     drawSigmoid();
     showBits();
     live();
+    document.dispatchEvent(new Event("shown"));
   }
-  const cut = [];
-  if (REPLAY.shown.length < REPLAY.samples) cut.push(`${REPLAY.shown.length} of ${REPLAY.samples.toLocaleString("en")} samples`);
-  if (REPLAY.units.some((u, l) => u.length < REPLAY.layers[l])) cut.push(`${REPLAY.units.map((u, l) => `${u.length} of ${REPLAY.layers[l]}`).join(", ")} units, layer by layer`);
-  $("#cut").textContent = cut.length ? `Shown are ${cut.join(" and ")}, spread evenly; the training has them all.` : "";
-  build();
-  strip();
-  go(0);
+  // A recording from its start, or the same one with more in it, where it was.
+  function show(another, { keep = false } = {}) {
+    recording = another;
+    last = recording.layers.length - 1;
+    end = recording.stops.length - 1;
+    slider.max = end;
+    $("#total").textContent = recording.updates.toLocaleString("en");
+    if (!keep) { pause(); Object.assign(state, { layer: last, unit: 0, sample: 0, stop: 0 }); }
+    switches();
+    const cut = [];
+    if (recording.shown.length < recording.samples) cut.push(`${recording.shown.length} of ${recording.samples.toLocaleString("en")} samples`);
+    if (recording.units.some((u, l) => u.length < recording.layers[l])) cut.push(`${recording.units.map((u, l) => `${u.length} of ${recording.layers[l]}`).join(", ")} units, layer by layer`);
+    $("#cut").textContent = cut.length ? `Shown are ${cut.join(" and ")}, spread evenly; the training has them all.` : "";
+    if (!keep) build();
+    strip();
+    go(state.stop);
+  }
+  show(recording);
   light("predict");
-  window.replay = { state, go, read: (backend, quantity, i) => read(track(backend), quantity, i) };
+  return { state, go, show, select, recording: () => recording, track, value };
 }

@@ -76,6 +76,15 @@ def test_status_3_if_the_missing_framework_was_asked_for_by_name_and_the_rest_is
     assert re.search("numpy +│ native +│ identical", done.stdout)
 
 
+def test_diverge_without_torch_offers_what_would_work() -> None:
+    done = equigrad(["torch", "jax"], MISSING, "diverge")
+    assert (done.returncode, done.stdout) == (3, "")
+    offer = "-b numpy --arithmetic native --arithmetic reproducible"
+    assert done.stderr.endswith(f"pip install 'equigrad[torch]'; what is here can be compared with itself: {offer}\n")
+    done = equigrad(["torch", "jax"], MISSING, "diverge", *offer.split(), "--updates", "3")
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_numpy_alone_is_fine_but_compares_nothing() -> None:
     done = equigrad(["torch", "jax"], MISSING, *SHORT)
     assert done.returncode == 0
@@ -87,7 +96,7 @@ def test_a_framework_is_broken_and_not_missing_when(error: str, message: str) ->
     done = equigrad(["torch"], error, *SHORT, "--backend", "torch")
     assert done.stderr == ""
     assert done.returncode == 1
-    assert f"torch native: {message}" in done.stdout
+    assert f"torch native: loading raised {message}" in done.stdout
     assert "torch   │ native     │ failed" in done.stdout
     assert "numpy   │ native     │ identical" in done.stdout
     assert "pip install" not in done.stdout

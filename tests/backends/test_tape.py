@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,30 @@ def repeat(spec: str) -> Callable[..., Weights]:
     from equigrad.backends.tape.torch_tape import repeat as torchs
 
     return torchs
+
+
+def train(spec: str, update: Callable[..., Weights]) -> Callable[..., Weights]:
+    """That backend's `train` with another update, written under the same decorator."""
+    module = import_module(f"equigrad.backends.tape.{spec}_tape")
+
+    class Trained:
+        def __init__(self) -> None:
+            self.update = update
+
+        @module.taped
+        def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
+            for _ in range(n):
+                weights = self.update(weights, x, y, lr)
+            return weights
+
+    trained: Callable[..., Weights] = Trained().train
+    return trained
+
+
+@pytest.fixture
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tape pays from the first update on."""
+    monkeypatch.setattr("equigrad.backends.tape.tape.LEAST", ((0, 1),))
 
 
 def given_to(backend: Backend, task: Problem) -> tuple[Weights, Any, Any, float]:
@@ -132,6 +157,7 @@ SQUARE = Problem("square", np.eye(3), np.eye(3)[::-1].copy(), (3, 3, 3), 5, lear
 
 
 @pytest.mark.parametrize("update", CHANGES, ids=lambda f: f.__name__.replace("_", " "))
+@pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("spec", TAPED)
 def test_what_a_tape_cannot_hold_is_repeated_one_by_one(ready: Ready, spec: str, update: Any) -> None:
     backend = ready(spec, "float64", "native")
@@ -140,7 +166,7 @@ def test_what_a_tape_cannot_hold_is_repeated_one_by_one(ready: Ready, spec: str,
     expected = weights
     for _ in range(5):
         expected = change(expected, x, y, lr)
-    assert bits(backend, repeat(spec)(change, weights, x, y, lr, 5)) == bits(backend, expected)
+    assert bits(backend, train(spec, change)(weights, x, y, lr, 5)) == bits(backend, expected)
 
 
 @pytest.mark.parametrize("spec", TAPED)
@@ -161,6 +187,79 @@ def test_train_makes_a_tape_where_it_pays(ready: Ready, spec: str, monkeypatch: 
 )
 def test_whether_a_tape_pays_depends_on_updates_and_size(n: int, width: int, pays: bool) -> None:
     assert worthwhile(n, 1, (np.zeros((1, width)),)) is pays
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many calls each tape that runs makes for an update."""
+    made: list[int] = []
+    monkeypatch.setattr(Tape, "run", staticmethod(lambda calls, n: made.append(len(calls))))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("spec", "arithmetic", "counts"),
+    [
+        ("torch", "native", [7, 14]),
+        ("torch", "reproducible", [37, 75]),
+        ("numpy", "native", [12, 24]),
+        ("numpy", "reproducible", [36, 73]),
+    ],
+)
+def test_an_update_repeats_no_call_that_its_bits_do_not_need(
+    ready: Ready, spec: str, arithmetic: str, counts: list[int], calls: list[int]
+) -> None:
+    """Neither PyTorch's loss, nor the 2 of its square and the half before it, nor a sign that is changed twice."""
+    backend = ready(spec, "float64", arithmetic)
+    for name in ("one-layer", "two-layer"):
+        backend.train(*given_to(backend, problem(name)), 100)
+    assert calls == counts
+
+
+@pytest.mark.parametrize("spec", TAPED)
+def test_a_learning_rate_of_one_is_multiplied_by_like_any_other(ready: Ready, spec: str, calls: list[int]) -> None:
+    backend = ready(spec)
+    for rate in (1.0, 0.3):
+        backend.train(*given_to(backend, problem("one-layer").with_(learning_rate=rate)), 100)
+    assert len(set(calls)) == 1
+    assert len(calls) == 2
+
+
+def uses_the_loss(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+    """The loss is alive: PyTorch's sum is then an operation that no tape repeats."""
+    return backend.update(weights, x, y, 0.1 * backend.loss(weights, x, y))  # type: ignore[attr-defined]
+
+
+def scales_by_numbers_that_do_not_cancel(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+    return tuple((w * 10.0) * 0.1 - -((w * 5.0) * 0.2 - (w * 0.5) * 4.0 / 3.0) for w in weights)
+
+
+def scales_by_numbers_that_cancel(backend: Backend, weights: Weights, x: Any, y: Any, lr: float) -> Weights:
+    return tuple(((w * 0.25) * 4.0) ** 1.0 * -1.0 - -(w - g) for w, g in zip(weights, weights, strict=True))
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize(
+    "update",
+    [uses_the_loss, scales_by_numbers_that_do_not_cancel, scales_by_numbers_that_cancel],
+    ids=lambda f: f.__name__.replace("_", " "),
+)
+def test_pytorchs_tape_shortens_nothing_but_what_keeps_every_bit(ready: Ready, update: Any, dtype: str) -> None:
+    backend = ready("torch", dtype)
+    weights, x, y, lr = given_to(backend, sized(4, (20, 30, 2)))
+    change = partial(update, backend)
+    expected = weights
+    for _ in range(3):
+        expected = change(expected, x, y, lr)
+    assert bits(backend, train("torch", change)(weights, x, y, lr, 3)) == bits(backend, expected)
+
+
+def test_pytorch_tapes_no_weight_of_minus_zero(ready: Ready) -> None:
+    """Of it the tape's 0.0 and the update's -0.0 are not the same to subtract."""
+    backend = ready("torch")
+    weights, x, y, lr = given_to(backend, problem("one-layer"))
+    with pytest.raises(Untapeable, match=r"-0\.0"):
+        repeat("torch")(backend.update, tuple(w * -0.0 for w in weights), x, y, lr, 3)
 
 
 def listed(tape: Tape, inputs: list[list[float]]) -> tuple[list[Callable[[], Any]], int]:
@@ -304,14 +403,14 @@ def test_an_array_from_elsewhere_is_refused_by_numpy(ready: Ready) -> None:
 def test_unrolled_updates_of_jax_give_the_same_bits(ready: Ready, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a GPU would run them."""
     ready("jax")
-    from equigrad.backends import jax_arithmetic
+    from equigrad.backends import jax_arrays
     from equigrad.backends.jax_backend import JaxBackend
 
     backend = ready("jax", "float64", "reproducible")
     given = given_to(backend, problem("two-layer"))
     expected = bits(backend, one_by_one(backend, *given, n))
-    monkeypatch.setitem(jax_arithmetic.UNROLLED, "cpu", 50)
-    assert jax_arithmetic.unrolled("cpu", given[1]) == 50
+    monkeypatch.setitem(jax_arrays.UNROLLED, "cpu", 50)
+    assert jax_arrays.updates_in_a_turn("cpu", given[1]) == 50
     JaxBackend.train.jitted.clear_cache()  # type: ignore[attr-defined]
     assert bits(backend, backend.train(*given, n)) == expected
     JaxBackend.train.jitted.clear_cache()  # type: ignore[attr-defined]
@@ -390,6 +489,7 @@ def test_numpy_arrays_in_another_order_give_the_bits_of_single_updates(ready: Re
     assert bits(backend, trained) == bits(backend, expected)
 
 
+@pytest.mark.usefixtures("always")
 @pytest.mark.parametrize("spec", TAPED)
 def test_another_dtype_of_the_new_weights_is_not_hidden(ready: Ready, spec: str) -> None:
     backend = ready(spec, "float32")
@@ -398,7 +498,7 @@ def test_another_dtype_of_the_new_weights_is_not_hidden(ready: Ready, spec: str)
         new = backend.update(weights, x, y, lr)
         return tuple(w.astype(np.float64) if spec == "numpy" else w.double() for w in new)
 
-    (w,) = repeat(spec)(update, *given_to(backend, problem("one-layer")), 1)
+    (w,) = train(spec, update)(*given_to(backend, problem("one-layer")), 1)
     assert str(w.dtype).endswith("float64")
 
 

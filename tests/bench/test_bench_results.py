@@ -12,13 +12,17 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from equigrad.bench import process, results, sizes, suite
-from equigrad.bench.clock import Row, Table, short
-from equigrad.bench.pages import document, picture, terminal
+from equigrad.bench import headline, process, results, sizes, suite, targets
+from equigrad.bench.clock import Row, Table, rounded
+from equigrad.bench.contestants import roster
+from equigrad.bench.pages import document, picture, view
 from equigrad.bench.process import Process
 from equigrad.bench.results import Result
+from equigrad.bench.workload import Workload
+from equigrad.common import headline as rows
 from equigrad.common.crossings import crossings
 from equigrad.common.errors import MissingError, UsageError
+from equigrad.common.problem import problem
 
 DOCS = Path(__file__).parents[2] / "docs"
 README = DOCS.parent / "README.md"
@@ -83,16 +87,18 @@ def test_a_saved_result_is_found_by_its_name(result: Result, tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        pytest.param("no json", "cannot be read as JSON", id="no JSON"),
+        pytest.param("no json", "is not JSON: .* line 1", id="no JSON"),
         pytest.param("[]", "no result of equigrad bench", id="JSON of another kind"),
         pytest.param('{"kind": "bench", "schema": 1}', "another layout", id="a part is missing"),
+        pytest.param("[" * 100_000, "is not JSON", id="too deep"),
     ],
 )
 def test_a_file_that_is_no_result_is_refused(tmp_path: Path, content: str, words: str) -> None:
     path = tmp_path / "file.json"
     path.write_text(content)
-    with pytest.raises(UsageError, match=words):
+    with pytest.raises(UsageError, match=words) as caught:
         results.load(str(path))
+    assert "--against" not in str(caught.value)
 
 
 def test_another_schema_is_compared_with_a_warning(
@@ -106,13 +112,13 @@ def test_another_schema_is_compared_with_a_warning(
 
 def test_another_machine_is_compared_with_a_warning_that_names_what_differs(result: Result) -> None:
     other = made([1e-6] * 3, [1e-6] * 3, processor="B")
-    shown = text(terminal.against(result, other, "before"))
+    shown = text(view.against(result, other, "before"))
     assert "warning" in shown
     assert "processor: B before, A now" in shown
     other = made([1e-6] * 3, [1e-6] * 3)
     other.tables[0].threads = 2
-    assert "threads of one-layer: 2 before, 1 now" in text(terminal.against(result, other, "before"))
-    assert "warning" not in text(terminal.against(result, copy.deepcopy(result), "before"))
+    assert "threads of one-layer: 2 before, 1 now" in text(view.against(result, other, "before"))
+    assert "warning" not in text(view.against(result, copy.deepcopy(result), "before"))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +139,7 @@ def test_the_verdict_against_an_earlier_result(
 
 
 def test_the_table_shows_a_row_without_a_number(result: Result) -> None:
-    shown = text(terminal.tables(result))
+    shown = text(view.tables(result))
     assert "keras: keras is not installed" in shown
     assert "4 [3.91, 4.05]" in shown
 
@@ -142,7 +148,7 @@ def test_a_long_reason_leaves_the_numbers_alone(result: Result) -> None:
     result.tables[0].rows[2].message = "no luck " * 40
     console = Console(width=160)
     with console.capture() as capture:
-        console.print(terminal.tables(result))
+        console.print(view.tables(result))
     assert "4 [3.91, 4.05]" in capture.get()
     assert "log scale" in capture.get()
 
@@ -150,14 +156,14 @@ def test_a_long_reason_leaves_the_numbers_alone(result: Result) -> None:
 def test_why_a_peer_disagrees_is_said_beside_the_distance(result: Result) -> None:
     row = result.tables[0].rows[2]
     row.outcome, row.message, row.about = "disagree", "3 ULP from the reference", "it minimises another loss"
-    assert terminal.refusals(result.tables[0]) == ["keras: 3 ULP from the reference (it minimises another loss)"]
+    assert view.refusals(result.tables[0]) == ["keras: 3 ULP from the reference (it minimises another loss)"]
 
 
 @pytest.mark.parametrize(
     ("value", "shown"), [(0.0, "0"), (1234.5, "1,234"), (12.345, "12.3"), (0.00123, "0.00123"), (1.2e-6, "1.2e-06")]
 )
 def test_numbers_are_short(value: float, shown: str) -> None:
-    assert short(value) == shown
+    assert rounded(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -169,7 +175,7 @@ def test_numbers_are_short(value: float, shown: str) -> None:
 )
 def test_whole_processes_are_shown(result: Result, found: Process, words: str) -> None:
     result.process = found
-    assert words in text(terminal.everything(result))
+    assert words in text(view.everything(result))
 
 
 def test_a_whole_process_has_the_hashes_of_its_loops_alone() -> None:
@@ -205,9 +211,16 @@ def test_a_whole_process_without_agreement_gets_no_number(
     assert (found.outcome, found.compare_seconds, found.alone_seconds) == (outcome, [], [])
 
 
-@pytest.mark.needs("matplotlib")
-@pytest.mark.parametrize("ending", ["html", "png"])
-def test_a_picture_is_written(result: Result, tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize(
+    "ending",
+    [
+        pytest.param("html", marks=pytest.mark.needs("plotly")),
+        pytest.param("png", marks=pytest.mark.needs("plotly", "kaleido")),
+    ],
+)
+def test_a_picture_is_written(result: Result, tmp_path: Path, ending: str, request: pytest.FixtureRequest) -> None:
+    if ending == "png":
+        request.getfixturevalue("chromium_path")
     path = tmp_path / f"picture.{ending}"
     picture.check(path)
     picture.write(result, path)
@@ -215,23 +228,54 @@ def test_a_picture_is_written(result: Result, tmp_path: Path, ending: str) -> No
     assert start == (b"<!doctype html>" if ending == "html" else b"\x89PNG\r\n\x1a\n" + path.read_bytes()[8:15])
 
 
-@pytest.mark.needs("matplotlib")
-def test_a_sweep_is_drawn(tmp_path: Path) -> None:
+@pytest.mark.needs("plotly")
+def test_a_page_with_a_picture_needs_no_network_and_shows_every_row_and_what_kind_it_is(
+    result: Result, tmp_path: Path
+) -> None:
+    result.command = "equigrad bench <script>alert(1)</script>"
+    picture.write(as_written(result), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "cdn.plot.ly/plotly" not in page
+    assert "<script>alert" not in page
+    figure = picture._bars(result)
+    bars = {name: bar.name for bar in figure.data if bar.type == "bar" for name in bar.y}
+    assert bars["torch, train"] == "train of this suite"
+    assert bars["torch, loss.backward()"] == "as people write it"
+    assert sum(len(points.x) for points in figure.data if points.type == "scatter") == 3 * len(bars)
+
+
+@pytest.mark.needs("plotly")
+def test_a_sweep_is_drawn() -> None:
     swept = []
     for shape in [shape for shapes in sizes.SWEEP.values() for shape in shapes]:
         table = Table("s", "float64", shape.samples, list(shape.layers), 1, 1, 1, shape.weights, 1)
         table.rows = [Row("numpy", "backend", samples=[1e-6] * 3, peak_bytes=2**20), Row("torch", "backend")]
         swept.append(table)
-    path = tmp_path / "sweep.html"
-    picture.write(Result(swept, {}), path)
-    page = path.read_text()
-    for axis in (*sizes.SWEEP, picture.WORK, "peak memory, MiB"):
-        assert f"<!-- {axis} -->" in page
+    layout = picture._sweep(Result(swept, {})).to_dict()["layout"]
+    titles = {axis["title"]["text"] for name, axis in layout.items() if "axis" in name and "title" in axis}
+    assert titles == {*sizes.SWEEP, picture.WORK, "microseconds per update", "peak memory, MiB"}
 
 
-def test_without_matplotlib_the_command_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingError, match=r"pip install 'equigrad\[plot\]'"):
+@pytest.mark.parametrize(
+    ("absent", "file"), [("plotly", "picture.html"), ("kaleido", "picture.png")], ids=["no Plotly", "no kaleido"]
+)
+def test_what_a_picture_lacks_is_named_with_the_command_to_install_it(
+    absent: str, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(picture, "find_spec", lambda name: None if name == absent else name)
+    monkeypatch.setattr(picture, "_figure", lambda: None)
+    with pytest.raises(MissingError, match=rf"{absent}.* not installed: pip install 'equigrad\[plot\]'"):
+        picture.check(Path(file))
+
+
+def test_a_png_without_a_browser_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Figure:
+        def to_image(self, *_: Any, **__: Any) -> bytes:
+            raise RuntimeError("ChromeNotFound\nand more")
+
+    monkeypatch.setattr(picture, "find_spec", lambda name: name)
+    monkeypatch.setattr(picture, "_figure", Figure)
+    with pytest.raises(MissingError, match=r"needs Chrome or Chromium, \.html does not: RuntimeError: ChromeNotFound"):
         picture.check(Path("picture.png"))
 
 
@@ -294,10 +338,10 @@ def test_break_even_names_the_winner_on_each_side() -> None:
         table = Table("s", "float64", n, [16, 16, 1], 1, 1, 1, n, 1)
         table.rows = [Row("lean", "backend", samples=[2.0 * n]), Row("heavy", "backend", samples=[100 + 1.0 * n])]
         tables.append(table)
-    (line,) = terminal.break_even("samples", tables, [4, 40, 400])
+    (line,) = results.break_even("samples", tables, [4, 40, 400])
     assert line.startswith("lean and heavy: lean is faster first, break-even at samples")
     tables[1].control = [1.0, 2.0, 1.0]
-    assert "too noisy to rank at samples 40:" in terminal.break_even("samples", tables, [4, 40, 400])[0]
+    assert "too noisy to rank at samples 40:" in results.break_even("samples", tables, [4, 40, 400])[0]
 
 
 @pytest.mark.parametrize(
@@ -343,14 +387,20 @@ FILES = sorted((DOCS / "results").glob("*.json"))
 
 def test_the_page_is_in_step_with_the_results() -> None:
     assert FILES
-    assert (DOCS / "benchmarks.md").read_text() == document.document(FILES), "run the last line of `make bench`"
+    assert (DOCS / "benchmarks.md").read_text() == document.document(FILES), "run `make pages`"
+    assert (DOCS / "maintainers" / "targets.md").read_text() == document.targets(FILES), "run `make pages`"
 
 
 def test_readmes_table_is_in_step_with_the_results() -> None:
     shown = README.read_text()
-    assert document.readme(FILES, shown) == shown, "run the last line of `make bench`"
+    assert document.readme(FILES, shown) == shown, "run `make pages`"
     table = shown[shown.index(document.BEGIN) : shown.index(document.END)]
-    for words in ("| numpy |", "| torch reproducible |", "| jax |", "`equigrad bench one-layer", "ea759685aa71"):
+    for words in (
+        "**loss.backward(), then",
+        "| torch | train, reproducible |",
+        "`equigrad bench one-layer",
+        "ea759685aa71",
+    ):
         assert words in table
 
 
@@ -360,15 +410,52 @@ def written(result: Result, tmp_path: Path, name: str = "result.json") -> Path:
     return path
 
 
+def as_written(result: Result) -> Result:
+    """With each framework as people write it beside `train`, and NumPy's `train` reproducible."""
+    result.tables[0].rows += [
+        Row("numpy, expressions", "numpy", outcome="agree", samples=[2.5e-6] * 3, updates=10),
+        Row("torch, loss.backward()", "torch", outcome="agree", samples=[9e-5] * 3, updates=10, first_call_seconds=0.0),
+        Row("numpy reproducible", "backend", "reproducible", outcome="identical", samples=[9e-6] * 3, updates=10),
+    ]
+    result.tables[0].row("torch").first_call_seconds = 0.86  # type: ignore[union-attr]
+    return result
+
+
 def test_readmes_table_is_made_of_the_results_and_leaves_the_rest_alone(result: Result, tmp_path: Path) -> None:
-    text = f"before\n{document.BEGIN}\nold\n{document.END}\nafter\n"
-    new = document.readme([written(result, tmp_path)], text)
+    text = f"before\n{document.BEGIN}\nyesterday\n{document.END}\nafter\n"
+    file = written(as_written(result), tmp_path)
+    new = document.readme([file], text)
     assert new.startswith(f"before\n{document.BEGIN}\n")
     assert new.endswith(f"{document.END}\nafter\n")
-    assert "old" not in new
-    assert "| torch | 4.1 | 4 [3.91, 4.05] | `abababababab` (10) |" in new
+    assert "yesterday" not in new
+    assert "| torch | **loss.backward(), then w -= lr * w.grad** | 90 | 0 | never |  |" in new
+    assert "| torch | train | 4.1 | 860 | never | 10,012 | `abababababab` (10) |" in new
+    assert all(how in new for how in rows.TRAIN.values())
     assert "equigrad bench" in new
-    assert document.readme([written(result, tmp_path)], new) == new
+    assert document.readme([file], new) == new
+
+
+def test_the_headline_shows_each_framework_as_written_and_as_train_runs_it(result: Result) -> None:
+    assert list(headline.ways(result.tables[0])) == []
+    (table,) = as_written(result).tables
+    found = [(way.spec, way.how, way.written, way.pays, way.pays_at_home) for way in headline.ways(table)]
+    assert found == [
+        ("numpy", "NumPy expressions", True, "", ""),
+        ("numpy", "train", False, "667", "667"),
+        ("numpy", "train, reproducible", False, "never", "never"),
+        ("torch", "loss.backward(), then w -= lr * w.grad", True, "never", ""),
+        ("torch", "train", False, "never", "10,012"),
+    ]
+    shown = text(view.tables(result))
+    assert all(words in shown for words in ("loss.backward(), then", "10,012", "torch, train", "recorded and repeated"))
+
+
+def test_every_name_of_a_headline_row_is_a_contestants() -> None:
+    specs = ["numpy", "torch", "torch:cuda", "jax", "jax:cuda"]
+    workload = Workload.of(problem("one-layer"), "float64")
+    names = {one.name for one in roster.chosen("headline", workload, specs, ["native"])}
+    assert {rows.written(spec) for spec in specs} <= names
+    assert "torch, torch.compile of a step" not in names
 
 
 @pytest.mark.parametrize(
@@ -381,20 +468,20 @@ def test_a_readme_without_a_place_for_the_table_is_refused(text: str) -> None:
 
 def aimed(result: Result, tmp_path: Path, *more: Result) -> list[list[str]]:
     files = [written(one, tmp_path, f"{i}.json") for i, one in enumerate((result, *more))]
-    lines = document.document(files).partition("## What was aimed at")[2].partition("\n## ")[0].splitlines()
+    lines = document.targets(files).splitlines()
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")][1:]
 
 
 def test_every_figure_aimed_at_is_reached_missed_or_not_measured(result: Result, tmp_path: Path) -> None:
     result.tables[0].rows += [
         Row("torch reproducible", "backend", outcome="agree", samples=[1e-5, 1.1e-5, 1e-5]),
-        Row(document.LINEAR, "peer", outcome="agree", samples=[1e-4] * 3),
+        Row(targets.LINEAR, "peer", outcome="agree", samples=[1e-4] * 3),
         Row("numpy reproducible", "backend", outcome="agree", samples=[9e-6] * 3),
     ]
     result.process = whole([2.4] * 3, [2.0] * 3)
     found = {(row[0], row[1]): row for row in aimed(result, tmp_path)}
-    assert len(found) == len(document.TARGETS)
-    assert found[f"torch against {document.LINEAR}", "one-layer float64"][2:] == [
+    assert len(found) == len(targets.TARGETS)
+    assert found[f"torch against {targets.LINEAR}", "one-layer float64"][2:] == [
         "0.24",
         "0.041 [0.0405, 0.0415]",
         "reached",
@@ -408,7 +495,7 @@ def test_every_figure_aimed_at_is_reached_missed_or_not_measured(result: Result,
 def test_why_a_figure_was_missed_is_said_only_where_it_was(
     result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(document, "WHY", {"numpy reproducible": "because"})
+    monkeypatch.setattr(targets, "WHY", {"numpy reproducible": "because"})
     for seconds, said in (9e-6, "missed: because"), (1e-6, "reached"):
         result.tables[0].rows[2:] = [Row("numpy reproducible", "backend", outcome="agree", samples=[seconds] * 3)]
         found = {(row[0], row[1]): row for row in aimed(result, tmp_path)}
@@ -419,15 +506,15 @@ def test_memory_is_counted_above_what_the_same_row_holds_for_the_one_layer_netwo
     result: Result, tmp_path: Path
 ) -> None:
     large = copy.deepcopy(result)
-    large.tables[0].problem, large.tables[0].bytes_needed = document.MEDIUM, 1000
+    large.tables[0].problem, large.tables[0].bytes_needed = targets.MEDIUM, 1000
     result.tables[0].rows[0].peak_bytes, large.tables[0].rows[0].peak_bytes = 500, 1700
     found = {(row[0], row[1]): row for row in aimed(result, tmp_path, large)}
-    row = found["memory of numpy, above one-layer's, against what the arrays need", f"{document.MEDIUM} float64"]
+    row = found["memory of numpy, above one-layer's, against what the arrays need", f"{targets.MEDIUM} float64"]
     assert row[3:] == ["1.2", "reached"]
 
 
 def test_every_reason_is_for_a_figure() -> None:
-    assert set(document.WHY) <= {target.why for target in document.TARGETS}
+    assert set(targets.WHY) <= {target.why for target in targets.TARGETS}
 
 
 def test_the_page_maker_refuses_what_is_no_result(tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ import pytest
 import equigrad
 from equigrad.backends.interface import Backend
 from equigrad.backends.numpy_backend import NumpyBackend
-from equigrad.check.gradcheck import Check, check
+from equigrad.check.gradcheck import check
+from equigrad.check.result import Check
 from equigrad.common.agreement import OUTCOMES
 from equigrad.common.errors import UsageError
+from equigrad.laws.laws import LAWS
 
 pytestmark = pytest.mark.needs("flint")
 
@@ -116,7 +118,7 @@ class Fickle(NumpyBackend):
 
 
 class Unstartable(NumpyBackend):
-    def __init__(self, *_: str) -> None:
+    def __init__(self, **_: str) -> None:
         raise OSError("no licence")
 
 
@@ -133,9 +135,9 @@ EXPECTED = "expected a tuple of 1 array of shape (3, 1), float64"
         (Listed, "failed", f"gradient returned a list - {EXPECTED}"),
         (Flat, "failed", f"gradient returned an array of shape (3,) - {EXPECTED}"),
         (Whole, "failed", f"gradient returned an array of int64 - {EXPECTED}"),
-        (Raising, "failed", f"gradient raised RuntimeError: out of - {EXPECTED}"),
+        (Raising, "failed", f"gradient raised RuntimeError: out of cheese - {EXPECTED}"),
         (Narrow, "wrong-dtype", f"gradient returned an array of float32 - {EXPECTED}"),
-        (Elsewhere, "wrong-device", "predict left its result on 'tpu', not on 'cpu'"),
+        (Elsewhere, "wrong-device", "from_numpy left its result on 'tpu', not on 'cpu'"),
         (Unstartable, "failed", "loading raised OSError: no licence"),
         (Lacking, "failed", "Lacking lacks device_of, devices, environment, from_numpy, gradient, predict"),
     ],
@@ -189,7 +191,7 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path: Path) -> None:
     assert written["problem"] == {"name": "two-layer", "layers": [3, 4, 1], "samples": 4}
     assert [b["outcome"] for b in written["backends"]] == ["agree", "agree"]
     assert len(written["backends"][0]["layers"]) == 2
-    assert len(written["backends"][0]["laws"]) == 11
+    assert len(written["backends"][0]["laws"]) == len(LAWS)
     assert len(written["curve"]["points"]) == 29
 
 
@@ -211,6 +213,7 @@ def test_a_wrong_engine_fails_beside_a_right_one() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
+        (["-b", "nosuch"], 2, "unknown backend 'nosuch': known are numpy, torch, jax"),
         (["-b", "nowhere:Nothing"], 2, "ModuleNotFoundError: No module named 'nowhere'"),
         (["-b", "numpi"], 2, "did you mean 'numpy'?"),
         (["nonsense"], 2, "unknown problem 'nonsense'"),
@@ -218,7 +221,14 @@ def test_a_wrong_engine_fails_beside_a_right_one() -> None:
         (["--arithmetic", "exact", "-b", "numpy"], 2, "unknown arithmetic 'exact'"),
         (["--power", "one-layer", "--dtype", "float32"], 2, "dtype and arithmetic: leave out problem, --dtype"),
         (["--problems", "3"], 2, "--problems goes with --power"),
-        (["--power", "--problems", "-1"], 2, "must not be negative, not -1"),
+        (["--power", "--problems", "0", "-b", "numpy"], 2, "must be at least 1, not 0"),
+        (["--power", "--seconds", "3"], 2, "leave out --seconds"),
+        (["one-layer", "--seconds", "3"], 2, "--seconds and --examples go without a problem: leave out --seconds"),
+        (["--seconds", "3", "--examples", "3"], 2, "--examples is a budget already: leave out --seconds"),
+        (["--seconds", "0", "-b", "numpy"], 2, "the seconds must be a positive number, not 0"),
+        (["--seconds", "nan", "-b", "numpy"], 2, "the seconds must be a positive number, not nan"),
+        (["--examples", "0", "-b", "numpy"], 2, "the number of networks must be at least 1, not 0"),
+        (["--seed", "-1", "-b", "numpy", "--examples", "1"], 2, "the seed must be between 0 and 4294967295, not -1"),
         (["--json", "/no/such/folder/x.json"], 2, "there is no folder"),
         (["-b", "autograd_engine:AutogradBackend", "--arithmetic", "reproducible"], 3, ""),
     ],
@@ -232,14 +242,16 @@ def test_bad_arguments_are_one_line(arguments: list[str], status: int, message: 
     assert done.stderr.count("\n") <= 1
 
 
+@pytest.mark.slow
 def test_the_proof_of_power_prints_and_writes_every_mutant(tmp_path: Path) -> None:
-    done = command("--power", "--problems", "4", "-b", "numpy", "--json", str(tmp_path / "power.json"))
+    done = command("--power", "--problems", "8", "-b", "numpy", "--json", str(tmp_path / "power.json"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "wrong backends caught" in done.stdout
     written = json.loads((tmp_path / "power.json").read_text())
-    assert len(written["mutants"]) >= 25
+    assert len(written["mutants"]) >= 400
+    assert all(caught == tried for caught, tried in written["dimensions"].values())
     assert all(set(m) >= {"name", "caught", "law", "margin"} and m["caught"] for m in written["mutants"])
-    assert written["problems"] == {"numpy": 4}
+    assert written["problems"] == {"numpy": 8}
     assert written["false_alarms"] == []
 
 

@@ -9,25 +9,25 @@ import numpy as np
 import pytest
 
 from equigrad.backends.interface import ARITHMETICS, Backend
-from equigrad.laws.cases import chosen
-from equigrad.laws.laws import Case
+from equigrad.laws.laws import Network
+from equigrad.laws.networks import chosen
 
 Ready = Callable[..., Backend]
-CASES = {case.name: case for case in chosen("float64")}
+NETWORKS = {network.name: network for network in chosen("float64")}
 
 
 @pytest.fixture(params=["two-layer", "square", "long sums"], ids=lambda name: name.replace(" ", "-"))
-def case(request: pytest.FixtureRequest) -> Case:
-    return CASES[request.param]
+def network(request: pytest.FixtureRequest) -> Network:
+    return NETWORKS[request.param]
 
 
 @pytest.mark.parametrize("arithmetic", ARITHMETICS)
-def test_torchs_gradcheck_passes_our_network(case: Case, arithmetic: str, ready: Ready) -> None:
+def test_torchs_gradcheck_passes_our_network(network: Network, arithmetic: str, ready: Ready) -> None:
     backend: Any = ready("torch", "float64", arithmetic)
     import torch
 
-    weights = tuple(backend.from_numpy(w).requires_grad_() for w in case.weights)
-    x, y = backend.from_numpy(case.x), backend.from_numpy(case.y)
+    weights = tuple(backend.from_numpy(w).requires_grad_() for w in network.weights)
+    x, y = backend.from_numpy(network.x), backend.from_numpy(network.y)
 
     def loss(*weights: Any) -> Any:
         return ((y - backend.predict(weights, x)) ** 2).sum() / 2
@@ -37,14 +37,14 @@ def test_torchs_gradcheck_passes_our_network(case: Case, arithmetic: str, ready:
 
 
 @pytest.mark.parametrize("arithmetic", ARITHMETICS)
-def test_jaxs_check_grads_passes_our_network(case: Case, arithmetic: str, ready: Ready) -> None:
+def test_jaxs_check_grads_passes_our_network(network: Network, arithmetic: str, ready: Ready) -> None:
     backend: Any = ready("jax", "float64", arithmetic)
     import jax
     from jax.test_util import check_grads
 
     with jax.enable_x64(True):
-        weights = tuple(backend.from_numpy(w) for w in case.weights)
-        x, y = backend.from_numpy(case.x), backend.from_numpy(case.y)
+        weights = tuple(backend.from_numpy(w) for w in network.weights)
+        x, y = backend.from_numpy(network.x), backend.from_numpy(network.y)
         loss = jax.jit(lambda weights: ((y - backend.predict(weights, x)) ** 2).sum() / 2)
         check_grads(loss, (weights,), order=1, modes=["rev"], eps=1e-5, atol=1e-8, rtol=1e-6)
 
@@ -80,47 +80,47 @@ def test_torchs_gradcheck_catches_a_wrong_rule(ready: Ready) -> None:
 
 @pytest.mark.needs("autograd")
 @pytest.mark.parametrize("spec", ["numpy", "torch", "jax"])
-def test_hips_autograd_finds_the_same_gradient(case: Case, spec: str, ready: Ready) -> None:
+def test_hips_autograd_finds_the_same_gradient(network: Network, spec: str, ready: Ready) -> None:
     import autograd.numpy as anp
     from autograd import grad
 
     def loss(weights: Any) -> Any:
-        a = case.x
+        a = network.x
         for w in weights:
             a = 0.5 * (anp.tanh(0.5 * anp.dot(a, w)) + 1)  # the sigmoid by another formula
-        return 0.5 * anp.sum((case.y - a) ** 2)
+        return 0.5 * anp.sum((network.y - a) ** 2)
 
     backend = ready(spec)
     found = backend.gradient(
-        tuple(map(backend.from_numpy, case.weights)), backend.from_numpy(case.x), backend.from_numpy(case.y)
+        tuple(map(backend.from_numpy, network.weights)), backend.from_numpy(network.x), backend.from_numpy(network.y)
     )
-    for ours, theirs in zip(found, grad(loss)(case.weights), strict=True):
+    for ours, theirs in zip(found, grad(loss)(network.weights), strict=True):
         np.testing.assert_allclose(backend.to_numpy(ours), theirs, rtol=1e-9, atol=1e-14)
 
 
 @pytest.mark.needs("sklearn")
 @pytest.mark.parametrize("spec", ["numpy", "torch", "jax"])
-def test_scikit_learn_takes_the_same_step(case: Case, spec: str, ready: Ready) -> None:
+def test_scikit_learn_takes_the_same_step(network: Network, spec: str, ready: Ready) -> None:
     """MLPRegressor has our hidden layers, but a linear output z and 1/2 (z - t)^2, so that its output delta is z - t.
 
     With targets t = z - (a - y) a (1 - a) that delta is ours, and so must be every layer's gradient.
     """
     from sklearn.neural_network import MLPRegressor
 
-    hidden = [w.shape[1] for w in case.weights[:-1]]
-    plain = {"solver": "sgd", "alpha": 0.0, "momentum": 0.0, "learning_rate_init": 1.0, "batch_size": len(case.x)}
+    hidden = [w.shape[1] for w in network.weights[:-1]]
+    plain = {"solver": "sgd", "alpha": 0.0, "momentum": 0.0, "learning_rate_init": 1.0, "batch_size": len(network.x)}
     theirs = MLPRegressor(hidden_layer_sizes=hidden, activation="logistic", **plain)
-    flat = case.y.shape[1] == 1
-    theirs.partial_fit(case.x, case.y.ravel() if flat else case.y)  # lays out its arrays
-    theirs.coefs_ = [w.copy() for w in case.weights]
-    theirs.intercepts_ = [np.zeros(w.shape[1]) for w in case.weights]
-    z = theirs.predict(case.x).reshape(case.y.shape)
+    flat = network.y.shape[1] == 1
+    theirs.partial_fit(network.x, network.y.ravel() if flat else network.y)  # lays out its arrays
+    theirs.coefs_ = [w.copy() for w in network.weights]
+    theirs.intercepts_ = [np.zeros(w.shape[1]) for w in network.weights]
+    z = theirs.predict(network.x).reshape(network.y.shape)
     a = 1 / (1 + np.exp(-z))
-    targets = z - (a - case.y) * a * (1 - a)
-    theirs.partial_fit(case.x, targets.ravel() if flat else targets)
+    targets = z - (a - network.y) * a * (1 - a)
+    theirs.partial_fit(network.x, targets.ravel() if flat else targets)
     backend = ready(spec)
     found = backend.gradient(
-        tuple(map(backend.from_numpy, case.weights)), backend.from_numpy(case.x), backend.from_numpy(case.y)
+        tuple(map(backend.from_numpy, network.weights)), backend.from_numpy(network.x), backend.from_numpy(network.y)
     )
-    for ours, w, moved in zip(found, case.weights, theirs.coefs_, strict=True):
-        np.testing.assert_allclose(backend.to_numpy(ours), (w - moved) * len(case.x), rtol=1e-9, atol=1e-13)
+    for ours, w, moved in zip(found, network.weights, theirs.coefs_, strict=True):
+        np.testing.assert_allclose(backend.to_numpy(ours), (w - moved) * len(network.x), rtol=1e-9, atol=1e-13)

@@ -15,7 +15,7 @@ from equigrad.backends.interface import Backend, LayerTrace
 from equigrad.backends.numpy_backend import NumpyBackend
 from equigrad.common import reproducible
 from equigrad.common.problem import problem
-from equigrad.diverge.divergence import Divergence
+from equigrad.diverge.result import Divergence
 
 Ready = Callable[..., Backend]
 Weights = tuple[np.ndarray, ...]

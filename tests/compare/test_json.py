@@ -134,14 +134,23 @@ def test_an_older_file_stays_when_writing_fails_in(
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_disk_that_fills_up_costs_the_file_but_not_the_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ("compare -b numpy --updates 5", "numpy ran alone"),
+        ("diverge -b numpy -b numpy --updates 5", "never part"),
+        ("check -b numpy --arithmetic native", "numpy"),
+    ],
+    ids=["compare", "diverge", "check"],
+)
+def test_a_disk_that_fills_up_costs_the_file_but_not_the_table_of(
+    arguments: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
     file = tmp_path / "a.json"
-    monkeypatch.setattr(sys, "argv", ["equigrad", "compare", "-b", "numpy", "--updates", "5", "--json", str(file)])
+    monkeypatch.setattr(sys, "argv", ["equigrad", *arguments.split(), "--json", str(file)])
     monkeypatch.setattr(cli, "_end_promptly_on_ctrl_c", lambda: None)
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(SystemExit) as end:
@@ -149,7 +158,7 @@ def test_a_disk_that_fills_up_costs_the_file_but_not_the_table(
     out, err = capsys.readouterr()
     assert end.value.code == 2
     assert err == f"equigrad: cannot write '{file}': No space left on device\n"
-    assert "numpy ran alone" in out
+    assert shown in out
     assert not any(tmp_path.iterdir())
 
 

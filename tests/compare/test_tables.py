@@ -57,7 +57,7 @@ def test_no_number_of_a_comparison_is_cut_at_width(width: int, one_layer: Compar
 @pytest.mark.parametrize(("width", "columns"), [(79, 1), (99, 1), (120, 1), (280, 4)])
 def test_what_happens_inside_a_wide_layer_is_shown_below_where_it_does_not_fit_beside(width: int, columns: int) -> None:
     result = compare(problem("two-layer").with_(updates=3), ["numpy"], arithmetic="native", watch=1)
-    shown = lines(tables.watched(result.runs[0]), width)
+    shown = lines(tables.watched(result.runs), width)
     text = "\n".join(shown)
     assert max(map(len, shown)) <= width
     assert "…" not in text
@@ -69,7 +69,7 @@ def test_what_happens_inside_a_wide_layer_is_shown_below_where_it_does_not_fit_b
 
 def test_only_the_corner_of_a_large_matrix_is_shown() -> None:
     result = compare(problem("digits").with_(updates=1), ["numpy"], arithmetic="native", watch=1)
-    text = "\n".join(lines(tables.watched(result.runs[0]), 100))
+    text = "\n".join(lines(tables.watched(result.runs), 100))
     assert len(text.splitlines()) < 70
     assert "…" in text
 
@@ -122,3 +122,19 @@ def test_the_status_stays_when_the_reader_has_seen_enough_after(
     err = process.stderr.read()
     process.stderr.close()
     assert (process.wait(60), err) == (result, "")
+
+
+def test_the_verdict_comes_before_what_was_watched_and_equal_tables_once() -> None:
+    result = compare(problem("one-layer").with_(updates=5), ["numpy"], watch=1)
+    text = "\n".join(lines(tables.comparison(result), 140))
+    assert text.count("preactivation X @ W") == 1
+    assert "inside numpy, reproducible; numpy, native: the same in all 2" in text
+    assert text.index(result.verdicts[-1]) < text.index("inside numpy")
+
+
+def test_tables_that_differ_in_bits_alone_say_so() -> None:
+    result = compare(problem("two-layer").with_(updates=5), ["numpy"], watch=1)
+    change = result.runs[0].watched[0][1][0].change
+    change[...] = np.nextafter(change, 1)
+    text = " ".join(lines(tables.comparison(result), 140))
+    assert "inside numpy, reproducible; numpy, native: the same in all 2, to the digits shown" in text

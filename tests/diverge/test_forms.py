@@ -69,5 +69,15 @@ def test_large_sums_are_left_alone() -> None:
 
 def test_a_float32_activation_does_not_count_as_widened() -> None:
     s = np.array([[0.3]], np.float32)
-    assert forms.shown(s, forms.SIGMOIDS, (s * np.nan, s)) == []
-    assert forms.shown(s.astype(float), forms.SIGMOIDS, (s * np.nan, s.astype(float))) == ["in float32, then widened"]
+    assert forms.shown(s, forms.SIGMOIDS, (s * np.nan, s, s * np.nan)) == []
+    wide = s.astype(float)
+    assert forms.shown(wide, forms.SIGMOIDS, (wide * np.nan, wide, wide * np.nan)) == ["in float32, then widened"]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_sigmoid_made_of_tanh_is_known(dtype: type) -> None:
+    z: np.ndarray = np.random.default_rng(0).standard_normal((40, 40)).astype(dtype)
+    with np.errstate(all="ignore"):
+        known = (np.exp(-z), z * np.nan, z)
+    assert "0.5 * (1 + tanh(z / 2))" in forms.shown(0.5 * (1 + np.tanh(z / 2)), forms.SIGMOIDS, known)
+    assert forms.shown(1 / (1 + np.exp(-z)), forms.SIGMOIDS, known) == ["1 / (1 + exp(-z)) with its own exp"]

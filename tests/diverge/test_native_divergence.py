@@ -12,6 +12,7 @@ import pytest
 import equigrad
 from equigrad.backends.interface import Backend, LayerTrace
 from equigrad.common.problem import Problem, problem
+from equigrad.diverge.operations import HasExp, Replays
 
 Ready = Callable[..., Backend]
 Weights = tuple[np.ndarray, ...]
@@ -169,6 +170,7 @@ def test_a_trace_replayed_on_itself_is_itself(ready: Ready, spec: str, arithmeti
     task = replace(whole, inputs=whole.inputs[:100], targets=whole.targets[:100])
     x, y, *rest = (backend.from_numpy(v.astype(dtype)) for v in (task.inputs, task.targets, *task.first_weights(dtype)))
     trace = backend.trace(tuple(rest), x, y, task.rate(dtype))
+    assert isinstance(backend, Replays)
     replayed = backend.replay(tuple(rest), x, y, task.rate(dtype), trace)
     assert replayed is not None
     for one, other in zip(trace, replayed, strict=True):
@@ -180,6 +182,7 @@ def test_a_trace_replayed_on_itself_is_itself(ready: Ready, spec: str, arithmeti
 @pytest.mark.parametrize("spec", ["numpy", "torch", "jax"])
 def test_exp_is_the_frameworks_own_and_none_where_the_sigmoid_is_not_made_of_it(ready: Ready, spec: str) -> None:
     native, x = ready(spec), np.linspace(-30, 30, 1001)[:, None]
+    assert isinstance(native, HasExp)
     found = native.to_numpy(native.exp(native.from_numpy(x)))
     if spec == "numpy":
         expected = np.exp(x)
@@ -193,4 +196,6 @@ def test_exp_is_the_frameworks_own_and_none_where_the_sigmoid_is_not_made_of_it(
         with jax.enable_x64(True):
             expected = np.array(jax.jit(jax.numpy.exp)(x))
     np.testing.assert_array_equal(found, expected)
-    assert ready(spec, "float64", "reproducible").exp(x) is None
+    reproducible = ready(spec, "float64", "reproducible")
+    assert isinstance(reproducible, HasExp)
+    assert reproducible.exp(x) is None

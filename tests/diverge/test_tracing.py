@@ -16,7 +16,7 @@ from equigrad.backends.interface import Backend
 from equigrad.cli import main
 from equigrad.common.errors import UsageError
 from equigrad.common.problem import problem
-from equigrad.diverge.tracing import Trace
+from equigrad.diverge.result import Trace
 from equigrad.diverge.view import tracing as render
 
 Ready = Callable[..., Backend]
@@ -80,14 +80,37 @@ def test_the_screen_has_shapes_values_and_marks() -> None:
     assert "l1 = sigmoid(z1)    activation of layer 1, 4 x 4" in text
     assert re.search(r"numpy reproducible  ≠ in \d+ of 16, \d+ ULP", text)
     assert re.search(r"≠-?0\.\d", text)
-    assert "numpy reproducible  same" in text
+    assert "the same in numpy native and numpy reproducible" in text
+    assert "A difference inside an update may be rounded away" in text
+
+
+def test_the_screen_has_all_that_it_takes_to_redo_each_line() -> None:
+    text = shown(equigrad.trace("one-layer", ["numpy"], updates=1))
+    before = text[text.index("before update 1") : text.index("update 1", text.index("before update 1") + 10)]
+    assert [line for line in before.splitlines() if "    " in line and line[0] != " "] == [
+        "l0    inputs, 4 x 3",
+        "y    targets, 4 x 1",
+        "w1    weight of layer 1, 3 x 1",
+    ]
+    for number in ("-0.16595599", "0.44064899", "-0.99977125"):
+        assert number in before
+    assert "rounded away" not in text
+
+
+def test_digits_that_differ_are_shown_to_the_last() -> None:
+    result = equigrad.trace("two-layer", ["numpy"], updates=1, arithmetic=("native", "reproducible"))
+    text = shown(result)
+    line = next(line for line in result.lines if line.differing[1])
+    at = np.argwhere(line.values[0] != line.values[1])[0]
+    for value in line.values:
+        assert str(value[*at]) in text
 
 
 def test_large_matrices_are_cut_and_say_so() -> None:
     text = shown(equigrad.trace("digits", ["numpy"], updates=1))
     assert "z1 = l0 @ w1    preactivation of layer 1, 1797 x 32" in text
     assert text.count("…") > 10
-    assert len(text.splitlines()) < 150
+    assert len(text.splitlines()) < 200
 
 
 def test_no_update_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
@@ -16,85 +17,29 @@ from equigrad.backends.interface import Backend
 from equigrad.common.files import write_json
 from equigrad.common.problem import problem as built_in
 from equigrad.common.ulp import ulp_distance
-from equigrad.diverge.tracing import Trace
+from equigrad.diverge.result import Trace
 
-FLAGS = [
-    f"--{flag}"
-    for flag in (
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-    )
-]
 BACKENDS = ("numpy", "torch", "jax")
 TASK = built_in("two-layer").with_(updates=300)
 
 
 @pytest.fixture(scope="module")
-def chromium(chromium_path: str) -> Iterator[Any]:
-    pytest.importorskip("playwright")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def written(chromium: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The two-layer network in every framework that is here."""
     out = tmp_path_factory.mktemp("report") / "report.html"
     assert equigrad.report(TASK, out=out).agreed
     return out
 
 
-class Tab:
-    """A page that is open, with what went wrong in it and what it asked for."""
-
-    def __init__(self, chromium: Any, path: Path, **options: Any) -> None:
-        self.context = chromium.new_context(
-            **{"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce", **options}
-        )
-        self.page = self.context.new_page()
-        self.errors: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.errors.append(message.text))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri())
-
-    def choose(self, group: str, value: str) -> None:
-        self.page.locator(f"#{group} label", has=self.page.locator(f'input[value="{value}"]')).click()
-
-    def update(self) -> int:
-        return int(self.page.inner_text("#now").replace(",", ""))
-
-    def numbers(self, quantity: str) -> list[str]:
-        """What the tables show, row by row, for the unit that is chosen."""
-        return list(self.page.locator(f'.num[data-quantity="{quantity}"]').all_inner_texts())
-
-    def live(self, backend: str, quantity: str) -> list[float]:
-        """The exact values beside the code."""
-        items = self.page.locator(f'article[data-backend="{backend}"] ol[data-quantity="{quantity}"] li')
-        return [number(text) for text in items.evaluate_all("all => all.map(item => item.title)")]
+@pytest.fixture
+def tab(open_tab: Any, written: Path) -> Iterator[Any]:
+    tab = open_tab(written)
+    yield tab
+    tab.close()
 
 
 def number(text: str) -> float:
     return float(text.replace("−", "-"))
-
-
-@pytest.fixture
-def tab(chromium: Any, written: Path) -> Iterator[Tab]:
-    tab = Tab(chromium, written)
-    yield tab
-    assert tab.errors == []
-    assert {url.partition(":")[0] for url in tab.requests} == {"file"}
-    tab.context.close()
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +50,7 @@ def traced() -> Callable[[str, str], Trace]:
 @pytest.mark.parametrize("arithmetic", ["native", "reproducible"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_page_shows_the_bits_of_the_run(
-    tab: Tab, ready: Callable[..., Backend], traced: Any, dtype: str, arithmetic: str
+    tab: Any, ready: Callable[..., Backend], traced: Any, dtype: str, arithmetic: str
 ) -> None:
     for name in BACKENDS:
         ready(name)
@@ -140,7 +85,7 @@ def test_the_page_shows_the_bits_of_the_run(
 
 
 def test_the_framework_switch_shows_that_frameworks_numbers_and_marks_what_differs(
-    tab: Tab, ready: Callable[..., Backend], traced: Any
+    tab: Any, ready: Callable[..., Backend], traced: Any
 ) -> None:
     for name in BACKENDS:
         ready(name)
@@ -158,7 +103,7 @@ def test_the_framework_switch_shows_that_frameworks_numbers_and_marks_what_diffe
 
 
 def test_a_number_is_shown_in_every_framework_to_the_last_bit(
-    tab: Tab, ready: Callable[..., Backend], traced: Any
+    tab: Any, ready: Callable[..., Backend], traced: Any
 ) -> None:
     for name in BACKENDS:
         ready(name)
@@ -178,7 +123,7 @@ def test_a_number_is_shown_in_every_framework_to_the_last_bit(
             assert row.locator("td").last.inner_text() == f"{ulp} ULP"
 
 
-def test_step_buttons_arrow_keys_and_slider_move_through_the_updates(tab: Tab) -> None:
+def test_step_buttons_arrow_keys_and_slider_move_through_the_updates(tab: Any) -> None:
     page = tab.page
     assert tab.update() == 1
     page.click("#forward")
@@ -204,19 +149,21 @@ def test_step_buttons_arrow_keys_and_slider_move_through_the_updates(tab: Tab) -
     assert tab.update() == 1
 
 
-def test_play_runs_by_itself_and_stops_when_asked(tab: Tab) -> None:
+def test_play_runs_by_itself_and_stops_when_asked(tab: Any) -> None:
     tab.page.click("#play")
     assert tab.page.get_attribute("#play", "aria-pressed") == "true"
     from playwright.sync_api import expect
 
-    expect(tab.page.locator("#now")).to_have_text("3")  # the page's policy allows no script of the test's own
+    expect(tab.page.locator("#now")).to_have_text(
+        re.compile("[3-9]|..+")
+    )  # the page's policy allows no script of the test's own
     tab.page.click("#play")
     stopped = tab.update()
     tab.page.wait_for_timeout(500)
     assert tab.update() == stopped
 
 
-def test_the_sigmoid_has_each_sample_at_its_pre_activation_with_its_slope(tab: Tab, traced: Any) -> None:
+def test_the_sigmoid_has_each_sample_at_its_pre_activation_with_its_slope(tab: Any, traced: Any) -> None:
     """Read back from the drawing: the points through the page's own axis, the slope from the label."""
     trace = equigrad.trace(TASK, ["numpy"], updates=1)
     z, a = (
@@ -242,7 +189,7 @@ def test_the_sigmoid_has_each_sample_at_its_pre_activation_with_its_slope(tab: T
     assert tab.page.text_content("#slope") == f"slope = {a[0, 0] * (1 - a[0, 0]):.8f}"
 
 
-def test_the_network_shows_the_weights_into_the_chosen_unit(tab: Tab) -> None:
+def test_the_network_shows_the_weights_into_the_chosen_unit(tab: Any) -> None:
     first = TASK.first_weights()
     labels = tab.page.locator("#network [data-weight]").all_text_contents()
     assert [number(t.removeprefix("≠ ")) for t in labels] == [round(float(v), 4) for v in first[1][:, 0]]
@@ -255,7 +202,7 @@ def test_the_network_shows_the_weights_into_the_chosen_unit(tab: Tab) -> None:
 @pytest.mark.parametrize("step", ["predict", "error", "delta", "update"])
 @pytest.mark.parametrize("how", ["hover", "focus"])
 def test_pointing_at_a_step_lights_its_lines_in_all_columns(
-    tab: Tab, ready: Callable[..., Backend], step: str, how: str
+    tab: Any, ready: Callable[..., Backend], step: str, how: str
 ) -> None:
     for name in BACKENDS:
         ready(name)
@@ -267,8 +214,8 @@ def test_pointing_at_a_step_lights_its_lines_in_all_columns(
         assert tab.page.inner_text(f'article[data-backend="{backend}"] .live').startswith(step)
 
 
-def test_every_chart_is_drawn_in_both_themes(chromium: Any, written: Path) -> None:
-    tab = Tab(chromium, written, color_scheme="dark")
+def test_every_chart_is_drawn_in_both_themes(open_tab: Any, written: Path) -> None:
+    tab = open_tab(written, color_scheme="dark")
     page = tab.page
     assert page.get_attribute("html", "data-theme") == "dark"
     charts = ["chart-ulp", "chart-abs", "chart-curve", "chart-outputs", "chart-errors"]
@@ -280,64 +227,62 @@ def test_every_chart_is_drawn_in_both_themes(chromium: Any, written: Path) -> No
         if theme == "dark":
             page.click("#theme")
             assert page.get_attribute("html", "data-theme") == "light"
-    assert tab.errors == []
-    assert {url.partition(":")[0] for url in tab.requests} == {"file"}
-    tab.context.close()
+    tab.close()
 
 
-def test_timings_and_what_names_hold_are_shown_as_text(chromium: Any, timed: Path, tmp_path: Path) -> None:
+def test_timings_and_what_names_hold_are_shown_as_text(open_tab: Any, timed: Path, tmp_path: Path) -> None:
     evil = "<img src=x onerror=alert(1)>"
     text = timed.read_text().replace('"jax reproducible"', f'"jax {evil}"').replace("one-layer", f"mine {evil}")
     (tmp_path / "bench.json").write_text(text)
     out = tmp_path / "report.html"
     equigrad.report(results=[tmp_path / "bench.json"], out=out)
-    tab = Tab(chromium, out)
+    tab = open_tab(out)
     tab.page.locator("#chart-timings").scroll_into_view_if_needed()
     tab.page.wait_for_selector("#chart-timings .main-svg")
     assert evil in str(tab.page.get_attribute("#chart-timings", "aria-label"))
     assert evil in str(tab.page.text_content("#timing"))
     assert tab.page.query_selector("img") is None
-    assert tab.errors == []
-    tab.context.close()
+    tab.close()
 
 
-def test_results_of_data_that_is_not_here_are_shown_without_a_replay(chromium: Any, tmp_path: Path) -> None:
+def test_results_of_data_that_is_not_here_are_shown_without_a_replay(open_tab: Any, tmp_path: Path) -> None:
     mine = replace(built_in("one-layer").with_(updates=30), name="mine.csv")
     write_json(tmp_path / "diverge.json", equigrad.diverge(mine, ["numpy"], dtype=["float64", "float32"]).to_json())
     write_json(tmp_path / "check.json", equigrad.check(mine, ["numpy"], curve=True).to_json())
     out = tmp_path / "report.html"
     equigrad.report(results=[tmp_path / "diverge.json", tmp_path / "check.json"], out=out)
-    tab = Tab(chromium, out)
+    tab = open_tab(out)
     assert tab.page.query_selector("#replay") is None
     for chart in ("chart-ulp", "chart-curve"):
         tab.page.locator(f"#{chart}").scroll_into_view_if_needed()
         tab.page.wait_for_selector(f"#{chart} .main-svg")
     assert "float64 / float32" in tab.page.inner_text("#divergence-legend")
-    assert tab.errors == []
-    tab.context.close()
+    tab.close()
 
 
 @pytest.mark.parametrize("width", [390, 768, 1280])
-def test_nothing_sticks_out_of_a_window_of_width(chromium: Any, written: Path, width: int) -> None:
-    tab = Tab(chromium, written, viewport={"width": width, "height": 844})
+def test_nothing_sticks_out_of_a_window_of_width(open_tab: Any, written: Path, width: int) -> None:
+    tab = open_tab(written, viewport={"width": width, "height": 844})
     for chart in ("chart-ulp", "chart-errors"):
         tab.page.locator(f"#{chart}").scroll_into_view_if_needed()
         tab.page.wait_for_selector(f"#{chart} .main-svg")
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
-    tab.context.close()
+    tab.close()
 
 
-def test_every_control_has_a_name_and_can_be_reached_by_tab(tab: Tab) -> None:
+def test_every_control_has_a_name_and_can_be_reached_by_tab(tab: Any) -> None:
     unnamed = tab.page.evaluate(
         "[...document.querySelectorAll('button, input, select, [role=img], [role=region]')].filter((e) =>"
         " !e.closest('.main-svg') && !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).length"
     )
     assert unnamed == 0
     reached = set()
-    for _ in range(40):
+    for _ in range(90):
         tab.page.keyboard.press("Tab")
         reached.add(tab.page.evaluate("document.activeElement.id || document.activeElement.name"))
     assert {
+        *("add-row", "updates", "rate", "hidden", "seed", "precision", "train", "reset"),
+        *("across", "up", "unseen", "any-z", "goto"),
         "theme",
         "framework",
         "arithmetic",

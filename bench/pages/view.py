@@ -1,10 +1,9 @@
-"""How the results look in a terminal."""
+"""How the results look in a view."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -12,14 +11,14 @@ from rich.markup import escape
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ...common.crossings import crossings
-from ...console import Fitting
+from ...common.headline import TRAIN, is_written, shown, written
+from ...console import Fitting, bar, outcome, titled
 from .. import sizes
-from ..clock import Row, Table, ratio, short, spread, verdict
+from ..clock import Row, Table, ratio, rounded, scaling, spread, verdict
+from ..hardware import Hardware
+from ..headline import pays, ways
 from ..process import Process
-from ..results import Change, Result, changes, differences
-
-BAR = 16
+from ..results import Change, Result, break_even, changes, differences
 
 
 def everything(
@@ -40,10 +39,46 @@ def tables(result: Result) -> RenderableType:
     """One table per problem and dtype, each with its verdict."""
     parts: list[RenderableType] = []
     for table in result.tables:
+        parts += headline(table)
         parts.append(Fitting(_table(table), _table(table, without=1), _table(table, without=2)))
         parts += [Text(line) for line in refusals(table)]
+        parts += [
+            Text(f"{row.name}: parallel efficiency {efficiency}, {row.bytes_per_update:,} bytes per update and process")
+            for row, efficiency in scaling(table)
+        ]
         parts.append(Text(verdict(table), style="bold"))
     return Group(*parts)
+
+
+def headline(table: Table) -> list[RenderableType]:
+    """Each framework as people write it and as `train` runs it; nothing where only one of the two was timed."""
+    found = list(ways(table))
+    if not found:
+        return []
+    above = f"{table.problem} {table.dtype}: as people write it, and as train runs it"
+    grid = titled(above, caption=HEADLINE, caption_justify="left")
+    grid.add_column("", no_wrap=True)
+    grid.add_column("how", no_wrap=True)
+    for column in (
+        "us per update",
+        "compile, ms",
+        "ahead of NumPy\nexpressions after",
+        "ahead of its own\nbold row after",
+    ):
+        grid.add_column(column, justify="right")
+    for way in found:
+        if way.written:
+            grid.add_section()
+        microseconds, compiled = 1e6 * statistics.median(way.row.samples), 1e3 * way.row.compile_seconds
+        style = "bold" if way.written else ""
+        cells = (way.spec, way.how, rounded(microseconds), rounded(compiled), way.pays, way.pays_at_home)
+        grid.add_row(*(Text(cell, style=style) for cell in cells))
+    return [grid]
+
+
+HEADLINE = "Bold: as people write it. ahead: after this many updates, compilation included. train:\n" + "\n".join(
+    f"  {name}: {how}" for name, how in TRAIN.items()
+)
 
 
 def refusals(table: Table) -> list[str]:
@@ -52,7 +87,7 @@ def refusals(table: Table) -> list[str]:
     for row in table.rows:
         if not row.timed:
             about = f" ({row.about})" if row.about and row.outcome == "disagree" else ""
-            lines.append(f"{row.name}: {row.message or 'interrupted'}{about}")
+            lines.append(f"{row.shown}: {row.message or 'interrupted'}{about}")
     return lines
 
 
@@ -60,7 +95,9 @@ def title(table: Table) -> str:
     network = f"{' -> '.join(map(str, table.layers))}, {table.samples:,} samples"
     threads = f"{table.threads} thread{'s' if table.threads > 1 else ''}"
     name = "" if table.problem.partition("x")[0].isdigit() else f"{table.problem}: "
-    return f"{name}{network}, {table.dtype}, {threads}, {table.rounds} interleaved rounds"
+    return (
+        f"{name}{network}, {table.dtype}, {threads}, {table.rounds} interleaved round{'s' if table.rounds > 1 else ''}"
+    )
 
 
 def _table(table: Table, without: int = 0) -> Grid:
@@ -76,40 +113,40 @@ def _table(table: Table, without: int = 0) -> Grid:
         {"header": "SHA-256"},
         {"header": "log scale"},
     ]
-    shown = len(columns) - without
-    grid = Grid(title=title(table), title_justify="left", title_style="bold")
-    for column in columns[:shown]:
+    count = len(columns) - without
+    grid = titled(title(table))
+    for column in columns[:count]:
         grid.add_column(**column, no_wrap=True)
     group = table.rows[0].group if table.rows else ""
     for row in table.rows:
         if row.group != group:
             grid.add_section()
             group = row.group
-        grid.add_row(*_cells(table, row)[:shown])
+        grid.add_row(*_cells(table, row)[:count])
     return grid
 
 
 def _cells(table: Table, row: Row) -> list[RenderableType]:
-    good = row.outcome in ("identical", "agree")
-    outcome = Text(
-        row.outcome, style="green" if good else "yellow" if row.outcome in ("missing", "unsuitable") else "red"
-    )
     if not row.timed:
-        return [row.name, outcome]
+        return [row.shown, outcome(row.outcome)]
     base = table.row(table.base)
     low, median, high = quartiles(row.samples)
     times = "" if base is None or not base.timed else str(ratio(row.samples, base.samples))
     return [
-        row.name,
-        outcome,
+        row.shown,
+        outcome(row.outcome),
         "0" if not row.distance else f"{row.distance:.0e}",
-        short(1e6 * median) + ("" if row.warm else " cold"),
-        f"{short(1e6 * low)} to {short(1e6 * high)}",
+        rounded(1e6 * median) + ("" if row.warm else " cold"),
+        f"{rounded(1e6 * low)} to {rounded(1e6 * high)}",
         escape(times),
         f"{row.updates:,}",
         f"{(row.weights_sha256 or '')[:8]}…",
-        Text(_bar(median, [statistics.median(r.samples) for r in table.timed if r.name != "null"]), style="cyan"),
+        Text("" if row.name == "null" else bar(median, _medians(table)), style="cyan"),
     ]
+
+
+def _medians(table: Table) -> list[float]:
+    return [statistics.median(row.samples) for row in table.timed if row.name != "null"]
 
 
 def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
@@ -118,19 +155,9 @@ def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
     return found.low, found.median, found.high
 
 
-def _bar(value: float, values: Sequence[float]) -> str:
-    """A bar whose length is the logarithm of the value, the shortest for the smallest."""
-    from math import log
-
-    least, most = min(values, default=value), max(values, default=value)
-    if most <= least or value <= 0:
-        return "▪"
-    return "▪" * max(0, 1 + round((BAR - 1) * log(value / least) / log(most / least)))
-
-
 def anatomy(result: Result) -> RenderableType:
     """Where the time of a first run goes: import, preparing, first update, and each after that."""
-    grid = Grid(title="anatomy", title_justify="left", title_style="bold", caption=ANATOMY, caption_justify="left")
+    grid = titled("anatomy", caption=ANATOMY, caption_justify="left")
     for name in ("", "problem"):
         grid.add_column(name, no_wrap=True)
     for name in ("import\nms", "prepare\nms", "of it\ntransfer ms", "first\nupdate ms", "of it compile,\ncapture ms",
@@ -138,22 +165,25 @@ def anatomy(result: Result) -> RenderableType:
         grid.add_column(name, justify="right")
     for table in result.tables:
         grid.add_section()
-        for row in (row for row in table.timed if row.group == "backend" or row.name == "null"):
-            framework = row.name.partition(" ")[0].partition(":")[0]
+        numpy = table.row(written("numpy")) or table.row("numpy")
+        numpy = numpy if numpy and numpy.timed else None
+        for row in (
+            row
+            for row in table.timed
+            if row.group == "backend" or is_written(row.name, row.group) or row.name == "null"
+        ):
+            framework = row.name.partition(" ")[0].partition(":")[0].rstrip(",")
             seconds = result.imports.get(framework, [])
-            steady = statistics.median(row.samples)
-            first, second = row.first_call_seconds or 0.0, row.second_call_seconds or 0.0
-            compiled = max(0.0, first - second)
             grid.add_row(
-                row.name,
+                row.shown,
                 f"{table.problem} {table.dtype}",
-                short(1e3 * statistics.median(seconds)) if seconds else "",
-                short(1e3 * (row.prepare_seconds or 0.0)),
-                "" if row.transfer_seconds is None else short(1e3 * row.transfer_seconds),
-                short(1e3 * first),
-                short(1e3 * compiled),
-                short(1e6 * steady),
-                "" if row.name == "null" else _pays_off(table, steady, compiled),
+                rounded(1e3 * statistics.median(seconds)) if seconds else "",
+                rounded(1e3 * (row.prepare_seconds or 0.0)),
+                "" if row.transfer_seconds is None else rounded(1e3 * row.transfer_seconds),
+                rounded(1e3 * (row.first_call_seconds or 0.0)),
+                rounded(1e3 * row.compile_seconds),
+                rounded(1e6 * statistics.median(row.samples)),
+                "" if row.name == "null" or row is numpy else pays(row, numpy),
                 "" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:,.0f}",
             )
     return grid
@@ -161,17 +191,10 @@ def anatomy(result: Result) -> RenderableType:
 
 ANATOMY = (
     "import: in a fresh interpreter. prepare: make the backend, start its device, move the data; transfer: move them\n"
-    "again. compile: the first update less the second. pays off: from how many updates on its first call and these\n"
-    "updates together beat NumPy's. null: no update at all, what the suite itself costs. peak: above what its process\n"
-    "held after its imports; on a GPU, the GPU's memory."
+    "again. compile: the first update less the second. pays off: from how many updates on compiling and these updates\n"
+    "together beat NumPy's, as people write it where that was timed. null: no update at all, what the suite itself\n"
+    "costs. peak: above what its process held after its imports; on a GPU, the GPU's memory."
 )
-
-
-def _pays_off(table: Table, steady: float, compiled: float) -> str:
-    numpy = table.row("numpy")
-    if numpy is None or not numpy.timed or not (gain := statistics.median(numpy.samples) - steady) > 0:
-        return ""
-    return f"{compiled / gain:,.0f}"
 
 
 def process(found: Process) -> RenderableType:
@@ -180,7 +203,7 @@ def process(found: Process) -> RenderableType:
     if not found.compare_seconds:
         return Text(f"{title}: {found.outcome}: {found.message}", style="red")
     times = ratio(found.compare_seconds, found.alone_seconds)
-    grid = Grid(title=title, title_justify="left", title_style="bold", caption=PROCESS, caption_justify="left")
+    grid = titled(title, caption=PROCESS, caption_justify="left")
     grid.add_column("", no_wrap=True)
     for name in ("seconds\nmedian", "middle half", "times\nthe loops alone"):
         grid.add_column(name, justify="right")
@@ -189,8 +212,8 @@ def process(found: Process) -> RenderableType:
         ("equigrad compare", found.compare_seconds),
     ):
         low, median, high = quartiles(samples)
-        shown = escape(str(times)) if samples is found.compare_seconds else ""
-        grid.add_row(name, short(median), f"{short(low)} to {short(high)}", shown)
+        quotient = escape(str(times)) if samples is found.compare_seconds else ""
+        grid.add_row(name, rounded(median), f"{rounded(low)} to {rounded(high)}", quotient)
     return grid
 
 
@@ -205,7 +228,7 @@ def sweep(result: Result) -> RenderableType:
         if not found:
             continue
         names = list(dict.fromkeys(row.name for _, table in found for row in table.rows))
-        grid = Grid(title=f"sweep over {name}, us per update (MiB at most)", title_justify="left", title_style="bold")
+        grid = titled(f"sweep over {name}, us per update (MiB at most)")
         for column in (name, "network", "multiplications"):
             grid.add_column(column, justify="right")
         for column in names:
@@ -226,32 +249,7 @@ def _sweep_cell(row: Row | None) -> str:
     if row is None or not row.timed:
         return "" if row is None else row.outcome
     memory = "" if row.peak_bytes is None else f" ({row.peak_bytes / 2**20:,.0f})"
-    return short(1e6 * statistics.median(row.samples)) + memory
-
-
-def break_even(name: str, tables: Sequence[Table], values: Sequence[int]) -> list[str]:
-    """One line for each pair of backends: who wins from where on."""
-    names = list(dict.fromkeys(row.name for table in tables for row in table.rows))
-    lines = []
-    noisy = [f"{value:,}" for value, table in zip(values, tables, strict=True) if table.noisy]
-    if noisy:
-        lines.append(f"too noisy to rank at {name} {', '.join(noisy)}: the control was not the same twice")
-    for one, other in combinations(names, 2):
-        both = [
-            (v, statistics.median(a.samples), statistics.median(b.samples))
-            for v, table in zip(values, tables, strict=True)
-            if (a := table.row(one)) and (b := table.row(other)) and a.timed and b.timed
-        ]
-        if len(both) < 2:
-            continue
-        crossed = crossings({v: cost for v, cost, _ in both}, {v: cost for v, _, cost in both})
-        begins = one if both[0][1] < both[0][2] else other
-        if not crossed:
-            lines.append(f"{one} and {other}: {begins} is faster throughout")
-        else:
-            where = ", ".join(f"{size:,.0f}" for size, _ in crossed)
-            lines.append(f"{one} and {other}: {begins} is faster first, break-even at {name} {where}")
-    return lines
+    return rounded(1e6 * statistics.median(row.samples)) + memory
 
 
 def against(now: Result, before: Result, name: str) -> RenderableType:
@@ -263,7 +261,7 @@ def against(now: Result, before: Result, name: str) -> RenderableType:
             Text(f"warning: '{name}' was not made on this machine as it is, ratios say little:", style="yellow")
         )
         parts += [Text(f"  {line}", style="yellow") for line in different]
-    grid = Grid(title=f"against {name}, made {before.made}", title_justify="left", title_style="bold")
+    grid = titled(f"against {name}, made {before.made}")
     for column in ("", "row"):
         grid.add_column(column, no_wrap=True)
     for column in ("us before", "us now", "now / before", "the same, each to its base row", "verdict"):
@@ -280,9 +278,44 @@ def _change(change: Change) -> list[RenderableType]:
     return [
         change.group,
         change.name,
-        short(1e6 * change.before),
-        short(1e6 * change.now),
+        rounded(1e6 * change.before),
+        rounded(1e6 * change.now),
         escape(str(change.ratio)),
         escape(str(change.relative or "")),
         Text(change.verdict, style=style),
     ]
+
+
+def hardware(found: Hardware) -> RenderableType:
+    """One table per problem, a column for each machine and device."""
+    parts: list[RenderableType] = []
+    for sheet in found.sheets:
+        first = f"{sheet.places[0].file} {sheet.places[0].device}"
+        grid = titled(f"{sheet.problem} {sheet.dtype}, us per update, and times {first}")
+        grid.add_column("", no_wrap=True)
+        for place in sheet.places:
+            noisy = "\ntoo noisy to rank" if place in sheet.noisy else ""
+            grid.add_column(Text(f"{place.file}\n{place.device}{noisy}"), justify="right")
+        for name, rows in sheet.rows.items():
+            label = shown(name, next(row.group for row in rows if row))
+            cells = zip(sheet.seconds(name), sheet.times_first(name), sheet.odd(name), strict=True)
+            grid.add_row(Text(label), *(_place(*cell) for cell in cells))
+        parts.append(grid)
+    places = dict.fromkeys(place for sheet in found.sheets for place in sheet.places)
+    parts += [Text(f"{place.file} {place.device}: {place.about}") for place in places]
+    parts += [Text(line, style="yellow") for line in found.left_out]
+    parts += [Text(f"≠ {line}", style="bold red") for line in found.findings]
+    if not found.findings and any(r.arithmetic == "reproducible" for r in _rows(found)):
+        parts.append(Text("every reproducible row has the same weights wherever it made as many updates", style="bold"))
+    return Group(*parts)
+
+
+def _rows(found: Hardware) -> list[Row]:
+    return [row for sheet in found.sheets for rows in sheet.rows.values() for row in rows if row]
+
+
+def _place(seconds: float | None, times: float | None, odd: bool) -> Text:
+    if seconds is None:
+        return Text("")
+    ratio_to_first = "" if times is None else f"  {rounded(times)}"
+    return Text(f"{'≠ ' if odd else ''}{rounded(1e6 * seconds)}{ratio_to_first}", style="bold red" if odd else "")

@@ -1,0 +1,15 @@
+"""How lists and numbers are written in a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def listed(names: Sequence[str]) -> str:
+    """a, b and c"""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def short(value: float | None) -> str:
+    """Two digits of a small number, 0 for zero, nothing for what is not known."""
+    return "" if value is None else "0" if value == 0 else f"{value:.1e}"

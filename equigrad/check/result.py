@@ -1,0 +1,216 @@
+"""What checks find: one backend's gradient layer by layer, its laws, and what a search came upon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..common.agreement import GOOD, status
+from ..laws.power import SCHEMA
+from ..laws.search import Search
+from ..referee.exact import Curve
+
+
+@dataclass(frozen=True)
+class LayerCheck:
+    """One layer's gradient against the exact one."""
+
+    layer: int
+    """Counted from 1, the first after the inputs."""
+    shape: tuple[int, ...]
+    ulp: int
+    """The largest distance from the exact gradient, rounded to the dtype, in units in the last place."""
+    relative_error: float
+    """max |g - exact| / max |exact|."""
+    bound: float
+    """The largest error that rounding could explain, as a `relative_error`."""
+    margin: float
+    """The largest error over the bound of its own element; above 1 it is not rounding."""
+    nearest: bool = False
+    """Within its bound, and no other backend in this check is nearer to the exact gradient in this layer."""
+
+
+@dataclass(frozen=True)
+class LawCheck:
+    """What came of one law."""
+
+    law: str
+    kept: bool
+    margin: float
+    """Measured over allowed, see `laws`."""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class BackendCheck:
+    """One backend in one arithmetic, and what came of it."""
+
+    name: str
+    device: str
+    arithmetic: str
+    outcome: str
+    """A word of `common.agreement.OUTCOMES`; `identical` is the exact gradient, correctly rounded."""
+    message: str = ""
+    layers: tuple[LayerCheck, ...] = ()
+    laws: tuple[LawCheck, ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """Every backend against the referee, at one point."""
+
+    problem: str
+    layers: tuple[int, ...]
+    samples: int
+    dtype: str
+    passport: dict[str, Any]
+    complex_step: float
+    """How far the complex step is from the referee, max |difference| / max |exact|."""
+    complex_step_bound: float
+    backends: tuple[BackendCheck, ...]
+    curve: Curve | None = None
+
+    @property
+    def agreed(self) -> bool:
+        """Whether the two referees agree, every backend that could run does too, and at least one could."""
+        ran = [b for b in self.backends if b.outcome != "missing"]
+        return self.complex_step <= self.complex_step_bound and bool(ran) and all(b.outcome in GOOD for b in ran)
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Which of `names` are missing altogether."""
+        ran = {b.name for b in self.backends if b.outcome != "missing"}
+        return [name for name in names if name not in ran]
+
+    def status(self, names: Sequence[str]) -> int:
+        """The exit status if these backends were asked for by name."""
+        return status(self.agreed, self.missing(names))
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        bad = [f"{b.name} {b.arithmetic} {b.outcome}" for b in self.backends if b.outcome not in (*GOOD, "missing")]
+        good = [b for b in self.backends if b.outcome in GOOD]
+        if self.complex_step > self.complex_step_bound:
+            return "the referee and the complex step contradict each other: trust neither."
+        if bad:
+            return f"NOT the gradient: {', '.join(bad)}."
+        if not good:
+            return "no backend could be checked."
+        worst = max(layer.margin for b in good for layer in b.layers)
+        return f"every gradient is right: no error above {worst:.0%} of what rounding explains."
+
+    def to_json(self) -> dict[str, Any]:
+        """As documented in docs/check.md."""
+        return {
+            "schema": SCHEMA,
+            "problem": {"name": self.problem, "layers": list(self.layers), "samples": self.samples},
+            "dtype": self.dtype,
+            "passport": self.passport,
+            "verdict": self.verdict,
+            "complex_step": self.complex_step,
+            "backends": [
+                {
+                    "backend": b.name,
+                    "device": b.device,
+                    "arithmetic": b.arithmetic,
+                    "outcome": b.outcome,
+                    "message": b.message,
+                    "layers": [vars(layer) for layer in b.layers],
+                    "laws": [vars(law) for law in b.laws],
+                }
+                for b in self.backends
+            ],
+            "curve": None
+            if self.curve is None
+            else {
+                **self.curve._asdict(),
+                "points": [point._asdict() for point in self.curve.points],
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Searched:
+    """One backend, in every dtype and arithmetic that was asked for, and what the search came upon."""
+
+    name: str
+    device: str
+    outcome: str
+    """A word of `common.agreement.OUTCOMES`: `agree` where no law was broken."""
+    message: str = ""
+    search: Search | None = None
+    """None for a backend that could not be made."""
+
+    def lines(self) -> Iterator[str]:
+        """What a person wants to know of a broken law, line by line."""
+        finding = self.search.finding if self.search else None
+        if finding is None:
+            if self.message:
+                yield f"{self.name}: {self.message}"
+            return
+        yield f"{self.name}: {finding.law}: {finding.message}"
+        yield from (f"  {line}" for line in finding.lines(self.name))
+
+
+@dataclass(frozen=True)
+class Thorough:
+    """Every backend against every law on many networks."""
+
+    passport: dict[str, Any]
+    dtypes: tuple[str, ...]
+    arithmetic: str
+    seed: int
+    backends: tuple[Searched, ...]
+
+    @property
+    def agreed(self) -> bool:
+        """Whether no backend that could run broke a law, and at least one could run."""
+        ran = [b for b in self.backends if b.outcome != "missing"]
+        return bool(ran) and all(b.outcome in GOOD for b in ran)
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Which of `names` are missing altogether."""
+        ran = {b.name for b in self.backends if b.outcome != "missing"}
+        return [name for name in names if name not in ran]
+
+    def status(self, names: Sequence[str]) -> int:
+        """The exit status if these backends were asked for by name."""
+        return status(self.agreed, self.missing(names))
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        bad = [f"{b.name} {b.outcome}" for b in self.backends if b.outcome not in (*GOOD, "missing")]
+        good = [b.search for b in self.backends if b.search and b.outcome in GOOD]
+        if bad:
+            return f"NOT right: {', '.join(bad)}."
+        if not good:
+            return "no backend could be checked."
+        networks = sum(search.networks for search in good)
+        worst = max((margin for search in good for margin in search.closest.values()), default=0.0)
+        return f"no law broken on {networks:,} networks: no error above {worst:.0%} of what rounding explains."
+
+    def to_json(self) -> dict[str, Any]:
+        """As documented in docs/check.md."""
+        return {
+            "schema": SCHEMA,
+            "passport": self.passport,
+            "verdict": self.verdict,
+            "dtypes": list(self.dtypes),
+            "arithmetic": self.arithmetic,
+            "seed": self.seed,
+            "searched": [
+                {
+                    "backend": b.name,
+                    "device": b.device,
+                    "outcome": b.outcome,
+                    "message": b.message,
+                    "networks": b.search.networks if b.search else 0,
+                    "seconds": b.search.seconds if b.search else 0.0,
+                    "closest": b.search.closest if b.search else {},
+                    "finding": b.search.finding.to_json() if b.search and b.search.finding else None,
+                }
+                for b in self.backends
+            ],
+        }

@@ -1,0 +1,164 @@
+"""A function in JAX: its results, its gradient both ways, and a recording of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import numpy as np
+
+from .arguments import Arguments
+from .jax_recording import Program, compiled
+from .nesting import Function, Leaves, call, leaves
+from .recording import Recording
+
+TRACED = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
+"""What a function raises that looks at numbers while it is traced, and so cannot be compiled."""
+
+
+class JaxFunction:
+    """Calls it under jit where that is possible. JAX counts in float64 only when float64 is what is checked."""
+
+    name = "jax"
+
+    def __init__(self, function: Function, arguments: Arguments) -> None:
+        self.function, self.arguments = function, arguments
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._backward_only = False
+
+    def results(self, points: Mapping[str, np.ndarray]) -> Leaves:
+        """In float64."""
+        try:
+            return self._both(points, {})[0]
+        except Exception:  # a custom rule for the backward pass has none for forward mode; or there is a mistake
+            with _counting_in("float64"):
+                return _numpy(self._fast("results", self._results)(self._arrays(points, "float64")))
+
+    def gradient(self, points: Mapping[str, np.ndarray], cotangents: Leaves, dtype: str) -> tuple[Leaves, Leaves]:
+        """(results, the gradient of the sum of results times cotangents)."""
+        with _counting_in(dtype):
+            given = self._arrays(points, dtype), self._arrays(cotangents, dtype)
+            results, slopes = self._fast(("gradient", dtype), self._pull)(*given)
+            return _numpy(results), _numpy(slopes)
+
+    def forward(self, points: Mapping[str, np.ndarray], direction: Leaves) -> Leaves:
+        """The derivative of the results along the direction, by forward mode, in float64."""
+        return self._both(points, direction)[1]
+
+    def _both(self, points: Mapping[str, np.ndarray], direction: Leaves) -> tuple[Leaves, Leaves]:
+        if self._backward_only:
+            raise TypeError("the function has no forward mode")
+
+        def push(arrays: dict[str, Any], direction: dict[str, Any]) -> Any:
+            def f(varied: dict[str, Any]) -> Any:
+                results = self._results({**arrays, **varied})
+                return _floating(results), results
+
+            _, tangents, results = jax.jvp(f, (self._varied(arrays),), (direction,), has_aux=True)
+            return results, tangents
+
+        full = {path: direction.get(path, np.zeros_like(points[path])) for path in self.arguments.varied}
+        with _counting_in("float64"):
+            given = self._arrays(points, "float64"), self._arrays(full, "float64")
+            try:
+                results, tangents = self._fast("forward", push)(*given)
+            except Exception:
+                self._backward_only = True
+                raise
+            return _numpy(results), _numpy(tangents)
+
+    def record(self, points: Mapping[str, np.ndarray], cotangents: Leaves, dtype: str, backward: bool) -> Any:
+        """The Program, with its recording; raises what JAX raises for a function that it cannot trace."""
+        with _counting_in(dtype):
+            arrays, weights = self._arrays(points, dtype), self._arrays(cotangents, dtype)
+            function = (lambda a: self._pull(a, weights)) if backward else (lambda a: (self._results(a), {}))
+            jaxpr, shapes = jax.make_jaxpr(function, return_shape=True)(arrays)
+            program = Program(jaxpr, jax.tree.leaves(arrays))
+        recording: Recording = program.recording
+        recording.leaves = dict(zip(sorted(arrays), program.given, strict=True))
+        paths = [*sorted(shapes[0]), *sorted(shapes[1])]
+        named = list(zip(paths, program.outputs, strict=True))
+        recording.results = dict(named[: len(shapes[0])])
+        recording.gradients = dict(named[len(shapes[0]) :])
+        return program
+
+    def narrows(self) -> bool:
+        """Whether the function computes in float32 inside though it is given float64, as some of JAX's own do."""
+        with _counting_in("float64"):
+            return "f32[" in str(jax.make_jaxpr(self._results)(self._arrays(self.arguments.points, "float64")))
+
+    def gradients_like(
+        self, program: Any, wanted: Leaves, cotangents: Leaves, same: Callable[[np.ndarray, np.ndarray], bool]
+    ) -> Callable[[set[int], set[int]], bool]:
+        """Whether the gradients of a recorded program are `wanted` once some are stopped and others let through."""
+        arrays, weights = self._arrays(self.arguments.points, "float64"), self._arrays(cotangents, "float64")
+        paths = sorted(program.recording.results)
+
+        def like(stop: set[int], let: set[int]) -> bool:
+            def loss(varied: dict[str, Any]) -> Any:
+                full = {**arrays, **varied}
+                results = zip(paths, program.replay([full[p] for p in sorted(full)], stop, let), strict=False)
+                return sum((v * weights[path]).sum() for path, v in results if path in weights)
+
+            slopes = _numpy(compiled(jax.grad(loss))(self._varied(arrays)))
+            return all(same(slopes[path], v) for path, v in wanted.items())
+
+        return like
+
+    @staticmethod
+    def wide() -> Any:
+        """The context in which JAX counts in float64."""
+        return _counting_in("float64")
+
+    def _fast(self, key: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any) -> Any:
+            if key not in self._compiled:
+                self._compiled[key] = compiled(function)
+            try:
+                return self._compiled[key](*args)
+            except TRACED:
+                self._compiled[key] = function
+                return function(*args)
+
+        return run
+
+    def _varied(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        return {path: arrays[path] for path in self.arguments.varied}
+
+    def _arrays(self, points: Mapping[str, np.ndarray], dtype: str) -> dict[str, Any]:
+        floats = {path: v.astype(dtype) if v.dtype.kind == "f" else v for path, v in points.items()}
+        return {path: jax.numpy.asarray(v) for path, v in floats.items()}
+
+    def _results(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        inputs, parameters = self.arguments.trees(arrays)
+        result = call(self.function, inputs, *(() if parameters is None else (parameters,)))
+        found = leaves(result, "result")
+        for path, v in found.items():
+            if not isinstance(v, (jax.Array, np.ndarray, np.generic, int, float)):
+                raise ValueError(f"{path} is of type {type(v).__name__} - expected arrays")
+        return {path: jax.numpy.asarray(v) for path, v in found.items()}
+
+    def _pull(self, arrays: dict[str, Any], cotangents: dict[str, Any]) -> Any:
+        def f(varied: dict[str, Any]) -> Any:
+            results = self._results({**arrays, **varied})
+            return {p: v for p, v in results.items() if p in cotangents}, results
+
+        pulled, back, results = jax.vjp(f, self._varied(arrays), has_aux=True)
+        weights = {p: cotangents[p].astype(v.dtype) for p, v in pulled.items()}
+        return results, back(weights)[0]
+
+
+@contextmanager
+def _counting_in(dtype: str) -> Iterator[None]:
+    with jax.enable_x64(dtype == "float64"):
+        yield
+
+
+def _floating(results: dict[str, Any]) -> dict[str, Any]:
+    return {path: v for path, v in results.items() if jax.numpy.issubdtype(v.dtype, jax.numpy.floating)}
+
+
+def _numpy(arrays: dict[str, Any]) -> Leaves:
+    return {path: np.array(v) for path, v in arrays.items()}

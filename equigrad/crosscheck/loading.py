@@ -1,0 +1,163 @@
+"""Functions, parameters and inputs from files, as the command line names them."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+import sys
+import zipfile
+from collections.abc import Sequence
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ..common.errors import UsageError, said
+from ..common.machine import free_memory
+from ..common.nearest import nearest
+
+FRAMEWORKS = ("numpy", "torch", "jax")
+
+
+def from_files(
+    functions: Sequence[str], inputs: str | os.PathLike[str] | None, parameters: str | None = None
+) -> dict[str, Any]:
+    """The arguments of `crosscheck`: functions as FILE.py:NAME or torch=FILE.py:NAME, arrays from .npz files.
+
+    Which framework a function is for is what its file imports, unless said. A class of modules is made with
+    no arguments, after torch.manual_seed(0). `parameters` is an .npz file or FILE.py:NAME. The arrays of a
+    file come as a dictionary, or by themselves where a function takes one argument of that name. Raises
+    UsageError for what cannot be read or imported.
+    """
+    found: dict[str, Any] = {}
+    for text in functions:
+        name, function = _function(text)
+        if name in found:
+            raise UsageError(
+                f"two functions for {name}: say which framework with numpy=, torch= or jax= before the file"
+            )
+        found[name] = function
+    if parameters is not None:
+        found["parameters"] = _arrays(Path(parameters)) if parameters.endswith(".npz") else _named(parameters)
+    arrays = {} if inputs is None else _arrays(Path(inputs))
+    if len(arrays) == 1 and not any(_has_other_arguments(f, arrays) for n, f in found.items() if n in FRAMEWORKS):
+        return {**found, "inputs": next(iter(arrays.values()))}
+    return {**found, "inputs": arrays}
+
+
+def _has_other_arguments(function: Any, arrays: dict[str, np.ndarray]) -> bool:
+    """Whether the function takes the dictionary rather than its one array."""
+    asked: Any = getattr(function, "forward", function[0] if isinstance(function, tuple) else function)
+    try:
+        names = [p.name for p in inspect.signature(asked).parameters.values()]
+    except (TypeError, ValueError):
+        return False
+    return names[-1:] != list(arrays) and names[-1:] in (["p"], ["inputs"], ["batch"])
+
+
+def _function(text: str) -> tuple[str, Any]:
+    name, _, rest = text.partition("=")
+    if not rest or name not in FRAMEWORKS:
+        if rest and ":" not in name:
+            raise UsageError(f"unknown framework '{name}'{nearest(name, FRAMEWORKS)}")
+        name, rest = "", text
+    function = _named(rest)
+    if inspect.isclass(function):
+        function = _made(rest, function)
+    part = function[0] if isinstance(function, tuple) else function
+    if not callable(part):
+        raise UsageError(f"'{rest}' is a {type(part).__name__} - expected a function")
+    return name or _framework(rest, part), function
+
+
+def _made(text: str, cls: type) -> Any:
+    try:
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(0)
+        return cls()
+    except Exception as error:
+        raise UsageError(f"'{text}' is a class that cannot be made without arguments: {said(error)}") from error
+
+
+def _framework(text: str, function: Any) -> str:
+    """Which framework the file of a function imports."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(function, torch.nn.Module):
+        return "torch"
+    known = getattr(inspect.unwrap(function), "__globals__", None) or vars(sys.modules[type(function).__module__])
+    used = {v.__name__.partition(".")[0] for v in known.values() if isinstance(v, ModuleType)}
+    used |= {str(getattr(v, "__module__", "")).partition(".")[0] for v in known.values()}
+    found = [name for name in ("torch", "jax") if name in used or (name == "jax" and "equinox" in used)]
+    if len(found) == 2:
+        raise UsageError(f"the file of '{text}' imports torch and jax: write torch={text} or jax={text}")
+    return found[0] if found else "numpy"
+
+
+def _named(text: str) -> Any:
+    file, _, name = text.rpartition(":")
+    path = Path(file)
+    if not file or not name:
+        raise UsageError(f"'{text}': write FILE.py:NAME")
+    if not path.is_file():
+        raise UsageError(f"no such file: '{file}'")
+    key = f"_equigrad_crosscheck_{abs(hash(str(path.resolve())))}"
+    if key not in sys.modules:
+        spec = spec_from_file_location(key, path)
+        if spec is None or spec.loader is None:
+            raise UsageError(f"'{file}' is no Python file")
+        module = module_from_spec(spec)
+        sys.modules[key] = module
+        sys.path.insert(0, str(path.resolve().parent))  # what stands beside it, as when Python runs it
+        try:
+            spec.loader.exec_module(module)
+        except BaseException as error:
+            del sys.modules[key]
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            raise UsageError(f"'{file}' cannot be imported: {said(error)}") from error
+        finally:
+            sys.path.remove(str(path.resolve().parent))
+    public = [n for n in vars(sys.modules[key]) if not n.startswith("_")]
+    if name not in public:
+        raise UsageError(f"'{file}' has no '{name}'{nearest(name, public)}")
+    return getattr(sys.modules[key], name)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """Every array of an .npz file; raises UsageError, for one that does not fit before it is unpacked."""
+    try:
+        with path.open("rb") as stream:
+            if not zipfile.is_zipfile(stream):
+                raise UsageError(f"'{path}' is not a NumPy archive (.npz), or is cut short")
+        needed, free = _unpacked(path), free_memory()
+        if free is not None and needed > free:
+            raise UsageError(
+                f"'{path}': this takes at least {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free"
+            )
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+    except OSError as error:
+        raise UsageError(f"'{path}' cannot be read: {error.strerror or error}") from error
+    except UsageError:
+        raise
+    except Exception as error:  # a damaged archive makes NumPy, zipfile and zlib raise whatever they like
+        reason = "it holds pickled objects, which are never loaded" if "pickle" in str(error) else str(error)
+        raise UsageError(f"'{path}' cannot be used: {reason}") from error
+    if not found:
+        raise UsageError(f"'{path}' holds no arrays")
+    return found
+
+
+def _unpacked(path: Path) -> int:
+    """How many bytes the arrays say they hold as float64."""
+    total = 0
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as stream:
+                version = np.lib.format.read_magic(stream)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                total += 8 * math.prod(read(stream)[0])
+    return total

@@ -1,0 +1,104 @@
+"""Arrays in nested tuples, lists, dictionaries and JAX pytrees, each under the expression that finds it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..common.errors import UsageError
+
+Function = Callable[..., Any]
+Leaves = dict[str, np.ndarray]
+"""Arrays under the expression that finds them: inputs['w'][0]."""
+PLAIN = (dict, tuple, list)
+
+
+def over(tree: Any, function: Callable[[str, Any], Any], path: str = "inputs") -> Any:
+    """The same nesting of tuples, lists and dictionaries, each leaf v replaced by function(path, v).
+
+    What else holds arrays, such as an Equinox module, is taken apart and put together by JAX.
+    """
+    if isinstance(tree, dict):
+        return {key: over(value, function, f"{path}[{key!r}]") for key, value in tree.items()}
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        parts = zip(tree._fields, tree, strict=True)
+        return type(tree)(*(over(value, function, f"{path}.{name}") for name, value in parts))
+    if isinstance(tree, (tuple, list)):
+        return type(tree)(over(value, function, f"{path}[{i}]") for i, value in enumerate(tree))
+    if is_pytree(tree):
+        from jax.tree_util import keystr, tree_map_with_path
+
+        return tree_map_with_path(lambda keys, v: function(path + keystr(keys), v), tree)
+    return function(path, tree)
+
+
+def is_pytree(tree: Any) -> bool:
+    """Whether JAX knows how to take this object apart; false for arrays, and without JAX."""
+    if hasattr(tree, "dtype") or isinstance(tree, (int, float, str)) or tree is None:
+        return False
+    try:
+        from jax.tree_util import all_leaves
+    except ImportError:
+        return False
+    return not all_leaves([tree])
+
+
+def leaves(tree: Any, path: str = "inputs") -> dict[str, Any]:
+    """Every leaf under its path."""
+    found: dict[str, Any] = {}
+    over(tree, found.__setitem__, path)
+    return found
+
+
+def is_array(leaf: Any) -> bool:
+    """Whether the leaf holds numbers, and not a function, a name or nothing."""
+    return isinstance(leaf, (np.ndarray, np.generic, bool, int, float)) or (
+        hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+    )
+
+
+def array(path: str, leaf: Any) -> np.ndarray:
+    """A copy of the leaf in NumPy, floating-point numbers in float64; raises UsageError."""
+    if hasattr(leaf, "detach"):
+        leaf = leaf.detach().cpu()
+    try:
+        copied = np.array(leaf)
+    except Exception as error:
+        raise UsageError(f"{path} is no array: {type(error).__name__}: {error}") from error
+    if str(copied.dtype) == "bfloat16" or copied.dtype.kind == "f":
+        copied = copied.astype(np.float64)
+    if copied.dtype.kind not in "fiub":
+        raise UsageError(f"{path} is {copied.dtype} - expected numbers, real and not complex")
+    if copied.dtype.kind == "f" and not np.isfinite(copied).all():
+        raise UsageError(f"{path} holds NaN or inf")
+    return copied
+
+
+def call(function: Function, tree: Any, *first: Any, signature: Function | None = None) -> Any:
+    """The function of `first` and of the parts of `tree`, if it takes them, or else of `tree` itself.
+
+    A tuple's parts are positional arguments, a dictionary's are named ones.
+    """
+    for args, named in _spread(tree):
+        if _takes(signature or function, (*first, *args), named):
+            return function(*first, *args, **named)
+    return function(*first, tree)
+
+
+def _spread(tree: Any) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    if type(tree) is tuple and len(tree) > 1:
+        yield tree, {}
+    if isinstance(tree, dict) and len(tree) > 1 and all(isinstance(key, str) for key in tree):
+        yield (), tree
+
+
+def _takes(function: Function, args: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    try:
+        found = inspect.signature(function)
+        found.bind(*args, **named)
+    except (TypeError, ValueError):
+        return False
+    return not (named and any(p.kind is p.VAR_KEYWORD for p in found.parameters.values()))

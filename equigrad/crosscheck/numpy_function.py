@@ -1,0 +1,43 @@
+"""A function in NumPy, and its gradient where somebody wrote it by hand."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .arguments import Arguments
+from .nesting import Function, Leaves, call, leaves
+
+
+class NumpyFunction:
+    """Calls it with copies, so that what it does to its arguments stays with it."""
+
+    name = "numpy"
+
+    def __init__(self, function: Function | tuple[Function, Function], arguments: Arguments) -> None:
+        self.function: Function = function[0] if isinstance(function, tuple) else function
+        self.by_hand: Function | None = function[1] if isinstance(function, tuple) else None
+        self.arguments = arguments
+
+    def results(self, points: Mapping[str, np.ndarray], dtype: str = "float64") -> Leaves:
+        """Every array of the result, under its path; complex points give complex ones."""
+        return {path: np.asarray(v) for path, v in leaves(self._call(self.function, points, dtype), "result").items()}
+
+    def gradient(self, points: Mapping[str, np.ndarray], cotangents: Leaves, dtype: str) -> tuple[Leaves, Leaves]:
+        """(results, the gradient by hand under the paths of the arguments)."""
+        assert self.by_hand is not None
+        root = "inputs" if self.arguments.parameters is None else "parameters"
+        return self.results(points, dtype), leaves(self._call(self.by_hand, points, dtype), root)
+
+    def _call(self, function: Function, points: Mapping[str, np.ndarray], dtype: str) -> Any:
+        given = {path: v.astype(dtype) if v.dtype.kind == "f" else np.array(v) for path, v in points.items()}
+        kept = copy.deepcopy(given)
+        inputs, parameters = self.arguments.trees(given)
+        result = call(function, inputs, *(() if parameters is None else (parameters,)))
+        for path, v in given.items():
+            if not np.array_equal(v, kept[path]):
+                raise ValueError(f"it changes its input {path}")
+        return result

@@ -1,0 +1,116 @@
+"""Record both functions, find where they part, and say it in the user's terms."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ..common.ulp import ulp_distance
+from .arguments import Arguments
+from .nesting import Leaves
+from .parting import Blame, Finding, Side, Tolerance, aligned, pair_up, part, stopped
+from .recording import Operation
+from .result import Parting, Site
+
+FEW = 3
+"""So many numbers of each output are shown."""
+AGREE, AGREE_NARROW = 1e-8, 1e-5
+"""Results that are this close after a repair are the same."""
+
+
+def search(torch: Any, jax: Any, given: Arguments, cotangents: Leaves, narrow: bool = False) -> Parting | None:
+    """Where a TorchFunction and a JaxFunction part, first forwards, then backwards.
+
+    With `narrow` one of them computes in float32 inside, whatever it is given, and rounds like that.
+    """
+    _same = partial(_close, AGREE_NARROW if narrow else AGREE)
+    forward: Any = None
+    for backward in (False, True):
+        recording, rounded = (torch.record(given.points, cotangents, d, backward) for d in ("float64", "float32"))
+        program = jax.record(given.points, cotangents, "float64", backward)
+        slim = jax.record(given.points, cotangents, "float32", backward).recording
+        sides = (
+            Side(recording, Tolerance(recording, rounded, narrow)),
+            Side(program.recording, Tolerance(program.recording, slim, narrow)),
+        )
+        pair_up(*sides)
+        ours, theirs = (r.gradients if backward else r.results for r in (recording, program.recording))
+        outputs = [(ours[path], theirs[path]) for path in ours if path in theirs]
+        with jax.wide():
+            if backward:
+                wanted = {path: recording.values[i] for path, i in ours.items()}
+                like = jax.gradients_like(forward[1], wanted, cotangents, _same)
+                finding = stopped(forward[0], forward[1], forward[2], like)
+                finding = finding or part(sides[0], program, sides[1], outputs, _same, True)
+            else:
+                finding = part(sides[0], program, sides[1], outputs, _same, False)
+            forward = sides[0], program, sides[1]
+        if finding is not None:
+            return _said(finding, *sides)
+    return None
+
+
+def _close(bound: float, a: np.ndarray, b: np.ndarray) -> bool:
+    if a.size != b.size or (a.size > 1 and a.shape != b.shape):
+        return False
+    a, b = a.astype(float).reshape(b.shape), b.astype(float)
+    with np.errstate(invalid="ignore"):
+        close = (a == b) | (np.abs(a - b) <= bound * float(np.abs(b[np.isfinite(b)]).max(initial=0.0)) + 1e-14)
+    return bool(close.all())
+
+
+def _said(finding: Finding, torch: Side, jax: Side) -> Parting:
+    theirs, ours = torch.recording.values[finding.torch.value], jax.recording.values[finding.jax.value]
+    difference, ulp = None, None
+    elements: tuple[tuple[int, ...], ...] = ()
+    picked: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    finite = np.isfinite(ours)
+    nearest = min(aligned(theirs, ours), key=lambda v: float(np.abs(v[finite] - ours[finite]).sum()), default=None)
+    if nearest is not None and ours.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            off = np.where(nearest == ours, 0.0, np.abs(nearest - ours))
+        worst = np.argsort(-off, axis=None, kind="stable")[:FEW]
+        index = [np.unravel_index(int(i), off.shape) for i in worst]
+        difference = float(off.max(initial=0.0)) if finding.repaired else None
+        if finding.repaired and nearest.dtype == ours.dtype:
+            ulp = int(ulp_distance(nearest, ours).max(initial=0))
+        elements = tuple(tuple(int(i) for i in ix) for ix in index)
+        picked = tuple(float(nearest[ix]) for ix in index), tuple(float(ours[ix]) for ix in index)
+    onward = None if finding.onward is None else _site("jax", finding.onward, jax, ours, ())
+    return Parting(
+        finding.kind,
+        "backward" if finding.backward else "forward",
+        _blamed("torch", finding.torch, torch, theirs, picked[0], finding.kind),
+        _blamed("jax", finding.jax, jax, ours, picked[1], finding.kind),
+        onward, finding.repaired, difference, ulp, elements,
+    )  # fmt: skip
+
+
+def _blamed(framework: str, blame: Blame, side: Side, value: np.ndarray, picked: tuple[float, ...], kind: str) -> Site:
+    operation, maker = blame.operation, side.operation(blame.value) if kind != "stopped" else None
+    if operation is not None:
+        if maker is not None and maker.lines[:1] == operation.lines[:1] and maker.backward == operation.backward:
+            operation = maker  # on one line, the step whose output is another says more than the first of its steps
+        if operation.fused is not None:
+            operation = side.recording.operations[operation.fused]
+        return _site(framework, operation, side, value, picked)
+    leaf = next((path for path, i in side.recording.leaves.items() if i == blame.value), "a constant")
+    return Site(framework, "", leaf, "", 0, "", (), value.shape, picked)
+
+
+def _site(framework: str, operation: Operation, side: Side, value: np.ndarray, picked: tuple[float, ...]) -> Site:
+    lines = operation.lines
+    first = lines[0] if lines else None
+    return Site(
+        framework,
+        operation.name,
+        operation.part_of,
+        first.file if first else "",
+        first.line if first else 0,
+        first.function if first else "",
+        tuple((line.file, line.line) for line in lines[1:]),
+        value.shape,
+        picked,
+    )

@@ -1,0 +1,109 @@
+"""Every value that a function computes, forwards and backwards, with the operation and the line that made it."""
+
+from __future__ import annotations
+
+import sysconfig
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Line(NamedTuple):
+    """A line of somebody's code."""
+
+    file: str
+    line: int
+    function: str
+
+    def __str__(self) -> str:
+        return f"{Path(self.file).name}:{self.line}"
+
+
+@dataclass
+class Operation:
+    """One call into the framework; values are counted from 0 in the order in which they came up."""
+
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    lines: tuple[Line, ...] = ()
+    """Of the user's code, the innermost call first."""
+    part_of: str = ""
+    """The library's function, module or fused operation that the user called, if it did more than this."""
+    backward: bool = False
+    fused: int | None = None
+    """For a step of a fused operation's decomposition: the number of that operation."""
+
+
+@dataclass
+class Recording:
+    """What one call did, in order."""
+
+    values: list[np.ndarray] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
+    maker: dict[int, int] = field(default_factory=dict)
+    """Which operation made a value; the others were given: inputs, parameters, constants."""
+    leaves: dict[str, int] = field(default_factory=dict)
+    results: dict[str, int] = field(default_factory=dict)
+    gradients: dict[str, int] = field(default_factory=dict)
+    stopped: dict[int, tuple[Line, ...]] = field(default_factory=dict)
+    """Values through which no gradient flows in some use, though they depend on what is differentiated; and where."""
+
+    def add(self, operation: Operation) -> None:
+        for output in operation.outputs:
+            self.maker.setdefault(output, len(self.operations))
+        self.operations.append(operation)
+
+
+class Frame(NamedTuple):
+    """What every framework's stack has."""
+
+    file: str
+    line: int
+    function: str
+
+
+NAMED = ("torch/nn/functional", "torch/functional", "jax/_src/nn/functions", "jax/_src/numpy/", "jax/_src/scipy/")
+"""Where the functions are that people call by name."""
+
+
+@cache
+def _kind(file: str) -> str:
+    """`own` for equigrad, `framework`, `library` for anything installed, or `user`."""
+    if file.startswith("<"):
+        return "library"
+    path = str(Path(file).resolve())
+    if path.startswith(str(Path(__file__).resolve().parent)):
+        return "own"
+    for name in ("torch", "jax", "jaxlib", "numpy"):
+        if f"/site-packages/{name}/" in path or f"/dist-packages/{name}/" in path:
+            return "framework"
+    installed = {sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib")}
+    return "library" if any(path.startswith(str(Path(root).resolve())) for root in installed) else "user"
+
+
+def user_lines(frames: Iterable[Frame]) -> tuple[tuple[Line, ...], str]:
+    """(the user's lines, the function of a framework that the innermost of them calls).
+
+    `frames` come innermost first and are read as far as this package, which called the user. Code that is
+    installed counts as the user's where there is no other, as with a module that a library made.
+    """
+    users, libraries, called, begun = [], [], "", False
+    for frame in frames:
+        kind = _kind(frame.file)
+        if kind == "own":
+            if begun:
+                break
+            continue
+        begun = True
+        if kind == "user":
+            users.append(Line(*frame))
+        elif kind == "library" and not frame.file.startswith("<") and "/functools.py" not in frame.file:
+            libraries.append(Line(*frame))
+        elif kind == "framework" and not users and any(part in frame.file for part in NAMED):
+            called = called if frame.function.startswith(("_", "<")) or "." in frame.function else frame.function
+    return tuple(users or libraries), called

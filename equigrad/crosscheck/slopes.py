@@ -1,0 +1,85 @@
+"""The referee that needs no derivative: difference quotients, extrapolated to a step of zero, with their own error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+STEP = 0.02
+"""The first step, for numbers of order one."""
+ROWS = 44
+"""The steps are halved this often at most, down to 1e-15: below, nothing but rounding is left."""
+EPS = float(np.finfo(np.float64).eps)
+
+
+class Slope(NamedTuple):
+    """The derivative of a function of one number at 0."""
+
+    value: float
+    """NaN where no step gave a number."""
+    uncertainty: float
+    """Absolute; inf where no step gave a number."""
+    jump: float
+    """The slope to the right minus the slope to the left: 0 unless there is a kink."""
+    jump_uncertainty: float
+    nearby: float
+    """The steepest slope seen on the way there, at the largest step that gave numbers."""
+
+    @property
+    def kinked(self) -> bool:
+        """Whether the slopes to both sides differ by more than rounding and the steps' length explain."""
+        return bool(abs(self.jump) > 100 * self.jump_uncertainty)
+
+
+def slope(f: Callable[[float], float], step: float = STEP) -> Slope:
+    """The derivative of f at 0 by central differences over ever smaller steps, extrapolated.
+
+    C. Ridders, Advances in Engineering Software 4, 1982. The second difference over the step, extrapolated
+    alike, is the jump of the slope.
+    """
+    here = f(0.0)
+    central, second = _Extrapolation(first=2), _Extrapolation(first=1)
+    nearby = 0.0
+    for _ in range(ROWS):
+        high, low = f(step), f(-step)
+        noise = 4 * EPS * max(abs(high), abs(low), abs(here)) / step
+        if np.isfinite(high) and np.isfinite(low):
+            if not nearby:
+                nearby = max(abs(high - here), abs(low - here)) / step
+            central.add((high - low) / (2 * step), noise)
+            second.add((high - 2 * here + low) / step, noise)
+            if central.exhausted and second.exhausted:
+                break
+        else:  # outside the function's domain
+            central, second, nearby = _Extrapolation(first=2), _Extrapolation(first=1), 0.0
+        step /= 2
+    return Slope(central.best, central.uncertain, second.best, second.uncertain, nearby)
+
+
+class _Extrapolation:
+    """Neville's table in steps that are halved; `first` and first + 2, ... are the powers of the step to remove."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.above: list[float] = []
+        self.best, self.uncertain = np.nan, np.inf
+        self.worse = 0
+
+    def add(self, quotient: float, noise: float) -> None:
+        row = [quotient]
+        found = np.inf
+        for column, old in enumerate(self.above[:8]):
+            row.append(row[-1] + (row[-1] - old) / (2.0 ** (self.first + 2 * column) - 1))
+            error = max(abs(row[-1] - row[-2]), abs(row[-1] - old), noise)
+            found = min(found, error)
+            if error < self.uncertain:
+                self.best, self.uncertain = row[-1], error
+        self.worse = self.worse + 1 if found > 3 * self.uncertain else 0
+        self.above = row
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether smaller steps have only made it worse for some time."""
+        return self.worse >= 5

@@ -1,0 +1,164 @@
+"""A function or a module in PyTorch: its results, its gradient both ways, and a recording of it."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..common.errors import UsageError
+from .arguments import Arguments
+from .nesting import Function, Leaves, call, leaves
+from .recording import Recording
+
+
+class TorchFunction:
+    """Calls it with tensors of its own; a module is copied, and its parameters are arguments like others."""
+
+    name = "torch"
+
+    def __init__(self, function: Function, arguments: Arguments) -> None:
+        self.arguments = arguments
+        self.module = function if isinstance(function, torch.nn.Module) else None
+        self._copies: dict[str, torch.nn.Module] = {}
+        self.function = function
+        self.matches = {match.leaf: match for match in arguments.matches}
+
+    @property
+    def changed(self) -> list[str]:
+        """The buffers that a call of the module changes, as batch norm's statistics in training mode."""
+        if self.module is None:
+            return []
+        return [name for name, b in self._after.items() if not torch.equal(b, self._before[name])]
+
+    def results(self, points: Mapping[str, np.ndarray], dtype: str = "float64") -> Leaves:
+        with torch.no_grad():
+            return {path: _numpy(v) for path, v in self._results(self._tensors(points, dtype, False)).items()}
+
+    def gradient(self, points: Mapping[str, np.ndarray], cotangents: Leaves, dtype: str) -> tuple[Leaves, Leaves]:
+        """(results, the gradient of the sum of results times cotangents)."""
+        tensors = self._tensors(points, dtype, True)
+        results = self._results(tensors)
+        slopes = self._pull(results, tensors, cotangents)
+        return {path: _numpy(v) for path, v in results.items()}, {p: _numpy(v) for p, v in slopes.items()}
+
+    def forward(self, points: Mapping[str, np.ndarray], direction: Leaves) -> Leaves:
+        """The derivative of the results along the direction, by forward mode."""
+        tensors = self._tensors(points, "float64", False)
+        moved = [path for path in self.arguments.varied if path in direction]
+
+        def f(*values: torch.Tensor) -> dict[str, torch.Tensor]:
+            results = self._called({**tensors, **dict(zip(moved, values, strict=True))})
+            return {path: v for path, v in results.items() if v.is_floating_point()}
+
+        primals = tuple(tensors[path] for path in moved)
+        tangents = tuple(torch.tensor(direction[path]) for path in moved)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what PyTorch does inside, which is nobody's concern here
+            return {path: _numpy(v) for path, v in torch.func.jvp(f, primals, tangents)[1].items()}
+
+    def record(self, points: Mapping[str, np.ndarray], cotangents: Leaves, dtype: str, backward: bool) -> Recording:
+        from .torch_recording import Recorder
+
+        tensors = self._tensors(points, dtype, True)
+        recorder = Recorder(self._copied(dtype))
+        for path, tensor in tensors.items():
+            recorder.leaf(path, tensor, path in self.arguments.varied)
+        with recorder:
+            results = self._called(tensors)
+            if backward:
+                slopes = self._pull(results, tensors, cotangents)
+        recording = recorder.recording
+        recording.results = {path: recorder.number(v) for path, v in results.items()}
+        if backward:
+            recording.gradients = {path: recorder.number(v) for path, v in slopes.items()}
+        return recording
+
+    def narrows(self) -> bool:
+        """Whether the function computes in float32 inside though it is given float64."""
+        values = self.record(self.arguments.points, {}, "float64", False).values
+        return any(v.dtype == np.float32 for v in values)
+
+    def _tensors(self, points: Mapping[str, np.ndarray], dtype: str, differentiated: bool) -> dict[str, torch.Tensor]:
+        def tensor(path: str, v: np.ndarray) -> torch.Tensor:
+            made = torch.tensor(v, dtype=getattr(torch, dtype) if v.dtype.kind == "f" else None)
+            return made.requires_grad_(differentiated and path in self.arguments.varied)
+
+        return {path: tensor(path, v) for path, v in points.items()}
+
+    def _copied(self, dtype: str) -> torch.nn.Module | None:
+        """The module in that dtype, made once."""
+        if self.module is not None and dtype not in self._copies:
+            self._copies[dtype] = copy.deepcopy(self.module).to(getattr(torch, dtype))
+        return self._copies.get(dtype)
+
+    def _results(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Raises ValueError for a function that changes what it is given."""
+        before = {path: t.detach().clone() for path, t in tensors.items()}
+        found = self._called(tensors)
+        for path, tensor in tensors.items():
+            if not torch.equal(tensor.detach(), before[path]):
+                raise ValueError(f"it changes its input {path}")
+        return found
+
+    def _called(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        inputs, parameters = self.arguments.trees(tensors)
+        if self.module is None:
+            result = call(self.function, inputs, *(() if parameters is None else (parameters,)))
+        else:
+            result = self._module(inputs, tensors)
+        found = leaves(result, "result")
+        for path, v in found.items():
+            if not isinstance(v, (torch.Tensor, int, float)):
+                raise ValueError(f"{path} is of type {type(v).__name__} - expected tensors")
+        return {path: torch.as_tensor(v) for path, v in found.items()}
+
+    def _module(self, inputs: Any, tensors: dict[str, torch.Tensor]) -> Any:
+        dtype = next((str(t.dtype)[6:] for t in tensors.values() if t.is_floating_point()), "float64")
+        module = self._copied(dtype)
+        assert module is not None
+        shapes = {name: v.shape for name, v in module.state_dict().items()}
+        own = {
+            match.name: tensors[leaf]
+            .reshape([shapes[match.name][i] for i in match.axes])
+            .permute(np.argsort(match.axes).tolist())
+            for leaf, match in self.matches.items()
+        }
+        self._before = {name: b.detach().clone() for name, b in module.named_buffers()}
+        self._after = {name: b.clone() for name, b in self._before.items()}
+        state = {**self._after, **own}
+
+        def run(*args: Any, **named: Any) -> Any:
+            return torch.func.functional_call(module, state, args, named, tie_weights=True)
+
+        return call(run, inputs, signature=module.forward)
+
+    def _pull(
+        self, results: dict[str, torch.Tensor], tensors: dict[str, torch.Tensor], cotangents: Leaves
+    ) -> dict[str, torch.Tensor]:
+        varied = {path: tensors[path] for path in self.arguments.varied}
+        pulled = {path: v for path, v in results.items() if v.requires_grad and path in cotangents}
+        if not varied:
+            return {}
+        if not pulled:
+            raise ValueError("the result carries no gradient - expected a tensor computed from the inputs")
+        weights = [torch.tensor(cotangents[path], dtype=v.dtype) for path, v in pulled.items()]
+        slopes = torch.autograd.grad(
+            list(pulled.values()), list(varied.values()), weights, allow_unused=True, materialize_grads=True
+        )
+        return dict(zip(varied, slopes, strict=True))
+
+
+def state(module: Any) -> dict[str, np.ndarray]:
+    """The module's parameters and buffers."""
+    if not isinstance(module, torch.nn.Module):
+        raise UsageError("parameters that are no plain nesting of arrays go with a torch.nn.Module")
+    return {name: _numpy(v) for name, v in module.state_dict().items()}
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    return np.array(tensor.detach().cpu().resolve_conj().resolve_neg().numpy())

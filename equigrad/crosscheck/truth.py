@@ -1,0 +1,126 @@
+"""Who is right, without trusting a backward pass: differences of the function itself, and its forward mode."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..common.errors import UsageError
+from ..referee.exact import Element, complex_step, elements
+from .nesting import Leaves
+from .slopes import STEP, slope
+
+Loss = Callable[[Mapping[str, np.ndarray]], Any]
+"""One number from the arrays under their paths."""
+SMOOTH = 1e-4
+"""The referee's own uncertainty, relative to the largest derivative, above which it will not judge."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The derivative at some elements of each leaf, found without a backward pass."""
+
+    name: str
+    """`complex step` or `central differences`."""
+    places: dict[str, list[Element]]
+    slopes: dict[str, np.ndarray]
+    uncertain: dict[str, float]
+    """Absolute, the largest of each leaf's."""
+    nearby: dict[str, float]
+    """The steepest slope in each leaf's neighbourhood: what counts as large there, at an optimum too."""
+    whole: dict[str, tuple[np.ndarray, float, float]]
+    """For a leaf with more elements than were looked at: (direction, slope along it, uncertainty)."""
+
+    @property
+    def largest(self) -> float:
+        """The largest derivative, or the steepest slope nearby where there is next to none."""
+        found = max((float(np.abs(s).max(initial=0.0)) for s in self.slopes.values()), default=0.0)
+        return max(found, 0.1 * max(self.nearby.values(), default=0.0)) or 1.0
+
+    @property
+    def error(self) -> float:
+        """The uncertainty, relative to the largest derivative."""
+        return max(self.uncertain.values(), default=0.0) / self.largest
+
+    def scale(self, path: str, bound: float) -> float:
+        """What an error in this leaf is measured by; so large that its own uncertainty is within the bound."""
+        own = float(np.abs(self.slopes[path]).max(initial=0.0))
+        return max(own, 1e-4 * self.largest, 0.1 * self.nearby[path], 10 * self.uncertain[path] / bound)
+
+
+def along(path: str, shape: tuple[int, ...]) -> np.ndarray:
+    """A direction through every element of a leaf, none as far as another, always the same for the same path."""
+    draw = np.random.RandomState(sum((i + 1) * ord(c) for i, c in enumerate(path)) % 2**32)
+    return np.asarray(draw.choice((-1.0, 1.0), shape) * draw.uniform(0.5, 1.5, shape))
+
+
+def moved(points: Leaves, path: str, direction: np.ndarray) -> Callable[[float], Leaves]:
+    """The points with one leaf moved along a direction."""
+    return lambda t: {**points, path: points[path] + t * direction}
+
+
+def step_for(values: np.ndarray) -> float:
+    return STEP * max(1.0, float(np.sqrt((values**2).mean())) if values.size else 1.0)
+
+
+def numpy_truth(loss: Loss, points: Leaves, varied: Sequence[str], most: int) -> Truth:
+    """The derivative of a NumPy function, by complex step where differences confirm it to their own precision.
+
+    Raises UsageError for a function that has no derivative here which differences could find.
+    """
+    places = {path: elements([points[path]], most) for path in varied}
+    slopes: dict[str, np.ndarray] = {}
+    uncertain: dict[str, float] = {}
+    nearby: dict[str, float] = {}
+    whole = {}
+    errors: dict[str, np.ndarray] = {}
+    with np.errstate(all="ignore"):
+        for path in varied:
+            leaf, found = points[path], []
+            for _, index in places[path]:
+                unit = np.zeros_like(leaf)
+                unit[index] = 1.0
+                at = moved(points, path, unit)
+                found.append(slope(lambda t: float(loss(at(t))), step_for(leaf[index])))  # noqa: B023
+                if found[-1].kinked:
+                    raise UsageError(
+                        f"the NumPy function has a kink at these inputs, in {path} at {list(index)}: move them"
+                    )
+            slopes[path] = np.array([s.value for s in found])
+            errors[path] = np.array([s.uncertainty for s in found])
+            uncertain[path] = float(errors[path].max(initial=0.0))
+            nearby[path] = max((s.nearby for s in found), default=0.0)
+            if len(places[path]) < leaf.size:
+                direction = along(path, leaf.shape)
+                at = moved(points, path, direction)
+                through = slope(lambda t: float(loss(at(t))), step_for(leaf))  # noqa: B023
+                whole[path] = (direction, through.value, through.uncertainty)
+    truth = Truth("central differences", places, slopes, uncertain, nearby, whole)
+    if not truth.error <= SMOOTH:
+        worst = max(uncertain, key=lambda path: uncertain[path])
+        raise UsageError(
+            f"the NumPy function has no clear derivative here, differences in {worst} scatter by {truth.error:.0e}: "
+            "is there a kink or a jump at these inputs?"
+        )
+    stepped = _complex_steps(loss, points, places)
+    if stepped is not None and all(
+        (np.abs(stepped[p] - slopes[p]) <= 10 * errors[p] + 1e-15 * truth.largest).all() for p in varied
+    ):
+        return Truth("complex step", places, stepped, uncertain, nearby, whole)
+    return truth
+
+
+def _complex_steps(loss: Loss, points: Leaves, places: dict[str, list[Element]]) -> dict[str, np.ndarray] | None:
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("error")  # such as for an imaginary part that is discarded
+            return {
+                path: complex_step(lambda arrays: loss({**points, path: arrays[0]}), [points[path]], where)  # noqa: B023
+                for path, where in places.items()
+            }
+    except Exception:  # many a function takes no complex numbers, and says so in many ways
+        return None

@@ -1,0 +1,70 @@
+"""How a crosscheck looks in a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..console import STYLES, titled
+from .result import Crosscheck, Parting, Site
+
+
+def crosscheck(result: Crosscheck) -> RenderableType:
+    """One row for each function and leaf, where torch and JAX part, notes and the verdict."""
+    table = titled(f"crosscheck, {result.dtype}, referee: {result.referee}")
+    for name in ("function", "outcome", "leaf", "shape", "gradient"):
+        table.add_column(name, no_wrap=name != "leaf")
+    table.add_column("relative\nerror", justify="right")
+    table.add_column("forward\nmode", justify="right")
+    table.add_column("", max_width=60)
+    for f in result.functions:
+        mode = "" if f.forward_mode is None else f"{f.forward_mode:.0e}"
+        head: list[RenderableType] = [f.name, _outcome(f.outcome)]
+        if not f.leaves:
+            table.add_row(*head, "", "", "", "", mode, Text(f.message))
+        for leaf in f.leaves:
+            shape = " x ".join(map(str, leaf.shape))
+            error = f"{leaf.relative_error:.1e}"
+            table.add_row(*head, Text(leaf.path), shape, _outcome(leaf.outcome), error, mode, Text(leaf.message))
+            head, mode = ["", ""], ""
+        table.add_section()
+    parts: list[RenderableType] = [table]
+    parts += [Text(f"{f.name}: {f.message}") for f in result.functions if f.message and f.leaves]
+    if result.parting is not None:
+        parts += [Text(), _parting(result.parting)]
+    parts += [Text(match) for match in result.matches]
+    parts += [Text(f"Note: {note}.") for note in result.notes]
+    parts.append(Text(result.verdict, style="bold green" if result.agreed else "bold red"))
+    return Group(*parts)
+
+
+def _outcome(outcome: str) -> Text:
+    return Text(outcome, style=STYLES.get(outcome, "bold red"))
+
+
+def _parting(p: Parting) -> RenderableType:
+    table = titled(f"where they part, in the {p.direction} pass: {p.explanation}")
+    for name in ("", "operation", "part of", "at", "in", "called from", "output"):
+        table.add_column(name)
+    for i in range(len(p.elements)):
+        table.add_column(str(list(p.elements[i])), justify="right")
+    for site in (p.torch, p.jax):
+        _row(table, site)
+    if p.onward is not None and p.onward.line:
+        _row(table, p.onward, "goes on")
+    ulp = "" if p.ulp is None or p.ulp >= 2**53 else f", {p.ulp:,} ULP"
+    apart = "" if p.difference is None else f"largest difference of the two outputs: {p.difference:.3e}{ulp}"
+    return Group(table, Text(apart))
+
+
+def _row(table: Table, site: Site, name: str = "") -> None:
+    from pathlib import Path
+
+    calls = ", ".join(f"{Path(file).name}:{line}" for file, line in site.called_from)
+    shape = " x ".join(map(str, site.shape)) or "one number"
+    values = [f"{v:.8g}" for v in site.values]
+    table.add_row(
+        name or site.framework, Text(site.operation or "given"), Text(site.part_of), Text(site.place),
+        Text(site.function), Text(calls), shape, *values,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Is it still the same hash when several processes share the samples?"""

@@ -1,0 +1,131 @@
+"""One of several processes: what it says of itself, and what it does when it is told to.
+
+python -m equigrad.scale.rank ADDRESS BACKEND SIZE RANK is one that `launch` starts; RANK is '-' where MPI knows it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from importlib import import_module
+from multiprocessing.connection import Client, Connection
+from typing import Any
+
+import numpy as np
+
+from ..common.errors import said
+from ..common.machine import machine
+from ..common.problem import Problem
+from ..common.ulp import sha256
+from .summation import Shards
+
+HEARTBEAT = 0.5
+"""Seconds between two signs of life."""
+
+
+def facts(problem: Problem | None) -> dict[str, str]:
+    """What must be the same on every rank before they train together, by what it is called."""
+    here = machine()
+    known = {"equigrad": here["equigrad"], "Python": here["python"], **here["versions"]}
+    if problem is not None:
+        known["data"] = sha256([problem.inputs, problem.targets, *problem.first_weights()])[:12]
+        training = (problem.updates, problem.learning_rate, problem.layers)
+        known["training"] = "{} updates, learning rate {}, layers {}".format(*training)
+    return {name: str(value) for name, value in known.items()}
+
+
+class Rank:
+    """One backend on one of several processes; each method is what it may be told to do."""
+
+    def __init__(self, spec: str, rank: int, size: int) -> None:
+        self.framework, _, device = spec.partition(":")
+        self.device, self.rank, self.size = device or "cpu", rank, size
+        self.backends: dict[tuple[str, str], Any] = {}
+
+    def join(self, meeting: str) -> None:
+        """Meet the others."""
+        self.engine = import_module(f".{self.framework}_engine", __package__)
+        self.engine.join(self.rank, self.size, meeting, self.device)
+
+    def hold(self, samples: int, x: np.ndarray, y: np.ndarray) -> None:
+        """This process's rows of inputs and targets, of so many samples in all."""
+        self.samples, self.x, self.y = samples, x, y
+        self.backends.clear()
+
+    def train(
+        self, dtype: str, arithmetic: str, weights: tuple[np.ndarray, ...], lr: float, n: int
+    ) -> tuple[str, tuple[np.ndarray, ...], int]:
+        """The hash of the weights after n updates, the weights themselves from rank 0, and the bytes sent."""
+        Shards.entered += 1
+        if (dtype, arithmetic) not in self.backends:
+            backend = self.engine.Rank(self.device, dtype, arithmetic, samples=self.samples)
+            self.backends[dtype, arithmetic] = backend, backend.rows(self.x), backend.rows(self.y)
+        backend, x, y = self.backends[dtype, arithmetic]
+        before = backend.shards.sent
+        trained = backend.train(tuple(map(backend.from_numpy, weights)), x, y, lr, n)
+        arrays = tuple(map(backend.to_numpy, backend.synchronize(trained)))
+        return sha256(arrays), arrays if self.rank == 0 else (), backend.shards.sent - before
+
+    def leave(self) -> None:
+        if hasattr(self, "engine"):
+            self.engine.leave()
+
+
+def answer(rank: Rank, message: tuple[Any, ...]) -> tuple[str, Any]:
+    """('done', value) or ('raised', one line)."""
+    name, *arguments = message
+    try:
+        return "done", getattr(rank, name)(*arguments)
+    except Exception as error:
+        return "raised", said(error)
+
+
+def main() -> None:
+    """Do what the process at the other end says, and end with it."""
+    for ending in (signal.SIGINT, signal.SIGTERM):  # it ends us, by the connection; mpiexec would hide who died first
+        signal.signal(ending, signal.SIG_IGN)
+    address, spec, size, number = sys.argv[1:]
+    rank = Rank(spec, int(os.environ["PMI_RANK"] if number == "-" else number), int(size))
+    keep_to_own_cores(rank)
+    connection = Client(address)
+    sending = threading.Lock()
+
+    def send(message: tuple[Any, ...]) -> None:
+        with sending:
+            connection.send(message)
+
+    def live() -> None:
+        """Without whoever started us there is nothing left to do, whatever the main thread is at."""
+        try:
+            while not threading.Event().wait(HEARTBEAT):
+                send(("alive", Shards.entered))
+        except OSError:
+            os._exit(1)
+
+    send(("hello", rank.rank, os.getpid(), facts(None)))
+    threading.Thread(target=live, daemon=True).start()
+    _serve(connection, send, rank)
+
+
+def keep_to_own_cores(rank: Rank) -> None:
+    """The one setting that every library obeys, XLA included; where cores are fewer than ranks they are shared."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        share = len(cores) // rank.size
+        if share:
+            os.sched_setaffinity(0, cores[rank.rank * share : (rank.rank + 1) * share])
+
+
+def _serve(connection: Connection, send: Any, rank: Rank) -> None:
+    try:
+        while (message := connection.recv())[0] != "leave":
+            send(answer(rank, message))
+        rank.leave()
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""What a user's function may do wrong: one line each, which says where; nothing of the user's is written to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equigrad.common.errors import UsageError
+from equigrad.crosscheck.crosschecks import crosscheck
+from equigrad.crosscheck.result import Crosscheck
+
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+X = np.array([[0.3, -1.2, 0.8], [1.1, 0.4, -0.5]])
+
+
+def square(x: Any) -> Any:
+    return (x**2).sum()
+
+
+def raises(x: Any) -> Any:
+    raise RuntimeError("no such\nlayer")
+
+
+def random_torch(x: Any) -> Any:
+    return (x * torch.rand(3, dtype=x.dtype)).sum()
+
+
+def writes(x: Any) -> Any:
+    x.detach().mul_(2)
+    return (x**2).sum()
+
+
+def writes_data(x: Any, n: Any) -> Any:
+    n.add_(1)
+    return (x**2).sum()
+
+
+def elsewhere(x: Any) -> Any:
+    return square(jax.device_put(x, jax.devices("nowhere")[0]))
+
+
+def of_linear(leaf: tuple[int, ...], **mapping: str) -> dict[str, Any]:
+    """A linear layer, a JAX function, and one leaf of parameters."""
+    layer = {"torch": torch.nn.Linear(3, 2), "jax": square, "parameters": {"w": np.zeros(leaf)}}
+    return {**layer, "mapping": mapping} if mapping else layer
+
+
+def message(result: Crosscheck, name: str) -> str:
+    found = next(f for f in result.functions if f.name == name)
+    assert "\n" not in found.message
+    return f"{found.outcome}: {found.message}"
+
+
+@pytest.mark.parametrize(
+    ("functions", "name", "said"),
+    [
+        ({"torch": raises, "jax": square}, "torch", "failed: RuntimeError: no such layer"),
+        ({"torch": square, "jax": raises}, "jax", "failed: RuntimeError: no such layer"),
+        ({"torch": square, "jax": lambda x: (x.sum(), x)}, "jax", "jax's result[0], result[1]"),
+        ({"torch": square, "jax": lambda x: x**2}, "jax", "torch's value has shape (), jax's (2, 3)"),
+        ({"torch": lambda x: "text", "jax": square}, "torch", "result is of type str - expected tensors"),
+        ({"torch": random_torch, "jax": square}, "torch", "nondeterministic: two calls differ in result"),
+        ({"torch": writes, "jax": square}, "torch", "failed: ValueError: it changes its input inputs"),
+        ({"torch": lambda x: square(x.cuda()), "jax": square}, "torch", "failed: "),
+        ({"torch": square, "jax": elsewhere}, "jax", "failed: RuntimeError: Unknown backend"),
+        ({"torch": lambda x: square(x.detach()), "jax": square}, "torch", "the result carries no gradient"),
+        ({"torch": lambda x: x @ torch.ones(3), "jax": lambda x: x.sum(1)}, "torch", 'or ask with dtype="float32"'),
+        ({"torch": lambda x: (x - x).sum() / (x - x).sum(), "jax": square}, "torch", "torch's value holds NaN"),
+    ],
+    ids=[
+        "a torch function that raises", "a JAX function that raises", "another structure", "another shape", "no tensor",
+        "random", "writes to its input", "a device that is absent", "a platform that is absent", "no gradient",
+        "constants in float32", "NaN",
+    ],
+)  # fmt: skip
+def test_it_is_said_in_one_line_and_the_other_function_is_still_run(functions: Any, name: str, said: str) -> None:
+    before = X.copy()
+    if "cuda" in said and torch.cuda.is_available():
+        pytest.skip("the device is here")
+    result = crosscheck(inputs=X, **functions)
+    assert not result.agreed
+    assert said in message(result, name)
+    assert len(result.functions) == 2
+    assert (before == X).all()
+
+
+def test_data_that_is_written_to_is_named() -> None:
+    result = crosscheck(torch=writes_data, jax=lambda x, n: square(x), inputs={"x": X, "n": np.arange(3)})
+    assert message(result, "torch") == "failed: ValueError: it changes its input inputs['n']"
+
+
+def test_a_numpy_function_that_writes_is_refused_and_the_input_stays() -> None:
+    def doubles(x: np.ndarray) -> Any:
+        x *= 2
+        return x.sum()
+
+    before = X.copy()
+    with pytest.raises(UsageError, match="it changes its input inputs"):
+        crosscheck(numpy=(doubles, np.ones_like), inputs=X)
+    assert (before == X).all()
+
+
+@pytest.mark.parametrize(
+    ("f_torch", "f_jax", "at", "agreed"),
+    [
+        (lambda x: x.relu().sum(), lambda x: jax.nn.relu(x).sum(), [1.0, 0.0], True),
+        (lambda x: x.abs().sum(), lambda x: jnp.abs(x).sum(), [1.0, 0.0], False),
+        (lambda x: torch.where(x > 0, x, 0 * x).sum(), lambda x: jnp.where(x >= 0, x, 0 * x).sum(), [1.0, 0.0], False),
+        (lambda x: x.amax(), lambda x: x.max(), [1.0, 1.0], True),
+    ],
+    ids=["ReLU at 0", "|x| at 0, where PyTorch has 0 and JAX 1", "ReLU at 0, differently", "a tie of max"],
+)
+def test_where_no_derivative_exists_it_is_said_and_the_two_are_still_compared(
+    f_torch: Any, f_jax: Any, at: list[float], agreed: bool
+) -> None:
+    result = crosscheck(torch=f_torch, jax=f_jax, inputs=np.array(at))
+    assert result.agreed is agreed
+    assert "not differentiable at these inputs, in inputs: differences cannot judge there" in result.notes
+
+
+def test_integers_and_booleans_are_data() -> None:
+    inputs = {"x": X, "rows": np.array([1, 0, 1]), "mask": np.array([True, False, True])}
+    result = crosscheck(
+        torch=lambda x, rows, mask: (x[rows] * mask).sum(),
+        jax=lambda x, rows, mask: (x[rows] * mask).sum(),
+        inputs=inputs,
+    )
+    assert result.agreed
+    assert [leaf.path for leaf in result.functions[0].leaves] == ["inputs['x']"]
+
+
+def test_the_modules_own_state_stays() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    before = {name: v.clone() for name, v in model.state_dict().items()}
+    result = crosscheck(torch=model, inputs=X)
+    assert result.agreed, str(result)
+    assert any("changes its buffers (1.running_mean, 1.running_var" in note for note in result.notes)
+    assert all(torch.equal(v, before[name]) for name, v in model.state_dict().items())
+    assert all(p.grad is None and p.dtype == torch.float32 for p in model.parameters())
+
+
+def test_dropout_is_random_until_eval() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 40), torch.nn.Dropout())
+    assert "eval()" in message(crosscheck(torch=model, inputs=X), "torch")
+    assert crosscheck(torch=model.eval(), inputs=X).agreed
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "nothing to check: give torch= or jax="),
+        ({"torch": 3}, "torch= is a int - expected a function"),
+        ({"torch": square, "inputs": np.arange(3)}, "nothing to differentiate: inputs is no floating-point array"),
+        ({"torch": square, "inputs": np.array([1j])}, "inputs is complex128 - expected numbers"),
+        ({"torch": square, "jax": square, "mapping": {"a": "b"}}, "mapping goes with a torch.nn.Module"),
+        (of_linear((5, 5)), "no counterpart in the module"),
+        (of_linear((3, 2), wieght="['w']"), "did you mean 'weight'?"),
+        (of_linear((3, 2), bias="['w']"), "in another order"),
+    ],
+    ids=[
+        "nothing", "no function", "integers alone", "complex", "a mapping of nothing", "no counterpart", "mistyped",
+        "unlike shapes",
+    ],
+)  # fmt: skip
+def test_arguments_that_cannot_be_used_are_refused_in_one_line(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        crosscheck(**{"inputs": X, **changed})
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

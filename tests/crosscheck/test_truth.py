@@ -1,0 +1,132 @@
+"""The referee of a NumPy function: no wrong verdict, no smooth function refused, nothing left out in silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equigrad.common.errors import UsageError
+from equigrad.crosscheck.crosschecks import crosscheck
+from equigrad.crosscheck.slopes import slope
+
+GENERATOR = np.random.default_rng(0)
+X, Y = GENERATOR.standard_normal((20, 4)), GENERATOR.standard_normal(20)
+W = GENERATOR.standard_normal(4)
+
+
+def lasso(w: np.ndarray) -> Any:
+    return ((X @ w - Y) ** 2).mean() + 1e-4 * np.abs(w).sum()
+
+
+def of_the_fit(w: np.ndarray) -> Any:
+    x, y = X.astype(w.dtype), Y.astype(w.dtype)
+    return 2 * x.T @ (x @ w - y) / w.dtype.type(len(Y))
+
+
+def test_a_small_penalty_that_is_not_analytic_is_part_of_the_gradient() -> None:
+    """The complex step of |w| is 0; it is off by 1e-4, and must not be believed for being near."""
+    assert crosscheck(numpy=(lasso, lambda w: of_the_fit(w) + 1e-4 * np.sign(w)), inputs=W).agreed
+    assert not crosscheck(numpy=(lasso, of_the_fit), inputs=W).agreed
+
+
+@pytest.mark.parametrize(
+    ("f", "df"),
+    [
+        (np.linalg.norm, lambda x: x / np.linalg.norm(x)),
+        (np.std, lambda x: (x - x.mean()) / (len(x) * np.std(x))),
+        (lambda x: (x.astype(float) ** 3).sum(), lambda x: 3 * x**2),
+    ],
+    ids=["np.linalg.norm", "np.std", "astype(float)"],
+)
+def test_what_takes_complex_numbers_and_is_wrong_with_them_is_differenced(f: Any, df: Any) -> None:
+    result = crosscheck(numpy=(f, df), inputs=W)
+    assert result.agreed, str(result)
+    assert result.referee == "central differences"
+    assert not crosscheck(numpy=(f, lambda x: 1.000001 * df(x)), inputs=W).agreed
+
+
+OPTIMUM = np.linalg.lstsq(X, Y, rcond=None)[0]
+SMOOTH = {
+    "a parabola near 0": ((lambda x: (x**2).sum()), (lambda x: 2 * x), np.full(3, 1e-5)),
+    "a parabola at 0": ((lambda x: (x**2).sum()), (lambda x: 2 * x), np.zeros(3)),
+    "least squares near the optimum": (lambda w: ((X @ w - Y) ** 2).mean(), of_the_fit, OPTIMUM + 1e-7),
+    "least squares at the optimum": (lambda w: ((X @ w - Y) ** 2).mean(), of_the_fit, OPTIMUM),
+    "-log p at 1e-5": ((lambda p: -np.log(p).sum()), (lambda p: -1 / p), np.array([1e-5, 0.3])),
+    "-log p at 1e-12": ((lambda p: -np.log(p).sum()), (lambda p: -1 / p), np.array([1e-12])),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", SMOOTH)
+def test_a_smooth_function_is_not_refused(name: str, dtype: str) -> None:
+    f, df, point = SMOOTH[name]
+    result = crosscheck(numpy=(f, df), inputs=point, dtype=dtype)
+    assert result.agreed, str(result)
+
+
+@pytest.mark.parametrize("name", [name for name in SMOOTH if "at 0" not in name and "at the" not in name])
+def test_and_a_wrong_gradient_of_it_is_caught(name: str) -> None:
+    f, df, point = SMOOTH[name]
+    assert not crosscheck(numpy=(f, lambda x: 1.001 * df(x)), inputs=point).agreed
+
+
+TABLE = GENERATOR.standard_normal((300, 16))
+
+
+def forgets_a_row(table: np.ndarray) -> np.ndarray:
+    gradient = 2 * table
+    gradient[7] = 0
+    return gradient
+
+
+def test_a_row_that_nobody_looked_at_is_caught_along_a_direction_through_all() -> None:
+    result = crosscheck(numpy=((lambda t: (t**2).sum()), forgets_a_row), inputs=TABLE, elements=10)
+    assert not result.agreed
+    assert "wrong along a direction through all" in result.functions[0].leaves[0].message
+
+
+def test_what_was_not_looked_at_is_said_and_can_be_set() -> None:
+    few = crosscheck(numpy=((lambda t: (t**2).sum()), (lambda t: 2 * t)), inputs=TABLE[:40], elements=10)
+    assert few.agreed
+    assert few.functions[0].leaves[0].elements == 10
+    assert any("10 elements of inputs" in note and "elements=" in note for note in few.notes)
+    all_ = crosscheck(numpy=((lambda t: (t**2).sum()), (lambda t: 2 * t)), inputs=TABLE[:40], elements=640)
+    assert all_.functions[0].leaves[0].elements == 640
+    assert not all_.notes
+    with pytest.raises(UsageError, match="elements must be at least 1"):
+        crosscheck(numpy=(np.sum, np.ones_like), inputs=TABLE, elements=0)
+
+
+def test_every_element_of_torch_and_jax_is_compared() -> None:
+    """An embedding that gives no gradient to its padding, in PyTorch only."""
+    torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
+    rows = np.arange(20).reshape(4, 5)
+    table = GENERATOR.standard_normal((300, 16))
+
+    def f_torch(table: Any, rows: Any) -> Any:
+        return torch.tanh(torch.nn.functional.embedding(rows, table, padding_idx=3)).sum()
+
+    result = crosscheck(torch=f_torch, jax=lambda table, rows: jnp.tanh(table[rows]).sum(), inputs=(table, rows))
+    assert not result.agreed
+    assert "at [3, " in result.functions[1].leaves[0].message
+
+
+@pytest.mark.parametrize(
+    ("f", "derivative", "kinked"),
+    [
+        (lambda t: abs(t), 0.0, True),
+        (lambda t: max(t, 0.0) * 1e-4 + np.sin(t + 1), np.cos(1) + 5e-5, True),
+        (lambda t: np.exp(3 + t), np.exp(3), False),
+        (lambda t: max(t - 0.003, 0) * 5 + np.cos(t + 1), -np.sin(1), False),
+        (lambda t: np.sin(100 * t + 1), 100 * np.cos(1), False),
+        (lambda t: -np.log(1e-5 + t) if t > -1e-5 else np.nan, -1e5, False),
+    ],
+    ids=["|t|", "a small corner", "exp", "a corner nearby", "fast", "the end of its domain nearby"],
+)
+def test_a_slope_is_right_within_its_uncertainty_and_a_corner_is_seen(f: Any, derivative: float, kinked: bool) -> None:
+    found = slope(f)
+    assert found.kinked is kinked
+    assert abs(found.value - derivative) <= 10 * found.uncertainty + 1e-15
+    assert found.uncertainty <= 1e-10 * max(1.0, abs(derivative))

@@ -1,0 +1,270 @@
+"""The search: wrong engines that people might write are found, made small and explained; right ones never accused."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from equigrad.backends import backend_class
+from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend
+from equigrad.backends.numpy_backend import NumpyBackend
+from equigrad.common.errors import MissingError
+from equigrad.laws import search as searching
+from equigrad.laws.laws import LAWS, LawBroken
+from equigrad.laws.networks import FIXED, NEAR, RATES, TARGETS, WEIGHTS, Recipe, recipes
+from equigrad.laws.search import Search, repeat, search
+from equigrad.referee import roundoff
+
+pytestmark = pytest.mark.needs("flint", "hypothesis")
+
+Ready = Callable[..., Backend]
+ENGINES = Path(__file__).parents[1] / "engines"
+
+
+def module(name: str) -> Any:
+    """A file among the engines, under its own name."""
+    spec = importlib.util.spec_from_file_location(name, ENGINES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[name] = made
+    spec.loader.exec_module(made)
+    return made
+
+
+wrong_engines = module("wrong_engines")
+
+
+def looked(cls: type[Backend], examples: int, dtypes: tuple[str, ...] = DTYPES) -> Search:
+    return search(
+        lambda dtype, arithmetic: cls(device="cpu", dtype=dtype, arithmetic=arithmetic),
+        cls.arithmetics,
+        dtypes,
+        examples=examples,
+    )
+
+
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (i % 4 > 0)) for i, name in enumerate(wrong_engines.WRONG)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_finds_what_is_wrong_with(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "NARROWING", 0.0)
+    finding = looked(wrong_engines.WRONG[name], 700).finding
+    assert finding is not None
+    assert finding.law in LAWS
+
+
+def test_there_are_a_hundred_of_them() -> None:
+    assert len(wrong_engines.WRONG) >= 100
+
+
+def test_the_engine_that_they_share_is_right() -> None:
+    result = looked(wrong_engines.Plain, 60)
+    assert result.finding is None
+    assert result.networks == 60
+    assert 0 < max(result.closest.values()) < 0.9
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_a_right_backend_is_not_accused(name: str, ready: Ready) -> None:
+    ready(name)
+    result = looked(backend_class(name)[0], 12)
+    assert result.finding is None
+    assert max(result.closest.values()) < 0.9
+
+
+@pytest.mark.parametrize("engine", ["autograd_engine:AutogradBackend", "torch_func_engine:TorchFuncBackend"])
+def test_an_engine_of_foreign_make_is_not_accused(engine: str, monkeypatch: pytest.MonkeyPatch, ready: Ready) -> None:
+    ready("torch")
+    pytest.importorskip("autograd")
+    monkeypatch.syspath_prepend(str(ENGINES))
+    result = looked(backend_class(engine)[0], 10)
+    assert result.finding is None
+
+
+def test_a_tape_of_scalars_is_not_accused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ENGINES))
+    monkeypatch.setattr(searching, "FIXED", tuple(r for r in FIXED[:40] if r.updates < 10 and r.samples < 10))
+    assert looked(backend_class("scalar_engine:ScalarBackend")[0], 4).finding is None
+
+
+def test_what_is_found_is_small_and_says_what_it_depends_on() -> None:
+    finding = looked(wrong_engines.WRONG["WrongSlopeInTheThirdLayer"], 200).finding
+    assert finding is not None
+    assert (finding.law, finding.outcome, finding.arithmetic) == ("gradient_is_exact", "disagree", "native")
+    (recipe,) = finding.recipes
+    assert (recipe.layers, recipe.samples) == ((1,) * 5, 1)
+    assert recipe == Recipe(layers=(1,) * 5, seed=recipe.seed)
+    assert [str(d) for d in finding.depends_on if d.dimension == "layers"] == [
+        "layers: right for 1, 2, 3; wrong for 4, 5, 6, 8"
+    ]
+    assert {"gradient_is_exact", "weights_are_exact"} <= set(finding.broken)
+    json.dumps(finding.to_json())
+
+
+def test_the_lines_of_python_show_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ENGINES))
+    finding = looked(wrong_engines.WRONG["MeanForOneSample"], 200).finding
+    assert finding is not None
+    with pytest.raises(LawBroken, match=f"{finding.law}: "):
+        exec(finding.reproduce("wrong_engines:MeanForOneSample"), {})
+    repeat("numpy", finding.law, finding.dtype, finding.arithmetic, *finding.recipes)
+
+
+def test_the_same_seed_finds_the_same() -> None:
+    first, again = (looked(wrong_engines.WRONG["BlocksOf16"], 200) for _ in range(2))
+    assert first.finding == again.finding
+    assert first.networks == again.networks
+
+
+@pytest.mark.slow
+def test_what_hypothesis_draws_is_the_same_by_seed_and_is_made_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing fixed before, so that the random networks must find it."""
+    monkeypatch.setattr(searching, "FIXED", ())
+    results = [looked(wrong_engines.WRONG["DetachedBeyondThreeLayers"], 400, ("float64",)) for _ in range(2)]
+    assert results[0].finding is not None
+    assert results[0].finding == results[1].finding
+    (recipe,) = results[0].finding.recipes
+    assert set(recipe.layers) == {1}
+    assert recipe.depth == 5
+
+
+def test_what_is_drawn_goes_along_every_dimension() -> None:
+    from hypothesis import HealthCheck, Phase, given, seed, settings
+
+    seen: list[Recipe] = []
+
+    @seed(0)
+    @settings(max_examples=300, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(recipes())
+    def draw(group: tuple[Recipe, ...]) -> None:
+        assert len({(recipe.layers, recipe.samples) for recipe in group}) == 1
+        seen.extend(group)
+
+    draw()
+    assert {recipe.weights for recipe in seen} == set(WEIGHTS)
+    assert {recipe.targets for recipe in seen} == {*TARGETS, *NEAR}
+    assert {recipe.lr for recipe in seen} == set(RATES)
+    assert {1, 2, 3, 4, 5, 6} <= {recipe.depth for recipe in seen}
+    assert max(max(recipe.layers) for recipe in seen) > 300
+    assert {1, 2, 3} <= {recipe.samples for recipe in seen}
+    assert max(recipe.samples for recipe in seen) > 1000
+    assert {0, 1} <= {recipe.updates for recipe in seen}
+    assert any(len(set(recipe.layers)) == 1 and recipe.samples == recipe.layers[0] > 1 for recipe in seen)
+
+
+class Fading(NumpyBackend):
+    """Wrong once: what comes of a state that nobody can set up again."""
+
+    arithmetics: ClassVar[tuple[str, ...]] = ("native",)  # type: ignore[assignment]
+    calls: ClassVar[list[int]] = []
+
+    def gradient(self, *arguments: Any) -> Any:
+        self.calls.append(1)
+        factor = 1.5 if 40 <= len(self.calls) < 45 else 1
+        return tuple(factor * g for g in super().gradient(*arguments))
+
+
+def test_what_does_not_show_again_is_found_all_the_same_and_said() -> None:
+    finding = looked(Fading, 20).finding
+    assert finding is not None
+    assert not finding.repeats
+    assert "it did not break again when repeated alone" in "\n".join(finding.lines("fading"))
+
+
+class SecondOfItsShape(NumpyBackend):
+    """Right until it has seen many other inputs."""
+
+    arithmetics: ClassVar[tuple[str, ...]] = ("native",)  # type: ignore[assignment]
+
+    def predict(self, weights: Any, x: Any) -> Any:
+        seen = self.__dict__.setdefault("seen", set())
+        seen.add(x.tobytes())
+        return super().predict(weights, x) * (1 + 1e-3 * (len(seen) > 8))
+
+
+def test_a_mistake_that_needs_what_came_before_is_shown_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "FIXED", tuple(Recipe((2, 1), 2, seed=n) for n in range(6)))
+    finding = looked(SecondOfItsShape, 6, ("float64",)).finding
+    assert finding is not None
+    assert len(finding.recipes) > 1
+    assert "; then layers 1-1, 1 sample" in "\n".join(finding.lines("mine:Mine"))
+
+
+def test_accusing_is_left_to_the_referee_where_the_cheap_reference_leaves_a_doubt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A processor without extended precision: the reference's error is as large as what it allows."""
+    asked = []
+
+    def strict(backend: Any, network: Any) -> float:
+        asked.append(network.by_referee)
+        if not network.by_referee:
+            raise LawBroken("gradient_is_exact", "disagree", "by a hair", 1.5)
+        return 0.9
+
+    monkeypatch.setitem(LAWS, "gradient_is_exact", strict)
+    monkeypatch.setattr(roundoff, "doubt", lambda dtype: 2.0)
+    result = looked(wrong_engines.Plain, 4)
+    assert result.finding is None
+    assert result.closest["gradient_is_exact"] == 0.9
+    assert asked[:2] == [False, True]
+
+
+def test_without_hypothesis_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    with pytest.raises(MissingError, match=r"pip install 'equigrad\[check\]'"):
+        looked(wrong_engines.Plain, 1)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "equigrad", "check", *arguments],
+        cwd=ENGINES,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ENGINES), *filter(None, sys.path)])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def test_the_command_without_a_problem_shows_the_smallest_network_and_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "check.json"
+    done = run("-b", "wrong_engines:SquareNotTransposed", "-b", "numpy", "--examples", "60", "--json", str(path))
+    assert done.returncode == 1, done.stderr
+    assert "gradient_is_exact: the gradient is off by" in done.stdout
+    assert "the smallest network that shows it: " in done.stdout
+    assert "sizes: right for " in done.stdout
+    assert "NOT right: wrong_engines:SquareNotTransposed disagree." in done.stdout
+    written = json.loads(path.read_text())
+    wrong, right = written["searched"]
+    assert (right["outcome"], right["finding"], right["networks"]) == ("agree", None, 60)
+    assert wrong["finding"]["law"] == "gradient_is_exact"
+    assert wrong["finding"]["recipes"][0]["samples"] == 1
+
+
+@pytest.mark.parametrize("arguments", [("--examples", "12"), ("--seconds", "1.5")], ids=["examples", "seconds"])
+def test_a_right_engine_gets_status_0_and_no_row_for_what_it_does_not_have(arguments: tuple[str, ...]) -> None:
+    done = run("-b", "wrong_engines:Plain", *arguments)
+    assert done.returncode == 0, done.stdout
+    assert "missing" not in done.stdout
+    assert "no law broken on " in done.stdout
+
+
+def test_one_dtype_and_arithmetic_may_be_chosen() -> None:
+    result = search(
+        lambda dtype, arithmetic: NumpyBackend("cpu", dtype, arithmetic), ARITHMETICS[1:], ("float32",), examples=6
+    )
+    assert result.networks == 6
+    assert np.isfinite(max(result.closest.values()))

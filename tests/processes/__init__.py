@@ -1,0 +1,1 @@
+"""Tests of several processes; a package, because they share groups.py."""

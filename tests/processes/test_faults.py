@@ -1,0 +1,229 @@
+"""What goes wrong on one rank ends all of them, soon, in one line that names the rank, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import equigrad
+from equigrad.common.errors import UsageError
+from equigrad.common.problem import problem
+from equigrad.scale import launch
+from equigrad.scale.group import RankError, refuse_others
+from equigrad.scale.launch import Local
+
+from .groups import ranks_of, running, trained
+
+pytest.importorskip("mpi4py")
+LONG = 10**6
+SPECS = ("numpy", *(pytest.param(spec, marks=pytest.mark.slow) for spec in ("torch", "jax")))
+
+
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    """Ranks that `change` something of ours before they start."""
+    script = tmp_path / "rank.py"
+    script.write_text(f"import os\nimport time\nfrom equigrad.scale import rank\n{change}\nrank.main()\n")
+    monkeypatch.setattr(launch, "RANK", [sys.executable, str(script)])
+
+
+def failing(spec: str, size: int, hurt: str) -> tuple[str, float, list[int]]:
+    """The error's text, the seconds that it took to come, and who was there, of a training that a signal hurts."""
+    ranks = Local(spec, size)
+    pids = dict(ranks.pids)
+    hit = threading.Timer(2.0, lambda: os.kill(pids[1], getattr(signal, hurt)))
+    hit.start()
+    try:
+        with pytest.raises(RankError) as caught:
+            trained(ranks, spec, problem("digits"), "float64", "reproducible", LONG)
+        return str(caught.value), time.monotonic(), [*pids.values()]
+    finally:
+        hit.join()
+        ranks.end()
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_rank_that_is_killed_is_named(spec: str) -> None:
+    pytest.importorskip(spec)
+    start = time.monotonic()
+    text, end, pids = failing(spec, 3, "SIGKILL")
+    assert text.startswith("rank 1 of 3 was killed")
+    assert end - start < 2 + 10 + 20, "10 seconds are promised from the signal on; the start of a loaded machine is not"
+    assert running(pids) == []
+
+
+def test_a_rank_that_stands_still_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "PATIENCE", 2.0)
+    text, _, pids = failing("numpy", 2, "SIGSTOP")
+    assert text == "rank 1 of 2 hangs: no sign of life for 2 seconds"
+    assert running(pids) == []
+
+
+def test_patience_fits_into_the_ten_seconds_promised() -> None:
+    assert launch.PATIENCE + launch.GRACE < 10
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_rank_for_which_all_others_wait_is_named(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(spec)
+    monkeypatch.setattr(launch, "PATIENCE", 3.0)
+    change = (
+        "train = rank.Rank.train\nrank.Rank.train = lambda self, *a: (time.sleep(600 * self.rank), train(self, *a))[1]"
+    )
+    broken(tmp_path, monkeypatch, change)
+    ranks = Local(spec, 2)
+    pids = [*ranks.pids.values()]
+    with pytest.raises(RankError, match=r"rank 1 of 2 hangs: the others have waited for it for \d+ seconds"):
+        trained(ranks, spec, problem("digits"), "float64", "native", 5)
+    assert running(pids) == []
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_rank_that_raises_is_named(spec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip(spec)
+    change = "train = rank.Rank.train\nrank.Rank.train = lambda self, *a: 1 / 0 if self.rank else train(self, *a)"
+    broken(tmp_path, monkeypatch, change)
+    ranks = Local(spec, 2)
+    pids = [*ranks.pids.values()]
+    with pytest.raises(RankError, match=r"^rank 1 of 2 raised ZeroDivisionError: division by zero$"):
+        trained(ranks, spec, problem("digits"), "float64", "native", 5)
+    assert running(pids) == []
+
+
+def test_a_rank_that_cannot_start_is_named_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(tmp_path, monkeypatch, "raise SystemExit('no such thing')")
+    with pytest.raises(RankError, match="rank 0 of 2 ended before it began: no such thing"):
+        Local("torch", 2)
+
+
+def test_a_rank_with_other_weights_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change = "train = rank.Rank.train\nrank.Rank.train = lambda self, *a: (str(self.rank), *train(self, *a)[1:])"
+    broken(tmp_path, monkeypatch, change)
+    ranks = Local("numpy", 2)
+    try:
+        with pytest.raises(RankError, match="rank 1 of 2 holds other weights than rank 0"):
+            trained(ranks, "numpy", problem("digits"), "float64", "native", 1)
+    finally:
+        ranks.leave()
+
+
+def test_a_rank_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(tmp_path, monkeypatch, "facts = rank.facts\nrank.facts = lambda p: {**facts(p), 'equigrad': '9.9'}")
+    with pytest.raises(UsageError, match=r"rank \d has other equigrad than rank 0: 9.9 instead of "):
+        Local("numpy", 2)
+
+
+def test_a_rank_with_other_data_is_refused() -> None:
+    with pytest.raises(UsageError, match="rank 3 has other data than rank 0: b instead of a"):
+        refuse_others(3, {"data": "b"}, {"data": "a"})
+
+
+def test_groups_leave_no_file_and_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ranks = Local("numpy", 2)
+    pids = [*ranks.pids.values()]
+    ranks.leave()
+    assert running(pids) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "equigrad", "compare", *arguments]
+
+
+@pytest.mark.parametrize("hurt", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+def test_no_rank_outlives_the_command(hurt: signal.Signals, tmp_path: Path) -> None:
+    arguments = ("digits", "-b", "numpy", "--processes", "3", "--updates", "300", "--arithmetic", "reproducible")
+    with subprocess.Popen(
+        command(*arguments, "--json", str(tmp_path / "out.json")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            until = time.monotonic() + 60
+            while len(ranks_of(process.pid)) < 4 and time.monotonic() < until:  # mpiexec and three ranks
+                time.sleep(0.1)
+            time.sleep(0.5)  # well into the updates
+            pids = ranks_of(process.pid)
+            assert len(pids) >= 4
+            start = time.monotonic()
+            process.send_signal(hurt)
+            _, err = process.communicate(timeout=30)
+            assert running(pids) == []
+            assert time.monotonic() - start < 10, "a second or two are promised; a loaded machine gets more"
+        finally:
+            process.kill()
+    assert process.returncode == (130 if hurt is signal.SIGINT else -9)
+    if hurt is signal.SIGINT:
+        assert err == "equigrad: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("processes", "line"),
+    [
+        ("0", "the number of processes must be at least 1, not 0"),
+        ("-2", "the number of processes must be at least 1, not -2"),
+        ("1,x", "--processes takes whole numbers with commas between, such as 1,2,4, not '1,x'"),
+        ("", "--processes takes whole numbers with commas between, such as 1,2,4, not ''"),
+        ("1.5", "--processes takes whole numbers with commas between, such as 1,2,4, not '1.5'"),
+        ("5", "5 processes are more than the 4 samples, and each needs at least one"),
+    ],
+    ids=["none", "negative", "no number", "nothing", "a part of one", "more than samples"],
+)
+def test_bad_numbers_of_processes_are_refused(processes: str, line: str) -> None:
+    done = subprocess.run(command("one-layer", "--processes", processes), capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"equigrad: {line}\n")
+
+
+def test_watching_goes_with_one_process_alone() -> None:
+    with pytest.raises(UsageError, match="leave out --processes or --watch"):
+        equigrad.compare("one-layer", ["numpy"], processes=[2], watch=1)
+
+
+def test_without_mpi4py_the_command_that_installs_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "find_spec", lambda name: None)
+    task = equigrad.problem("one-layer").with_(updates=20)
+    result = equigrad.compare(task, ["numpy"], arithmetic="reproducible", processes=[1, 2])
+    assert [run.outcome for run in result.runs] == ["identical", "missing"]
+    assert result.runs[1].message == "NumPy over processes needs mpi4py: pip install 'equigrad[processes]'"
+    assert result.missing(["numpy"]) == ["numpy"]
+
+
+@pytest.mark.parametrize("times", [1, 3], ids=["once, the next is tried", "always, it is said"])
+def test_a_port_that_somebody_took(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("jax")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        free = launch.free_port
+        ports = iter([taken.getsockname()[1]] * times)
+        monkeypatch.setattr(launch, "free_port", lambda: next(ports, None) or free())
+        if times == 1:
+            Local("jax", 2).leave()
+        else:
+            with pytest.raises(RankError, match="rank 0 of 2 found its port in use"):
+                Local("jax", 2)
+
+
+def test_one_table_has_all_processes_and_json_says_how_many(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    arguments = ("digits", "-b", "numpy", "--updates", "20", "--processes", "1,3", "--json", str(out))
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, check=True)
+    runs = json.loads(out.read_text())["runs"]
+    assert [(run["arithmetic"], run["processes"]) for run in runs] == [
+        ("reproducible", 1), ("reproducible", 3), ("native", 1), ("native", 3),
+    ]  # fmt: skip
+    assert [run["outcome"] for run in runs] == ["identical", "identical", "identical", "agree"]
+    assert "numpy on 1 and 3 processes, one SHA-256" in " ".join(done.stdout.split())
+    for run in runs:
+        assert f"{run['weights_sha256'][:12]}…" in done.stdout

@@ -1,0 +1,114 @@
+"""Under launchers of the user's own every process runs the same command, and rank 0 speaks for all."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from equigrad.scale.launch import free_port
+
+pytest.importorskip("mpi4py")
+BIN = Path(sys.executable).parent
+COMPARE = [sys.executable, "-m", "equigrad", "compare"]
+ONE_HASH = "5fa76c8bc488a8a94ca3c4938a26b25bff343064b7e90dea889b554d1c36f234"
+TWENTY = ["digits", "--updates", "20", "--arithmetic", "reproducible"]
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    )
+
+
+def mpiexec(*each: list[str]) -> subprocess.CompletedProcess[str]:
+    """One process for each command, all of one MPI."""
+    parts = [part for i, command in enumerate(each) for part in ([":"] if i else []) + ["-n", "1", *command]]
+    return run(str(BIN / "mpiexec"), *parts)
+
+
+@pytest.mark.slow
+def test_mpiexec_trains_all_three_and_rank_0_alone_writes(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    done = mpiexec(*[[*COMPARE, *TWENTY, "--json", str(out)]] * 3)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("one SHA-256") == 1
+    assert done.stdout.startswith("digits: ")
+    runs = json.loads(out.read_text())["runs"]
+    assert [(run["backend"], run["processes"]) for run in runs] == [
+        ("numpy", 1),
+        ("numpy", 3),
+        ("torch", 3),
+        ("jax", 3),
+    ]
+    assert {run["weights_sha256"] for run in runs} == {ONE_HASH}
+
+
+@pytest.mark.slow
+def test_torchrun_trains_pytorch_on_two_nodes() -> None:
+    pytest.importorskip("torch")
+    port = str(free_port())
+    node = [str(BIN / "torchrun"), "--nnodes", "2", "--nproc-per-node", "2", "--master-addr", "127.0.0.1"]
+    node += ["--master-port", port]
+    rest = ["-m", "equigrad", "compare", *TWENTY, "-b", "torch"]
+    other = subprocess.Popen(
+        [*node, "--node-rank", "1", *rest], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        done = run(*node, "--node-rank", "0", *rest)
+        assert done.returncode == 0, done.stderr
+        assert f"torch on 4 processes, one SHA-256: {ONE_HASH}" in " ".join(done.stdout.split())
+        assert other.communicate(timeout=60)[0] == ""
+        assert other.returncode == 0
+    finally:
+        other.kill()
+        other.communicate()
+
+
+@pytest.mark.parametrize(
+    ("commands", "status", "line"),
+    [
+        ([[*COMPARE, "one-layer"], [*COMPARE, "two-layer"]], 2, "rank 1 has other data than rank 0: "),
+        ([[*COMPARE, "one-layer", "--processes", "2"]] * 2, 2, "--processes: the launcher has started 2 already"),
+        ([[*COMPARE, "one-layer"]] * 5, 2, "5 processes are more than the 4 samples"),
+        ([[*COMPARE, "one-lair"]] * 2, 2, "unknown problem 'one-lair'"),
+    ],
+    ids=["ranks with other data", "--processes too", "fewer samples than processes", "an unknown problem"],
+)
+def test_what_cannot_be_is_said_once_and_not_by_every_rank(commands: list[list[str]], status: int, line: str) -> None:
+    done = mpiexec(*([*command, "-b", "numpy"] for command in commands))
+    assert done.returncode == status
+    assert done.stdout == ""
+    assert done.stderr.count("equigrad: ") == 1
+    assert done.stderr.startswith(f"equigrad: {line}")
+
+
+def test_a_rank_that_raises_under_mpiexec_ends_all_and_is_named() -> None:
+    code = (
+        "import sys\nfrom equigrad.scale import rank\nfrom equigrad.cli import main\n"
+        "train = rank.Rank.train\n"
+        "rank.Rank.train = lambda self, *a: 1 / 0 if self.rank == 1 else train(self, *a)\n"
+        "sys.argv = ['equigrad', 'compare', 'digits', '-b', 'numpy', '--updates', '20']\n"
+        "main()\n"
+    )
+    done = mpiexec(*[[sys.executable, "-c", code]] * 3)
+    assert done.returncode == 1
+    assert "equigrad: numpy: rank 1 of 3 raised ZeroDivisionError: division by zero" in done.stderr
+
+
+def test_jax_trains_over_several_devices_of_one_process() -> None:
+    pytest.importorskip("jax")
+    code = (
+        "from equigrad.scale.jax_engine import Rank\n"
+        "from equigrad.common.problem import problem\nfrom equigrad.common.ulp import sha256\n"
+        "p = problem('digits')\n"
+        "b = Rank('cpu', 'float64', 'reproducible', samples=p.samples)\n"
+        "held = tuple(map(b.from_numpy, p.first_weights())), b.rows(p.inputs), b.rows(p.targets)\n"
+        "print(b.mesh.size, sha256([b.to_numpy(w) for w in b.train(*held, p.rate('float64'), 20)]))"
+    )
+    done = run(sys.executable, "-c", code, JAX_NUM_CPU_DEVICES="4")
+    assert done.stdout.split() == ["4", ONE_HASH], done.stderr

@@ -1,0 +1,44 @@
+"""Long work says how long it will take, also where no progress bar can be shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from equigrad import console
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that the next look at the clock shows."""
+    now = [0.0]
+    monkeypatch.setattr(console, "monotonic", lambda: now[0])
+    return now
+
+
+def test_work_of_more_than_a_minute_is_announced_once_after_its_first_stretch(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with console.progress() as report:
+        report("numpy native", 1_000, 10_000_000)
+        assert capsys.readouterr().err == ""  # the first stretch pays for compilers
+        for done in (2_000, 3_000):
+            clock[0] += 1
+            report("numpy native", done, 10_000_000)
+    assert capsys.readouterr().err == "equigrad: numpy native: 10,000,000 updates or steps, about 3 hours\n"
+
+
+def test_short_work_is_not(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress() as report:
+        for done in (100, 200, 300):
+            report("numpy native", done, 1_000)
+            clock[0] += 1
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(75, "75 seconds"), (200, "3 minutes"), (3 * 3600, "3 hours"), (1e6, "12 days"), (1e12, "31,688 years")],
+    ids=["seconds", "minutes", "hours", "days", "years"],
+)
+def test_durations_are_told_in_the_unit_that_fits_for(seconds: float, words: str) -> None:
+    assert console.duration(seconds) == words
