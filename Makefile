@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # What must be here for the tests; CI adds chromium.
 REQUIRE ?= numpy,torch,jax,flint,hypothesis
 
-.PHONY: compare test quick check bench pages gpu format clean
+.PHONY: compare test quick check bench pages gpu format everywhere clean
 .DEFAULT_GOAL := compare
 
 compare: $(READY)
@@ -50,6 +50,10 @@ gpu:
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Where the published hash is seen: vector units, threads, processes, versions. A quarter of an hour.
+everywhere: $(READY)
+	$(BIN)/python -m equigrad.scale.everywhere docs/everywhere.md
 
 clean:
 	rm -rf $(VENV) build *.egg-info

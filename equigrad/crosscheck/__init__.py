@@ -1,1 +1,1 @@
-"""Are the derivatives of any function right, framework against framework?"""
+"""Does a function do what its port to another framework does, and if not, at which line do they part?"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,13 +68,17 @@ def arguments(
     """
     given = {path: array(path, leaf) for path, leaf in leaves(inputs).items() if is_array(leaf)}
     learned = {} if parameters is None else leaves(parameters, "parameters")
-    learned = {path: array(path, leaf) for path, leaf in learned.items() if is_array(leaf)}
+    learned = {path: array(path, leaf) for path, leaf in learned.items() if hasattr(leaf, "dtype")}
     matches: tuple[Match, ...] = ()
     if state is not None and parameters is not None:
         matches = matched(state, learned, mapping or {})
         for match in matches:
             if match.why != "values":
-                learned[match.leaf] = np.transpose(state[match.name], match.axes).astype(learned[match.leaf].dtype)
+                learned[match.leaf] = (
+                    np.transpose(state[match.name], match.axes)
+                    .reshape(learned[match.leaf].shape)
+                    .astype(learned[match.leaf].dtype)
+                )
     elif mapping:
         raise UsageError("mapping goes with a torch.nn.Module and parameters=")
     points = {
@@ -111,7 +115,11 @@ def matched(state: Mapping[str, np.ndarray], learned: Leaves, mapping: Mapping[s
         if leaf in found:
             continue
         for name, tensor in state.items():
-            same = (a for a in _orders(tensor.shape, values.shape) if _equal(np.transpose(tensor, a), values))
+            same = (
+                a
+                for a in _orders(tensor.shape, values.shape)
+                if _equal(np.transpose(tensor, a).reshape(values.shape), values)
+            )
             axes = next(same, None) if name not in used and values.size > 1 and np.ptp(values) > 0 else None
             if axes is not None:
                 found[leaf] = Match(leaf, name, axes, "values")
@@ -150,10 +158,12 @@ def _orders(shape: tuple[int, ...], wanted: tuple[int, ...]) -> list[tuple[int, 
     from itertools import permutations
 
     count = len(shape)
-    if count != len(wanted) or count > 5:
+    if count > 5:
         return []
     usual = [tuple(range(count)), *([(*range(2, count), 1, 0)] if count > 1 else [])]
-    return [a for a in dict.fromkeys([*usual, *permutations(range(count))]) if tuple(shape[i] for i in a) == wanted]
+    lean = [n for n in wanted if n != 1]  # a bias may come as (4, 1, 1)
+    found = dict.fromkeys([*usual, *permutations(range(count))])
+    return [a for a in found if [shape[i] for i in a if shape[i] != 1] == lean]
 
 
 ALIKE = (("kernel", "weight"), ("scale", "weight"), ("gamma", "weight"), ("beta", "bias"), ("embedding", "weight"),
@@ -170,6 +180,3 @@ def _likeness(leaf: str, name: str) -> float:
     ours, theirs = words(leaf)[1:], words(name)
     same = sum(w in theirs for w in ours) + 0.9 * sum(a in ours and b in theirs for a, b in ALIKE)
     return same + SequenceMatcher(None, " ".join(ours), " ".join(theirs)).ratio()
-
-
-Run = Callable[[Mapping[str, np.ndarray]], Any]

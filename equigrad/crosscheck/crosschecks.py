@@ -530,7 +530,10 @@ def _weighed(results: Leaves, weights: Leaves) -> float:
 
 
 def _at(function: Any, at: Callable[[float], Leaves], weights: Leaves, t: float) -> float:
-    return _weighed(function.results(at(t)), weights)
+    try:
+        return _weighed(function.results(at(t)), weights)
+    except Exception:  # a step outside of where the function is defined
+        return np.nan
 
 
 def _fits(result: np.ndarray | None, weights: np.ndarray) -> bool:

@@ -297,8 +297,7 @@ def _blamed(torch: Side, jax: Side, lost_t: set[int], lost_j: set[int], t: int, 
         if torch.matched[t] and torch.same[t]:
             there = _first_user(torch, t, lost_t) or there
             return Finding("differs", Blame(there, t), Blame(onward, j), None, True, backward)
-        sources = [torch.operation(i) for i in torch.edge(torch.before(t, lost_t)) if i in jax.same[j]]
-        beside = any(_line(o) == _line(there) for o in sources) and here is not None
+        beside = here is not None and any(_line(torch.operation(i)) == _line(there) for i in jax.same[j])
         return Finding("missing in jax", Blame(there, t), Blame(here if beside else onward, j), onward, True, backward)
     region = jax.before(j, lost_j)
     sources_j = jax.sources(region)
@@ -363,9 +362,16 @@ def _counterpart(
 
 
 def _first_user(side: Side, i: int, lost: set[int]) -> Operation | None:
-    """The first operation that goes wrong with this value."""
-    found = (side.recording.operations[n] for n in side.users.get(i, ()))
-    return next((o for o in found if o.fused is None and any(k in lost for k in o.outputs)), None)
+    """The first operation that goes wrong with this value, or with the same numbers moved."""
+    for n in side.users.get(i, ()):
+        operation = side.recording.operations[n]
+        if operation.fused is None and any(k in lost for k in operation.outputs):
+            return operation
+        if operation.name in MOVING and operation.outputs[0] > i:
+            found = _first_user(side, operation.outputs[0], lost)
+            if found is not None:
+                return found
+    return None
 
 
 def _line(operation: Operation | None) -> Any:
@@ -384,7 +390,12 @@ def stopped(torch: Side, program: Any, jax: Side, gradients: Callable[[set[int],
     for t, j in free[:MANY]:
         if gradients({j}, set()):
             there = Operation("aten.detach", (t,), (t,), records[0].stopped[t])
-            here = jax.operation(j) or records[1].operations[jax.users[j][0]]
+            here = jax.operation(j)
+            if here is None or _line(torch.operation(t)) != _line(
+                there
+            ):  # stopped where it is used, not where it is made
+                moved = {o for n in records[1].operations if n.name not in MOVING for o in n.outputs}
+                here = _first_user(jax, j, moved) or here or records[1].operations[jax.users[j][0]]
             return Finding("stopped", Blame(there, t), Blame(here, j), None, True, True)
     for n in bound[:MANY]:
         if gradients(set(), {n}):

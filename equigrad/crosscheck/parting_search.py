@@ -73,8 +73,8 @@ def _said(finding: Finding, torch: Side, jax: Side) -> Parting:
             off = np.where(nearest == ours, 0.0, np.abs(nearest - ours))
         worst = np.argsort(-off, axis=None, kind="stable")[:FEW]
         index = [np.unravel_index(int(i), off.shape) for i in worst]
-        difference = float(off.max(initial=0.0))
-        if nearest.dtype == ours.dtype:
+        difference = float(off.max(initial=0.0)) if finding.repaired else None
+        if finding.repaired and nearest.dtype == ours.dtype:
             ulp = int(ulp_distance(nearest, ours).max(initial=0))
         elements = tuple(tuple(int(i) for i in ix) for ix in index)
         picked = tuple(float(nearest[ix]) for ix in index), tuple(float(ours[ix]) for ix in index)
@@ -82,14 +82,14 @@ def _said(finding: Finding, torch: Side, jax: Side) -> Parting:
     return Parting(
         finding.kind,
         "backward" if finding.backward else "forward",
-        _blamed("torch", finding.torch, torch, theirs, picked[0]),
-        _blamed("jax", finding.jax, jax, ours, picked[1]),
+        _blamed("torch", finding.torch, torch, theirs, picked[0], finding.kind),
+        _blamed("jax", finding.jax, jax, ours, picked[1], finding.kind),
         onward, finding.repaired, difference, ulp, elements,
     )  # fmt: skip
 
 
-def _blamed(framework: str, blame: Blame, side: Side, value: np.ndarray, picked: tuple[float, ...]) -> Site:
-    operation, maker = blame.operation, side.operation(blame.value)
+def _blamed(framework: str, blame: Blame, side: Side, value: np.ndarray, picked: tuple[float, ...], kind: str) -> Site:
+    operation, maker = blame.operation, side.operation(blame.value) if kind != "stopped" else None
     if operation is not None:
         if maker is not None and maker.lines[:1] == operation.lines[:1] and maker.backward == operation.backward:
             operation = maker  # on one line, the step whose output is another says more than the first of its steps

@@ -90,7 +90,7 @@ class Parting:
     repaired: bool
     """Whether all that follows agrees once PyTorch's value is put in the place of JAX's."""
     difference: float | None
-    """max |torch's output - JAX's|, None where their sizes differ."""
+    """max |torch's output - JAX's|; None where their sizes differ, or they need not be the same quantity."""
     ulp: int | None
     """The same in ULP of float64."""
     elements: tuple[tuple[int, ...], ...]
@@ -102,7 +102,9 @@ class Parting:
     @property
     def explanation(self) -> str:
         """What the two do differently, in one sentence without a full stop."""
-        apart = "" if self.difference is None else f", outputs differ by {self.difference:.1e}"
+        apart = ", outputs have no counterparts"
+        if self.difference is not None:
+            apart = f", outputs differ by {self.difference:.1e}"
         said = {
             "differs": f"inputs agree{apart}",
             "missing in jax": f"JAX has no counterpart of torch's operation, and goes on{_at(self.onward)} without it",
@@ -111,6 +113,8 @@ class Parting:
             "exchanged": "two values that are made here are each used in the place of the other",
             "stopped": "the gradient is stopped on one side only",
         }[self.kind]
+        if self.kind == "stopped":
+            return f"{said}, and with that mended the gradients agree"
         return said + (", and with torch's value in its place all that follows agrees" if self.repaired else "")
 
     def to_json(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,7 +57,9 @@ class TorchFunction:
 
         primals = tuple(tensors[path] for path in moved)
         tangents = tuple(torch.tensor(direction[path]) for path in moved)
-        return {path: _numpy(v) for path, v in torch.func.jvp(f, primals, tangents)[1].items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what PyTorch does inside, which is nobody's concern here
+            return {path: _numpy(v) for path, v in torch.func.jvp(f, primals, tangents)[1].items()}
 
     def record(self, points: Mapping[str, np.ndarray], cotangents: Leaves, dtype: str, backward: bool) -> Recording:
         from .torch_recording import Recorder
@@ -118,8 +121,11 @@ class TorchFunction:
         dtype = next((str(t.dtype)[6:] for t in tensors.values() if t.is_floating_point()), "float64")
         module = self._copied(dtype)
         assert module is not None
+        shapes = {name: v.shape for name, v in module.state_dict().items()}
         own = {
-            match.name: tensors[leaf].permute(*np.argsort(match.axes).tolist()) if match.axes else tensors[leaf]
+            match.name: tensors[leaf]
+            .reshape([shapes[match.name][i] for i in match.axes])
+            .permute(np.argsort(match.axes).tolist())
             for leaf, match in self.matches.items()
         }
         self._before = {name: b.detach().clone() for name, b in module.named_buffers()}

@@ -167,27 +167,29 @@ def _fixed() -> tuple[Recipe, ...]:
         """On shapes that all differ, and on shapes that are all the same, where a transpose goes unseen."""
         return [Recipe(small, 4, **given), Recipe((3, 3, 3), 3, **given)]
 
+    turns = zip_longest(list(NEAR)[::-1], reversed(TARGETS))  # reversed: the most extreme first
+    targets = [kind for turn in turns for kind in turn if kind]
     along = (
         [Recipe(problem="one-layer"), Recipe(problem="two-layer"), Recipe(small, 4), Recipe(square, 4)],
         [Recipe((3, 2), n, seed=n) for n in (1, 33, 300, 1025, 2, 3, 5, 7, 16, 64, 65, 100, 129, 2100)],
         [Recipe((3, *(2, 4, 3) * 5, 2)[: n + 1], 3, seed=n) for n in (6, 4, 9, 3, 5, 7, 2, 13)],
         [r for i, kind in enumerate(reversed(WEIGHTS)) for r in both(weights=kind, seed=i)],
         [r for i, kind in enumerate(reversed(INPUTS)) for r in both(inputs=kind, seed=i)],
-        [r for i, kind in enumerate([*NEAR, *reversed(TARGETS)]) for r in both(targets=kind, seed=i)],
-        [Recipe(small, 4, weights="normal times 1,000", inputs="whole numbers"),
+        [r for i, kind in enumerate(targets) for r in both(targets=kind, seed=i)],
+        [Recipe(small, 4, targets="normal times 1e5", lr=1e-3),
+         Recipe(small, 4, weights="normal times 1,000", inputs="whole numbers"),
          Recipe(small, 4, inputs="every row the same", targets="every row the same"),
          Recipe(small, 4, weights="all zero", targets="all one half"),
          Recipe(small, 4, inputs="a row and a column of zeros", targets="a row and a column of zeros"),
          Recipe((3, 3), 3, weights="normal times 1,000", inputs="normal / 1e6"),
          Recipe((3, 3), 3, "normal times 1,000", "normal / 1e6", "normal times 1e5", lr=1000.0),
          Recipe((3, 3, 3), 3, targets="normal times 1e5", lr=1e-6),
-         Recipe((3, 3, 3), 3, weights="normal times 8", inputs="normal times 10"),
-         Recipe(small, 4, targets="normal times 1e5", lr=1e-3)],
+         Recipe((3, 3, 3), 3, weights="normal times 8", inputs="normal times 10")],
         [r for i, rate in enumerate((0.3, 1e-6, 10.0, 1000.0, *RATES)) for r in both(lr=rate, seed=i)],
         [Recipe(square, 4, updates=n, lr=0.1) for n in (40, 0, 100, 257, 1, 2, 4, 5, 8, 10, 16, 33)],
         [Recipe((1, 1), 1, updates=1500, lr=0.1),
          Recipe((2, 2), 2, "normal / 1,000", targets="normal times 100", lr=1e-5, updates=1501),
-         Recipe(small, 4, "uniform from -1 to 1", lr=0.1, updates=3000)],
+         Recipe(small, 4, "uniform from -1 to 1", lr=0.01, updates=3000)],
         [Recipe((3, n, 2), 2, seed=n) for n in (300, 700, 17, 33, 65, 129, 1, 2, 8, 16)],
         [Recipe((n, 2), 2, seed=n) for n in (130, 600, 17, 33, 7, 2, 1)],
         [Recipe((2, n), 2, seed=n) for n in (10, 130, 600, 3, 33)],
@@ -197,9 +199,8 @@ def _fixed() -> tuple[Recipe, ...]:
          Recipe((300, 300, 2), 2), Recipe((130, 130), 130), Recipe((4, 128, 2), 1024), Recipe((2, 1), 5000)],
         [Recipe(small, 4, targets=list(NEAR)[2], updates=100)],
     )  # fmt: skip
-    turns = zip_longest(*along)
-    longest = (Recipe((2, 1), 3, lr=0.1, updates=10_001), Recipe(problem="digits"))
-    return tuple(dict.fromkeys((*(recipe for turn in turns for recipe in turn if recipe), *longest)))
+    longest = (Recipe((2, 1), 3, lr=1e-3, updates=10_001), Recipe(problem="digits"))
+    return tuple(dict.fromkeys((*(recipe for turn in zip_longest(*along) for recipe in turn if recipe), *longest)))
 
 
 FIXED = _fixed()

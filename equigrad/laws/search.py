@@ -13,9 +13,9 @@ from typing import Any
 
 from ..backends.interface import DTYPES, Backend
 from ..common.errors import UsageError
+from ..common.progress import PARTS
 from ..referee import exact as referee
 from ..referee import roundoff
-from ..common.progress import PARTS
 from ..session import Progress
 from .laws import LAWS, STEPS, LawBroken
 from .networks import FIXED, INPUTS, PLAIN, TARGETS, WEIGHTS, Recipe, recipes

@@ -197,32 +197,6 @@ def differences(
     return np.array(result, np.float64)
 
 
-def extrapolated(loss: Loss, arrays: Sequence[np.ndarray], places: Sequence[Element]) -> tuple[np.ndarray, np.ndarray]:
-    """dL at each place by central differences over ever smaller steps, extrapolated, with an error estimate.
-
-    C. Ridders, Advances in Engineering Software 4, 1982. NaN and inf where no step gave a number.
-    """
-    found = [_ridders(lambda h, p=place: differences(loss, arrays, [p], h)[0]) for place in places]  # type: ignore[misc]
-    return tuple(np.array(found, np.float64).reshape(-1, 2).T)  # type: ignore[return-value]
-
-
-def _ridders(quotient: Callable[[float], float], step: float = 0.02, rows: int = 12) -> tuple[float, float]:
-    best, uncertain = np.nan, np.inf
-    above: list[float] = []
-    for _ in range(rows):
-        row, step = [quotient(step)], step / 2
-        if not np.isfinite(row[0]):  # outside the function's domain
-            above = []
-            continue
-        for order, old in enumerate(above, 1):
-            row.append(row[-1] + (row[-1] - old) / (4.0**order - 1))
-            error = max(abs(row[-1] - row[-2]), abs(row[-1] - old))
-            if error < uncertain:
-                best, uncertain = row[-1], error
-        above = row
-    return best, uncertain
-
-
 class CurvePoint(NamedTuple):
     """Largest error of the difference quotients at one step size, relative to the largest derivative."""
 

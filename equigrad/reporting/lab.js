@@ -390,7 +390,7 @@ async function startLab(problem) {
   function mistakes(outputs, task) {
     const wrong = [];
     for (let k = 0; k < outputs.rows; k++) { const said = highest([...outputs.data.subarray(k * outs, (k + 1) * outs)]), is = highest(task.targets[k]); if (said !== is) wrong.push([k, said, is]); }
-    $("#wrong-count").textContent = `${wrong.length.toLocaleString("en")} of ${outputs.rows.toLocaleString("en")} samples${wrong.length > 24 ? ", of which 24" : ""}; what it is → what the network says`;
+    $("#wrong-count").textContent = `${wrong.length.toLocaleString("en")} of ${outputs.rows.toLocaleString("en")} samples${wrong.length > 24 ? ", 24 of them here" : ""}: what it is → what the network says`;
     $("#mistakes").replaceChildren(...wrong.slice(0, 24).map(([k, said, is]) => { const picture = pictures.digit(task.inputs[k], 48); picture.setAttribute("role", "img"); picture.setAttribute("aria-label", `Sample ${k + 1}, a ${is} taken for a ${said}`); return html("figure", {}, picture, html("figcaption", {}, `${is} → ${said}`)); }));
   }
   const SIDE = 32, pad = { ink: new Uint8Array(SIDE * SIDE), x: 15, y: 8, down: false, last: null };
@@ -448,10 +448,11 @@ async function startLab(problem) {
     flip: () => change((t) => { t.targets[0] = t.targets[0].map((v) => String(1 - Number(v))); }),
     rate: () => change((t) => { t.rate = String(10 * problem.learning_rate); }),
     more: () => change((t) => { t.updates = String((inputs.length > 100 ? 4 : 10) * problem.updates); }),
+    end: () => replay.go(replay.recording().stops.length - 1),
     seed: () => change((t) => { t.seed = String(problem.seed === 7 ? 8 : 7); }),
   };
+  if (!editable) { const button = $('[data-try="flip"]'); button.dataset.try = "end"; button.textContent = "go to the last update"; }
   $$("[data-try]").forEach((button) => button.addEventListener("click", TRY[button.dataset.try]));
-  if (!editable) $('[data-try="flip"]').closest(".try").remove();
   async function copy(text, what) {
     try { await navigator.clipboard.writeText(text); $("#copied").textContent = `${what} copied.`; } catch { $("#copied").textContent = "This browser does not let a page copy: select the text instead."; if (what === "Link") $("#line").textContent = text; }
   }

@@ -56,7 +56,6 @@ class Local(Group):
         self.entered: dict[int, int] = dict.fromkeys(range(size), 0)
         self.longest = 0.0
         self.joined = False
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the ranks
         try:
             for left in reversed(range(TRIES)):
                 try:
@@ -71,6 +70,7 @@ class Local(Group):
 
     def _start(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="equigrad-"))
+        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the ranks
         with Listener(str(self.folder / "ranks"), "AF_UNIX", backlog=self.size) as listener:
             self._launch(str(self.folder / "ranks"))
             self._meet(listener)
@@ -131,6 +131,7 @@ class Local(Group):
             except OSError:
                 raise self._fail({rank: self._why("was lost")}) from None
         answers: dict[int, Any] = {}
+        self.awaited: dict[int, float] = {}
         alive = dict.fromkeys(range(self.size), start)
         moved = dict.fromkeys(range(self.size), start)
         bad: dict[int, str] = {}
@@ -173,7 +174,9 @@ class Local(Group):
             awaited = all(r in answers or self.entered[r] > self.entered[rank] for r in others)
             if now - alive[rank] > silence:
                 return {rank: f"hangs: no sign of life for {silence:g} seconds"}
-            if others and awaited and now - moved[rank] > patience:
+            if not (others and awaited):
+                self.awaited.pop(rank, None)
+            elif now - max(self.awaited.setdefault(rank, now), moved[rank]) > patience:
                 return {rank: f"hangs: the others have waited for it for {patience:.0f} seconds"}
         return {}
 
@@ -235,6 +238,7 @@ class Local(Group):
             connection.close()
         self.children, self.connections = {}, {}
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.errors.close()
 
 
 def _closed(connection: Connection, seconds: float = 1.0) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from equigrad import cli, load_data, problem
+from equigrad.common.errors import UsageError
 
 INPUTS = [[0.0, 1.5], [-2.0, 3e-5], [4.0, 1e3]]
 TARGETS = [[0.0], [1.0], [0.5]]
@@ -148,3 +149,10 @@ def test_published_figures_stay_only_where_they_apply() -> None:
     assert p.with_(updates=5, learning_rate=1.0, seed=1).figures == p.figures
     assert p.with_(learning_rate=0.5).figures == ()
     assert p.with_(seed=2).figures == ()
+
+
+def test_two_columns_of_one_name_are_refused_even_where_neither_is_the_target(tmp_path: Path) -> None:
+    file = tmp_path / "twice.csv"
+    file.write_text("a,a,y\n1,2,3\n4,5,6\n")
+    with pytest.raises(UsageError, match="2 columns named 'a': give each a name of its own"):
+        load_data(file, target=["y"])

@@ -113,14 +113,6 @@ def test_central_differences_draw_a_v_over_the_step_size(dtype: str, best: float
     assert all(point.forward > curve.best.central for point in curve.points)
 
 
-def test_extrapolated_differences_say_how_far_off_they_are() -> None:
-    arrays = [np.array([0.5, 2.0, 30.0])]
-    places = referee.elements(arrays)
-    slopes, uncertain = referee.extrapolated(lambda a: np.log(a[0]).sum(), arrays, places)
-    assert (np.abs(slopes - 1 / arrays[0]) <= 10 * uncertain + 1e-11).all()
-    assert uncertain.max() < 1e-9
-
-
 def test_elements_are_spread_evenly_and_complete() -> None:
     arrays = [np.zeros((2, 2)), np.zeros((1, 3))]
     assert len(referee.elements(arrays)) == 7

@@ -195,6 +195,23 @@ def test_what_is_typed_into_the_form_is_trained(
     assert tab.live("browser", "preactivation") == line.values[0][:, 0].tolist()
 
 
+def test_an_experiment_is_made_and_left_by_keyboard_alone(tab: Any) -> None:
+    keyboard = tab.page.keyboard
+    tab.page.focus("#rows tbody tr:first-child input")
+    for _ in range(3):
+        keyboard.press("Tab")  # to the target of row 1
+    keyboard.type("0.5")
+    keyboard.press("Enter")
+    settled(tab)
+    targets = np.vstack([[0.5], TASK.targets[1:]])
+    assert tab.page.inner_text("#lab-hash") == by_numpy(replace(TASK, targets=targets)).weights_sha256
+    tab.page.focus("#banner button")
+    keyboard.press("Enter")
+    settled(tab)
+    assert tab.page.inner_text("#lab-hash") == by_numpy(TASK).weights_sha256
+    assert tab.page.input_value("#rows tbody tr:first-child input.target") == "0"
+
+
 def test_rows_are_added_and_removed(tab: Any) -> None:
     tab.page.click("#add-row")
     for j, text in enumerate(["1", "0", "0", "0.5"]):
@@ -492,6 +509,11 @@ def test_the_digits_show_units_mistakes_and_a_pad(digits: Any) -> None:
         == f"Sample {wrong[0] + 1}, a {DIGITS.targets[wrong[0]].argmax()} taken for a {outputs[wrong[0]].argmax()}"
     )
     assert digits.page.get_attribute("#hidden-units", "aria-label").startswith("The weights into each of 32 units")
+    digits.page.click('[data-try="end"]')
+    assert digits.update() == 20
+    assert "update 20: 1.0000 − " in digits.page.inner_text('[data-lesson="error"] .now-line')
+    digits.page.click("#first")
+    run(digits)
     digits.page.fill("#take", "5")
     shares = digits.page.locator("#guesses span:last-child").all_inner_texts()
     assert shares == [f"{v:.2f}" for v in outputs[4]]

@@ -1,0 +1,116 @@
+"""docs/crosscheck.md does what it says: the port, its two mistakes, and what the command prints."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equigrad import cli
+from equigrad.common.errors import UsageError
+from equigrad.crosscheck.loading import from_files
+
+pytest.importorskip("torch")
+pytest.importorskip("jax")
+PAGE = (Path(__file__).parents[2] / "docs" / "crosscheck.md").read_text(encoding="utf-8")
+MODEL, PORT, DATA, CALL = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
+COMMAND = next(line for line in PAGE.splitlines() if line.startswith("$ equigrad")).split()[2:]
+FIRST, SECOND, THIRD = re.findall(r"```text\n(.*?)```", PAGE, flags=re.S)
+MENDED = PORT.replace("(jnp.sqrt(var) + 1e-5)", "jnp.sqrt(var + 1e-5)")
+RIGHT = MENDED.replace("linear(first, x))", "linear(first, x), approximate=False)")
+
+
+def run(folder: Path, port: str, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    Path("model.py").write_text(MODEL)
+    Path("port.py").write_text(port)
+    exec(DATA, {})
+    monkeypatch.setattr(sys, "argv", ["equigrad", *COMMAND, *more])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_port_is_mended_line_by_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i, (port, status, shown) in enumerate(((PORT, 1, FIRST), (MENDED, 1, SECOND), (RIGHT, 0, THIRD))):
+        assert run(tmp_path / str(i), port, monkeypatch, "--json", "out.json") == status
+        printed = capsys.readouterr().out
+        assert words(shown) in words(printed)
+        found = json.loads((tmp_path / str(i) / "out.json").read_text())
+        assert found["agreed"] is (status == 0)
+        assert (found["schema"], found["kind"]) == (1, "crosscheck")
+        assert "parameters['qkv']['kernel'] is qkv.weight transposed, by name and shape" in found["matches"]
+        for key in found:
+            assert f"`{key}`" in PAGE, key
+        for part in (*found["functions"], *found["functions"][0]["leaves"], *filter(None, [found["parting"]])):
+            assert all(f"`{key}`" in PAGE or f".{key}`" in PAGE for key in part)
+
+
+def test_the_call_from_python_says_the_same(tmp_path: Path) -> None:
+    names: dict[str, Any] = {"x": np.random.default_rng(0).standard_normal((2, 5, 8))}
+    for name, source in (("model.py", MODEL), ("port.py", PORT)):
+        (tmp_path / name).write_text(source)
+        exec(compile(source, str(tmp_path / name), "exec"), names)
+    exec(CALL, names)
+    parting = names["result"].parting
+    assert (parting.torch.line, parting.jax.line) == (15, 23)
+    assert "native_layer_norm" in names["result"]._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("functions", "inputs", "said"),
+    [
+        (["nobody.py:f"], None, "no such file: 'nobody.py'"),
+        (["f"], None, "'f': write FILE.py:NAME"),
+        (["one.py:g"], None, "has no 'g': known are number, f"),
+        (["one.py:number"], None, "is a int - expected a function"),
+        (["one.py:f", "one.py:f"], None, "two functions for numpy"),
+        (["jaxx=one.py:f"], None, "unknown framework 'jaxx': did you mean 'jax'?"),
+        (["ends.py:f"], None, "'ends.py' cannot be imported: SystemExit: 3"),
+        (["both.py:f"], None, "imports torch and jax: write torch=both.py:f or jax=both.py:f"),
+        (["one.py:f"], "nobody.npz", "'nobody.npz' cannot be read: No such file"),
+        (["one.py:f"], "one.py", "is not a NumPy archive"),
+        (["one.py:f"], "pickled.npz", "it holds pickled objects, which are never loaded"),
+        (["one.py:f"], "huge.npz", "GB of memory"),
+    ],
+    ids=[
+        "no file", "no name", "another name", "no function", "two for one framework", "a mistyped framework",
+        "a file that ends the process", "a file of both frameworks", "no inputs", "inputs that are no archive",
+        "pickled objects", "more than memory holds",
+    ],
+)  # fmt: skip
+def test_files_that_cannot_be_used_are_refused_in_one_line(
+    functions: list[str], inputs: str | None, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("one.py").write_text("number = 3\ndef f(x):\n    return x.sum()\n")
+    Path("ends.py").write_text("import sys\nsys.exit(3)\n")
+    Path("both.py").write_text("import torch, jax\ndef f(x):\n    return x.sum()\n")
+    np.savez("pickled.npz", x=np.array([{}], object))
+    np.savez_compressed("huge.npz", x=np.zeros(1_000_000))
+    if "memory" in said:
+        monkeypatch.setattr(sys.modules[from_files.__module__], "free_memory", lambda: 1_000_000)
+    with pytest.raises(UsageError) as caught:
+        from_files(functions, inputs)
+    assert said in str(caught.value)
+
+
+def test_one_array_is_given_by_itself_or_in_its_dictionary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("one.py").write_text("def f(x):\n    return x.sum()\ndef g(p):\n    return p['x'].sum()\n")
+    np.savez("data.npz", x=np.ones(2))
+    assert from_files(["one.py:f"], "data.npz")["inputs"].shape == (2,)
+    assert list(from_files(["one.py:g"], "data.npz")["inputs"]) == ["x"]
