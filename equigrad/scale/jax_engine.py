@@ -134,8 +134,8 @@ class Rank(JaxBackend):
 
     @cached_property
     def share(self) -> jax.Array:
-        """How many samples each device has, on that device."""
-        return self._placed(np.array(self._mine), SPLIT)
+        """How many samples each device has, on that device; in the dtype that the backend takes, exact below 2**24."""
+        return self._placed(np.array(self._mine, self.dtype), SPLIT)
 
     def train(self, weights: Weights, x: jax.Array, y: jax.Array, lr: float, n: int) -> Weights:
         return self.mapped(self.share, weights, x, y, lr, n)
