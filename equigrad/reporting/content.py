@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..backends import FRAMEWORKS
-from ..common.agreement import GOOD
+from ..common.agreement import GOOD, agreed
 from ..common.crossings import crossings
 from ..common.headline import is_written, shown
 from ..common.problem import PROBLEMS, Problem
@@ -65,6 +65,8 @@ def _described(given: Documents, replay: Recording | None) -> dict[str, Any] | N
 def title(given: Documents, replay: Recording | None) -> dict[str, str]:
     """The name of the problem, and what it is in one line."""
     p = _described(given, replay)
+    if p is None and given.crosscheck:
+        return {"name": "crosscheck", "line": "of functions and their ports"}
     if p is None:
         return {"name": "timings", "line": "of several problems"}
     parts = [f"{' → '.join(map(str, p['layers']))} units", f"{p['samples']:,} samples"]
@@ -98,8 +100,11 @@ def headline(given: Documents, replay: Recording | None) -> str:
 
 
 def verdicts(given: Documents, replay: Recording | None) -> list[Verdict]:
-    """One card for each arithmetic of each comparison, for each gradient check, and for what broke."""
-    return [*_of_comparisons(given), *_of_checks(given), *_of_partings(given), *_of_troubles(given, replay)]
+    """One card for each arithmetic of each comparison, for each check of gradients or of a port, and for what broke."""
+    return [
+        *_of_comparisons(given), *_of_checks(given), *_of_crosschecks(given), *_of_partings(given),
+        *_of_troubles(given, replay),
+    ]  # fmt: skip
 
 
 def _of_comparisons(given: Documents) -> Iterator[Verdict]:
@@ -140,6 +145,12 @@ def _of_checks(given: Documents) -> Iterator[Verdict]:
     for text, documents in texts.items():
         good = all(b["outcome"] in (*GOOD, "missing") for d in documents for b in d["backends"])
         yield Verdict(f"gradient, {listed([d['dtype'] for d in documents])}", text, good)
+
+
+def _of_crosschecks(given: Documents) -> Iterator[Verdict]:
+    for document in given.crosscheck:
+        good = document["agreed"] and agreed(f["outcome"] for f in document["functions"])
+        yield Verdict(f"crosscheck, {document['dtype']}", document["verdict"].rstrip("."), good)
 
 
 def _of_partings(given: Documents) -> Iterator[Verdict]:
@@ -259,6 +270,64 @@ def partings(given: Documents) -> list[dict[str, Any]]:
             card["elements"] = first["elements"][:3]
         cards.append(card)
     return sorted(cards, key=lambda card: card["first"] is None)
+
+
+def crosschecks(given: Documents) -> list[dict[str, Any]]:
+    """Each crosscheck: a row for each function and leaf, and where PyTorch and JAX part."""
+    found = []
+    for d in given.crosscheck:
+        rows = []
+        for f in d["functions"]:
+            leaves = f["leaves"] or [{"path": "", "shape": None, "outcome": "", "message": f["message"]}]
+            for leaf in leaves:
+                rows.append(
+                    {
+                        "function": "" if leaf is not leaves[0] else nice(f["name"]),
+                        "framework": f["name"],
+                        "outcome": "" if leaf is not leaves[0] else f["outcome"],
+                        "good": f["outcome"] in GOOD,
+                        "leaf": leaf["path"],
+                        "shape": _size(leaf["shape"]),
+                        "gradient": leaf["outcome"],
+                        "right": leaf["outcome"] in GOOD,
+                        "error": _number(leaf.get("relative_error")),
+                        "forward": _number(f["forward_mode"]),
+                        "message": leaf["message"],
+                    }
+                )
+        p = d["parting"]
+        sites = [_site(p[name], nice(name)) for name in ("torch", "jax")] if p else []
+        if p and p["onward"] is not None and p["onward"]["line"]:
+            sites.append(_site(p["onward"], "goes on"))
+        said = [f"{nice(f['name'])}: {f['message']}" for f in d["functions"] if f["message"] and f["leaves"]]
+        found.append({**d, "rows": rows, "sites": sites, "said": said, "bound": _number(d["bound"])})
+        if p:
+            found[-1]["apart"] = {"difference": _number(p["difference"]), "ulp": p["ulp"] and f"{p['ulp']:,}"}
+    return found
+
+
+def _site(site: dict[str, Any], side: str) -> dict[str, Any]:
+    place = f"{_base(site['file'])}:{site['line']}" if site["line"] else site["part_of"] or "an argument"
+    calls = ", ".join(
+        ":".join([_base(str(file)), *map(str, line)]) for file, *line in filter(None, site["called_from"])
+    )
+    values = [f"{v:.8g}" if not isinstance(v, str) else v for v in site["values"]]
+    return {
+        **site, "side": side, "place": place, "calls": calls, "shape": _size(site["shape"]), "numbers": values,
+        "operation": site["operation"] or "given",
+    }  # fmt: skip
+
+
+def _base(path: str) -> str:
+    return re.split(r"[/\\]", path)[-1]
+
+
+def _size(shape: Sequence[int] | None) -> str:
+    return "" if shape is None else " × ".join(map(str, shape)) or "one number"
+
+
+def _number(value: float | str | None) -> str:
+    return "" if value is None else value if isinstance(value, str) else f"{value:.1e}"
 
 
 def data(given: Documents, replay: Recording | None) -> dict[str, Any]:
