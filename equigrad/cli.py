@@ -409,7 +409,7 @@ def report(
         list[str] | None,
         typer.Argument(
             metavar="PROBLEM | RESULT.json",
-            help="one-layer (default), two-layer or digits, and JSON files of compare, diverge, check, crosscheck and bench",
+            help="one-layer (default), two-layer or digits, and JSON files of the other commands",
             show_default=False,
         ),
     ] = None,

@@ -323,7 +323,7 @@ def _base(path: str) -> str:
 
 
 def _size(shape: Sequence[int] | None) -> str:
-    return "" if shape is None else " × ".join(map(str, shape)) or "one number"
+    return "" if shape is None else " x ".join(map(str, shape)) or "one number"
 
 
 def _number(value: float | str | None) -> str:

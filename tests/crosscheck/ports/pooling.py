@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import torch.nn.functional as F
+from jax.lax import conv_general_dilated
 
 SHAPES = {"x": (2, 3, 6, 6), "k": (3, 1, 3, 3)}
 
@@ -17,9 +18,7 @@ def f_torch(x, k):
 
 def f_jax(x, k):
     window, strides, pads = (1, 1, 3, 3), (1, 1, 2, 2), ((0, 0), (0, 0), (1, 1), (1, 1))
-    h = jax.lax.conv_general_dilated(
-        x, k, (1, 1), ((2, 2), (2, 2)), rhs_dilation=(2, 2), feature_group_count=3
-    )  # depthwise
+    h = conv_general_dilated(x, k, (1, 1), ((2, 2), (2, 2)), rhs_dilation=(2, 2), feature_group_count=3)  # depthwise
     h = jnp.clip(h, -2.0, 2.0)  # clamp
     most = jax.lax.reduce_window(h, -jnp.inf, jax.lax.max, window, strides, pads)  # most
     mean = jax.lax.reduce_window(h, 0.0, jax.lax.add, window, strides, pads) / 9  # mean

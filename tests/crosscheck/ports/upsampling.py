@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import torch.nn.functional as F
+from jax.lax import conv_transpose
 
 SHAPES = {"x": (2, 3, 3, 4), "k": (3, 2, 4, 4), "b": (2,)}
 
@@ -16,9 +17,7 @@ def f_torch(x, k, b):
 
 def f_jax(x, k, b):
     numbers = ("NCHW", "OIHW", "NCHW")
-    h = jax.lax.conv_transpose(
-        x, k, (2, 2), ((2, 2), (2, 2)), dimension_numbers=numbers, transpose_kernel=True
-    )  # transposed
+    h = conv_transpose(x, k, (2, 2), ((2, 2), (2, 2)), dimension_numbers=numbers, transpose_kernel=True)  # transposed
     h = h + b[:, None, None]  # transposed
     h = jax.nn.elu(h, 0.7)  # elu
     n, c, height, width = h.shape
