@@ -325,12 +325,15 @@ def crosscheck(
 
     equigrad crosscheck model.py:f port.py:f --inputs data.npz
     """
+    from . import console
     from .common.files import check_writable
     from .crosscheck import crosschecks, loading, view
 
     check_writable(json)
     given = loading.from_files(functions, inputs, parameters)
-    result = crosschecks.crosscheck(**given, dtype=dtype, elements=crosschecks.MOST if elements is None else elements)
+    most = crosschecks.MOST if elements is None else elements
+    with console.progress() as report:
+        result = crosschecks.crosscheck(**given, dtype=dtype, elements=most, progress=report)
     end(view.crosscheck(result), 3 if result.missing else 0 if result.agreed else 1, to_json(json, result))
 
 

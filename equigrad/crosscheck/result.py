@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..common.agreement import GOOD
+from ..common.agreement import GOOD, agreed
 
 SCHEMA = 1
 KIND = "crosscheck"
@@ -154,8 +154,7 @@ class Crosscheck:
     @property
     def agreed(self) -> bool:
         """Whether every function that could run is right, and at least one could."""
-        ran = [f for f in self.functions if f.outcome != "missing"]
-        return bool(ran) and all(f.outcome in GOOD for f in ran)
+        return agreed(f.outcome for f in self.functions)
 
     @property
     def missing(self) -> list[str]:

@@ -72,8 +72,8 @@ def report(
     `results` are JSON files of compare, diverge, check, crosscheck and bench. With a problem, what they do not hold
     is run here, but for timings and ports; without one the page shows what they hold, and a replay if their problem
     is built in. Neither means 'one-layer'. `backends` are names as `equigrad.load` takes them, all that are usable
-    here unless given; NumPy, with which the others are compared, is always first. `dtype` is 'float64', 'float32' or 'both',
-    which is float64 alone for a large problem.
+    here unless given; NumPy, with which the others are compared, is always first. `dtype` is 'float64', 'float32' or
+    'both', which is float64 alone for a large problem.
 
     Raises UsageError for arguments and files that cannot be used, before anything is written or run, and
     MissingError without the libraries of 'equigrad[report]'.
