@@ -331,7 +331,7 @@ def crosscheck(
     check_writable(json)
     given = loading.from_files(functions, inputs, parameters)
     result = crosschecks.crosscheck(**given, dtype=dtype, elements=crosschecks.MOST if elements is None else elements)
-    end(view.crosscheck(result), 3 if result.missing else 0 if result.agreed else 1, to_json(json, result))
+    end(view.crosscheck(result), result.status, to_json(json, result))
 
 
 @app.command()
