@@ -325,12 +325,18 @@ def crosscheck(
 
     equigrad crosscheck model.py:f port.py:f --inputs data.npz
     """
+    from .common.errors import UsageError, foreign, said
     from .common.files import check_writable
     from .crosscheck import crosschecks, loading, view
 
     check_writable(json)
-    given = loading.from_files(functions, inputs, parameters)
-    result = crosschecks.crosscheck(**given, dtype=dtype, elements=crosschecks.MOST if elements is None else elements)
+    try:
+        with foreign():
+            given = loading.from_files(functions, inputs, parameters)
+            most = crosschecks.MOST if elements is None else elements
+            result = crosschecks.crosscheck(**given, dtype=dtype, elements=most)
+    except SystemExit as error:
+        raise UsageError(f"a function that is compared would end this process: {said(error)}") from error
     end(view.crosscheck(result), result.status, to_json(json, result))
 
 
