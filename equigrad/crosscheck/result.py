@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..common.agreement import GOOD, agreed
+from ..common import agreement
+from ..common.agreement import GOOD
 
 SCHEMA = 1
 KIND = "crosscheck"
@@ -154,12 +155,17 @@ class Crosscheck:
     @property
     def agreed(self) -> bool:
         """Whether every function that could run is right, and at least one could."""
-        return agreed(f.outcome for f in self.functions)
+        return agreement.agreed(f.outcome for f in self.functions)
 
     @property
     def missing(self) -> list[str]:
         """The frameworks that are not here."""
         return [f.name for f in self.functions if f.outcome == "missing"]
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        return agreement.status(self.agreed, self.missing)
 
     @property
     def verdict(self) -> str:

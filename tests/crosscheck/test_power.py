@@ -19,13 +19,8 @@ _spec.loader.exec_module(power)
 MISTAKES = {m.what: m for m in power.planted.MISTAKES}
 UNNAMED = {"the injection left out of the loop", "one iteration too few", "training mode of batch norm"}
 """Caught, but another line is named, or none; docs/crosscheck.md says why."""
-FEW = (
-    "GELU by tanh for GELU by erf",
-    "heads split without a transpose",
-    "mean and log-variance exchanged",
-    "a target that is not detached",
-)
-SAMPLE = sorted(MISTAKES.keys() - UNNAMED - set(FEW))[::9]
+FEW = ("GELU by tanh for GELU by erf", "mean and log-variance exchanged")
+SAMPLE = ["a target that is not detached", *sorted(MISTAKES.keys() - UNNAMED - set(FEW))[::9]]
 """Of all, which `python tests/crosscheck/power.py` tries."""
 PAIRS_SAMPLED, PAIRS = 6, 100
 """Every sixth is tried here; so many there are at least."""
@@ -56,7 +51,9 @@ def test_there_are_enough_mistakes_over_enough_functions() -> None:
     assert all(power.spoilt(m)[1] for m in [*MISTAKES.values(), *unseen])
 
 
-@pytest.mark.parametrize("port", ["mlp", *(pytest.param(p, marks=pytest.mark.slow) for p in power.NAMES[::4])])
+@pytest.mark.parametrize(
+    "port", ["mlp", *(pytest.param(p, marks=pytest.mark.slow) for p in power.NAMES[::4] if p != "mlp")]
+)
 def test_a_right_port_is_not_accused(port: str) -> None:
     result = power.right(port)
     assert result.agreed, str(result)
