@@ -12,6 +12,7 @@ helpers.DEV.value = "PYTHON"  # tinygrad's own interpreter, the device that need
 
 class TinygradBackend(Backend):
     name = "tinygrad"
+    compiles = True
 
     @classmethod
     def devices(cls) -> tuple[str, ...]:
