@@ -203,7 +203,7 @@ def _at_once(side: Session, weights: Any, parting: _Parting) -> Iterator[str]:
 Quantities = list[tuple[str, int, np.ndarray]]
 
 
-def _quantities(trace: Traces, shown: Sequence[str]) -> Quantities:
+def _quantities(trace: Traces, shown: Sequence[str] = LayerTrace._fields) -> Quantities:
     """Name, layer from 1 and value of all that is `shown` of a trace, in order of computation."""
     layers = list(enumerate(trace, 1))
     forward = [(name, i, getattr(layer, name)) for i, layer in layers for name in LayerTrace._fields[:2]]

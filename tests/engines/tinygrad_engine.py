@@ -11,8 +11,7 @@ helpers.DEV.value = "PYTHON"  # tinygrad's own interpreter, the device that need
 
 
 class TinygradBackend(Backend):
-    name = "tinygrad"
-    compiles = True
+    name, compiles = "tinygrad", True
 
     @classmethod
     def devices(cls) -> tuple[str, ...]:
