@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from inspect import isabstract
 
-from ..common.errors import DeviceError, MissingError, UsageError, said
+from ..common.errors import DeviceError, MissingError, UsageError, foreign, said
 from ..common.nearest import nearest
 from .interface import ARITHMETICS, DTYPES, Backend
 
@@ -52,23 +52,19 @@ def backend_class(spec: str) -> tuple[type[Backend], str]:
 def _foreign_class(spec: str, module_name: str, class_name: str) -> type[Backend]:
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # an installed command does not look there, its user does
-    leave, os._exit = os._exit, _refuse  # type: ignore[assignment]  # or a module that calls it ends us in silence
     try:
-        module = import_module(module_name)
-    except (Exception, SystemExit) as error:
+        with foreign():
+            module = import_module(module_name)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise UsageError(f"backend '{spec}' cannot be imported: {said(error)}") from error
-    finally:
-        os._exit = leave
     found = getattr(module, class_name, None)
     if found is None:
         raise UsageError(f"backend '{spec}': module {module_name} has no class {class_name}")
     if not (isinstance(found, type) and issubclass(found, Backend)):
         raise UsageError(f"backend '{spec}': {class_name} is not a subclass of equigrad.Backend")
     return found
-
-
-def _refuse(status: int = 0) -> None:
-    raise SystemExit(f"it calls os._exit({status})")
 
 
 def load(spec: str, dtype: str = "float64", arithmetic: str = "native") -> Backend:

@@ -19,6 +19,9 @@ small update."""
 UNROLLED_INPUTS = 2**16
 """Up to so many numbers of input; with more, a turn takes longer than the waiting."""
 
+ADVICE = ": make it with the backend's from_numpy, or, if it is made by JAX outside of the backend, set jax_enable_x64"
+"""What to do where JAX made float32 of what was to be float64."""
+
 
 @dataclass(frozen=True)
 class JaxArrays(Backend):
@@ -78,8 +81,14 @@ class JaxArrays(Backend):
 
 
 def compiled(method: Callable[..., Any]) -> Callable[..., Any]:
-    """jit, with float64 switched on for this call alone."""
-    jitted = jax.jit(method, inline=True)
+    """jit, with float64 switched on for this call alone; TypeError for arrays of another dtype than the backend's."""
+
+    @wraps(method)
+    def traced(self: Any, *args: Any) -> Any:
+        _check_dtype(self.dtype, args)  # while it is traced, so that no compiled call pays for it
+        return method(self, *args)
+
+    jitted = jax.jit(traced, inline=True)
 
     @wraps(method)
     def call(self: Any, *args: Any) -> Any:
@@ -91,6 +100,12 @@ def compiled(method: Callable[..., Any]) -> Callable[..., Any]:
 
     call.jitted = jitted  # type: ignore[attr-defined]
     return call
+
+
+def _check_dtype(dtype: str, args: Any) -> None:
+    for array in jax.tree.leaves(args):
+        if isinstance(array, jax.Array) and array.ndim and array.dtype != dtype:
+            raise TypeError(f"this backend computes in {dtype}, and was given an array of {array.dtype}{ADVICE}")
 
 
 def _is_traced(value: Any) -> bool:

@@ -229,12 +229,12 @@ def measure(
     heats: list[Heat] = []
     try:
         for i, contestant in enumerate(contestants):
-            progress("starting", i, len(contestants))
+            progress("starting processes", i, len(contestants))
             heat = Heat(contestant, gate)
             table.rows.append(heat.row)
             heats.append(heat)
             heat.start(workload, threads, patience)
-        progress("starting", len(contestants), len(contestants))
+        progress("starting processes", len(contestants), len(contestants))
         _rounds(table, [heat for heat in heats if heat.running], rounds, progress)
     except KeyboardInterrupt:
         table.interrupted = True
@@ -250,7 +250,7 @@ def _rounds(table: Table, heats: list[Heat], rounds: int, progress: Progress) ->
     base = next((h for h in heats if h.row.group in ("floor", "backend") and h.row.name != "null"), None)
     table.base = base.row.name if base else ""
     for i in range(rounds):
-        progress("rounds", i, rounds)
+        progress("timing", i, rounds)
         times = {id(heat): heat.lap() for heat in heats if heat.running}
         again = base.lap() if base and base.running else None
         for heat in heats:  # only a whole round counts, so that all sides have the same rounds
@@ -258,7 +258,7 @@ def _rounds(table: Table, heats: list[Heat], rounds: int, progress: Progress) ->
                 heat.row.samples.append(times[id(heat)])
         if again is not None and base is not None and base.running:
             table.control.append(again / times[id(base)])
-    progress("rounds", rounds, rounds)
+    progress("timing", rounds, rounds)
 
 
 class Gate:

@@ -45,7 +45,7 @@ def measure(
     try:
         for i in range(rounds):
             if progress:
-                progress("whole processes", i, rounds)
+                progress("timing equigrad compare as a whole", i, rounds)
             compared, hashes = _compare(name, specs)
             alone, own = _alone(name, specs)
             if hashes != own or hashes != (found.weights_sha256 or hashes):
@@ -56,7 +56,7 @@ def measure(
             found.compare_seconds.append(compared)
             found.alone_seconds.append(alone)
         if progress:
-            progress("whole processes", rounds, rounds)
+            progress("timing equigrad compare as a whole", rounds, rounds)
     except (subprocess.SubprocessError, OSError, ValueError) as error:
         found.outcome, found.message = "failed", " ".join(str(error).split())[-300:]
         found.compare_seconds, found.alone_seconds = [], []

@@ -10,14 +10,14 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from typing import Any
 
-from ..backends import FRAMEWORKS, everything, load, usable
+from ..backends import FRAMEWORKS, everything, usable
 from ..backends.interface import ARITHMETICS, DTYPES
 from ..common.agreement import GOOD
 from ..common.errors import MissingError, UsageError
 from ..common.machine import machine
 from ..common.nearest import nearest
 from ..scale import spread
-from ..session import Progress
+from ..session import Progress, loaded
 from . import process as whole
 from . import sizes
 from .clock import Table, measure
@@ -133,8 +133,8 @@ def _checked(backends: Sequence[str], dtype: str) -> list[str]:
 
 
 def check_backend(spec: str, dtype: str) -> None:
-    """Raises what `backends.load` raises."""
-    load(spec, dtype)
+    """Raises what `session.loaded` raises."""
+    loaded(spec, dtype)
 
 
 def _elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:

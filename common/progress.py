@@ -6,3 +6,5 @@ from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
+PARTS = 10**6
+"""How finely time is counted where it is time that runs out."""

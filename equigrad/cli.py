@@ -23,34 +23,37 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="equigrad",
     help="One perceptron with backpropagation in NumPy, PyTorch and JAX, and the proof that they agree.",
-    epilog="Exit status: 0 fine, 1 a difference or a failure, 2 unusable arguments, 3 a backend asked for is missing.",
+    epilog="Exit status: 0 agreement, 1 disagreement or failure, 2 unusable arguments, 3 a backend named is missing.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 ProblemName = Annotated[str | None, typer.Argument(help="one-layer (default), two-layer or digits", show_default=False)]
+BACKEND = "numpy, torch, torch:cuda, jax, jax:cuda or package.module:Class; repeatable"
 BackendNames = Annotated[
     list[str] | None,
-    typer.Option("--backend", "-b", help="numpy, torch, torch:cuda, jax, jax:cuda or package.module:Class; repeatable"),
+    typer.Option("--backend", "-b", help=BACKEND, show_default="all that are here"),
 ]
 Dtype = Annotated[str, typer.Option(help="float64 or float32")]
 Arithmetic = Annotated[str, typer.Option(help="native, reproducible or both")]
-Updates = Annotated[int | None, typer.Option(help="how many updates to train", show_default="the problem's")]
-LearningRate = Annotated[float | None, typer.Option(help="step size", show_default="the problem's")]
-Seed = Annotated[int | None, typer.Option(help="of the first weights", show_default="1")]
-Data = Annotated[Path | None, typer.Option(help="your own data, .csv or .npz, instead of a problem")]
-Target = Annotated[list[str] | None, typer.Option(help="target column of the CSV, name or number; repeatable")]
-Hidden = Annotated[list[int] | None, typer.Option(help="size of a hidden layer for --data; repeatable")]
+Updates = Annotated[int | None, typer.Option(help="number of updates", show_default="the problem's")]
+LearningRate = Annotated[float | None, typer.Option(help="learning rate", show_default="the problem's")]
+Seed = Annotated[int | None, typer.Option(help="seed of the first weights", show_default="1")]
+Data = Annotated[Path | None, typer.Option(help="your own data instead of a problem, .csv or .npz")]
+Target = Annotated[list[str] | None, typer.Option(help="target column in the CSV file, by name or number; repeatable")]
+Hidden = Annotated[
+    list[int] | None, typer.Option(help="size of a hidden layer, with --data; repeatable", show_default="none")
+]
 # For `diverge` and `trace`, where each backend may have its own.
 Dtypes = Annotated[
     list[str] | None,
-    typer.Option("--dtype", help="float64 (default) or float32, for all; or repeated, one for each in order"),
+    typer.Option("--dtype", help="float64 (default) or float32, for all backends; or once for each, in order"),
 ]
 Arithmetics = Annotated[
     list[str] | None,
-    typer.Option("--arithmetic", help="native (default) or reproducible, for all; or repeated, one for each in order"),
+    typer.Option("--arithmetic", help="native (default) or reproducible, for all backends; or once for each, in order"),
 ]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="write the result to this file")]
+JsonFile = Annotated[Path | None, typer.Option("--json", help="also write the result to this file")]
 
 
 @dataclass(frozen=True)
@@ -144,9 +147,11 @@ def compare(
     dtype: Dtype = "float64",
     arithmetic: Arithmetic = "both",
     predict: Annotated[
-        list[str] | None, typer.Option(help='run the trained networks on a new input, "0,1,1"; repeatable')
+        list[str] | None, typer.Option(help='also predict for a new input, such as "0,1,1"; repeatable')
     ] = None,
-    watch: Annotated[int, typer.Option(help="show what happens inside in the first and last N updates")] = 0,
+    watch: Annotated[
+        int, typer.Option(help="also show what each layer holds in the first N and the last N updates")
+    ] = 0,
     processes: Annotated[
         str | None,
         typer.Option(metavar="1,2,4", help="train on each of these numbers of processes", show_default="1"),
@@ -155,9 +160,7 @@ def compare(
 ) -> None:
     """Train the same network in every backend and compare the weights with NumPy's.
 
-    It is one run of one network. Whether an engine is right on others, too, is what equigrad check asks.
-
-    This compares one run, as far as rounding lets it. Whether a backend is correct is for equigrad check to say.
+    This compares one training run, to within rounding. To test whether a backend is correct, use equigrad check.
     """
     from . import console
     from .common.files import check_writable
@@ -178,27 +181,34 @@ def compare(
 def check(
     chosen: Chosen,
     backend: BackendNames = None,
-    dtype: Annotated[str | None, typer.Option(help="float64 or float32", show_default="both, or float64")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float64 or float32", show_default="both; float64 with a problem")
+    ] = None,
     arithmetic: Arithmetic = "both",
     seconds: Annotated[
-        float | None, typer.Option(help="how long to look for a network that shows a mistake", show_default="60")
+        float | None, typer.Option(help="how long to search, for all backends together", show_default="60")
     ] = None,
-    examples: Annotated[int | None, typer.Option(help="try so many networks, however long it takes")] = None,
+    examples: Annotated[
+        int | None, typer.Option(help="try this many networks for each backend instead, however long it takes")
+    ] = None,
     curve: Annotated[
-        bool, typer.Option("--curve", help="the error of difference quotients over the step size")
+        bool, typer.Option("--curve", help="also show the error of difference quotients over the step size")
     ] = False,
     power: Annotated[
-        bool, typer.Option("--power", help="prove that wrong backends are caught and right ones never called wrong")
+        bool, typer.Option("--power", help="prove that wrong backends are caught, and right ones are not")
     ] = False,
-    problems: Annotated[int | None, typer.Option(help="networks per backend for --power", show_default="500")] = None,
+    problems: Annotated[
+        int | None, typer.Option(help="networks for each right backend, with --power", show_default="500")
+    ] = None,
     json: JsonFile = None,
 ) -> None:
-    """Hold backends to their laws: predictions, gradients, updates and training, against 50-digit arithmetic.
+    """Check predictions, gradients, updates and training of each backend against 50-digit arithmetic.
 
-    Without a problem it is thorough: every law on network after network, small and large, tame and extreme, for a
-    minute. What is wrong is shown on the smallest network that shows it. --seed then says which networks are drawn.
+    Without a problem it tries every law on many networks, small and large, for a minute; --seed chooses them.
 
-    With a problem, or --data, it shows each layer's gradient there, and which laws are kept:
+    If a law is broken, it shows the smallest network that breaks it.
+
+    With a problem, or --data, it shows the gradient there, layer by layer, and which laws hold:
 
     equigrad check two-layer --curve
     """
@@ -238,19 +248,23 @@ def check(
 @command()
 def diverge(
     chosen: Chosen,
-    backend: BackendNames = None,
+    backend: Annotated[
+        list[str] | None, typer.Option("--backend", "-b", help=BACKEND, show_default="numpy and torch")
+    ] = None,
     dtype: Dtypes = None,
     arithmetic: Arithmetics = None,
-    budget: Annotated[float, typer.Option(help="seconds to follow the distance after the first difference")] = 6.0,
+    budget: Annotated[
+        float, typer.Option(help="how many seconds to follow the distance after the first difference")
+    ] = 6.0,
     json: JsonFile = None,
 ) -> None:
     """Find where two backends part: the first update, quantity and operation whose bits differ.
 
-    Give --backend twice (numpy and torch unless given), or once with two arithmetics or dtypes:
+    Give --backend twice, or once with two arithmetics or two dtypes:
 
     equigrad diverge -b torch --arithmetic native --arithmetic reproducible
 
-    Two dtypes are compared rounded to the narrower one.
+    Values of two dtypes are rounded to the narrower one before they are compared.
     """
     from . import console
     from .common.files import check_writable
@@ -274,14 +288,11 @@ def diverge(
 def trace(
     chosen: Chosen,
     backend: BackendNames = None,
-    updates: Annotated[int, typer.Option(help="how many updates to show")] = 3,
+    updates: Annotated[int, typer.Option(help="number of updates to show")] = 3,
     dtype: Dtypes = None,
     arithmetic: Arithmetics = None,
 ) -> None:
-    """Show what each backend holds at every line of the training loop, side by side, and mark what differs.
-
-    Every backend that is here takes part unless --backend names some.
-    """
+    """Show what each backend holds at every line of the training loop, side by side, and mark what differs."""
     from . import console
     from .diverge import tracing, view
 
@@ -328,7 +339,7 @@ def bench(
     problem: Annotated[
         list[str] | None,
         typer.Argument(
-            help="one-layer (default), two-layer, digits or a size, 4096x256-256-10; with --merge, results",
+            help="one-layer (default), two-layer, digits or a size such as 4096x256-256-10; with --merge, result files",
             show_default=False,
         ),
     ] = None,
@@ -337,28 +348,41 @@ def bench(
     arithmetic: Arithmetic = "both",
     updates: Updates = None,
     who: Annotated[
-        str, typer.Option(help="backends, floors (them too), headline (as people write it too) or everyone")
+        str,
+        typer.Option(
+            help="backends, floors (and backends), headline (also each framework as people write it) or everyone"
+        ),
     ] = "everyone",
-    rounds: Annotated[int, typer.Option(help="interleaved rounds, each with one sample of every row")] = 7,
-    threads: Annotated[int | None, typer.Option(help="of every row", show_default="1 if small, else all")] = None,
-    patience: Annotated[float, typer.Option(help="seconds after which a silent row counts as hung")] = 120.0,
-    anatomy: Annotated[bool, typer.Option("--anatomy", help="show import, compile, first update and memory")] = False,
-    process: Annotated[
-        bool, typer.Option("--process", help="time the whole of equigrad compare beside its loops alone")
+    rounds: Annotated[int, typer.Option(help="number of interleaved rounds, each with one sample of every row")] = 7,
+    threads: Annotated[
+        int | None, typer.Option(help="threads for every row", show_default="1 if small, else all")
+    ] = None,
+    patience: Annotated[float, typer.Option(help="seconds without an answer after which a row counts as hung")] = 120.0,
+    anatomy: Annotated[
+        bool, typer.Option("--anatomy", help="also show import, compilation, first update and memory")
     ] = False,
-    sweep: Annotated[bool, typer.Option("--sweep", help="samples, width and depth, from tiny to large")] = False,
+    process: Annotated[bool, typer.Option("--process", help="also time the whole of equigrad compare")] = False,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="time a series of sizes: samples, width and depth, from tiny to large")
+    ] = False,
     processes: Annotated[
-        str | None, typer.Option(metavar="1,2", help="time the backends on these numbers of processes too")
+        str | None, typer.Option(metavar="1,2", help="also time the backends on these numbers of processes")
     ] = None,
     save: Annotated[str | None, typer.Option(metavar="NAME", help="keep the result under this name")] = None,
-    against: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="compare with an earlier result")] = None,
-    merge: Annotated[bool, typer.Option("--merge", help="time nothing; show results of several machines")] = False,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.html|.png", help="draw the result")] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="compare with a kept result or a result file")
+    ] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="time nothing: show the results of several machines side by side")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.html|.png", help="also draw the result to this file")
+    ] = None,
     json: JsonFile = None,
 ) -> None:
-    """Time the update loops side by side; a row whose weights do not agree gets no number.
+    """Time the update loops side by side. A row whose weights do not agree gets no number.
 
-    Machines side by side: equigrad bench --merge laptop.json server.json --plot hardware.html
+    Several machines side by side: equigrad bench --merge laptop.json server.json --plot hardware.html
     """
     from . import console
     from .bench import hardware, results, suite
@@ -417,12 +441,13 @@ def report(
     backend: BackendNames = None,
     dtype: Annotated[str, typer.Option(help="float64, float32 or both")] = "both",
     site: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="all three problems and the documentation, as a static site")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="write all three problems and the documentation as a static site instead"),
     ] = None,
 ) -> None:
-    """Write one HTML page to look at, which also trains the network in its reader's browser.
+    """Write an HTML page that shows all results and trains the network in your browser.
 
-    With a problem it runs what it needs, but for timings, which come from a file of bench.
+    With a problem it runs what it shows, except for timings: they come from a JSON file of equigrad bench.
 
     With files alone it shows what they hold, and replays their problem.
     """
@@ -452,7 +477,7 @@ def report(
 
 @app.command()
 def passport() -> None:
-    """Show what is here: machine, versions, devices, precision; and what is missing, with the command to get it."""
+    """Show what is here (machine, versions, devices, precision), what is missing, and how to install it."""
     from . import console
     from .passport import passport
 

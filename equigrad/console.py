@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
@@ -74,7 +74,7 @@ def progress() -> Iterator[Progress]:
     if not console.is_terminal:
         yield _announcements(console)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     bars = Bars(*columns, console=console, transient=True)
     tasks: dict[str, TaskID] = {}
     start = monotonic()
@@ -95,9 +95,13 @@ def progress() -> Iterator[Progress]:
 
 def _announcements(console: Console) -> Progress:
     begun: dict[str, tuple[float, int]] = {}
+    latest: dict[str, int] = {}
     announced: set[str] = set()
 
     def report(what: str, done: int, total: int) -> None:
+        if done < latest.get(what, done):  # the same kind of work begins again
+            del begun[what]
+        latest[what] = done
         start, first = begun.setdefault(what, (monotonic(), done))
         spent = monotonic() - start
         if what in announced or spent < TELLING_SECONDS:  # the first report comes after warming up
@@ -105,8 +109,7 @@ def _announcements(console: Console) -> Progress:
         left = spent / (done - first) * (total - done) if done > first else 0.0
         if left > LONG_SECONDS:
             announced.add(what)
-            line = f"equigrad: {what}: {total:,} updates or steps, about {duration(left)}"
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(f"equigrad: {what}: about {duration(left)} to go", highlight=False, soft_wrap=True)
 
     return report
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .backends import FRAMEWORKS, backend_class
-from .common.errors import MissingError
+from .common.errors import MissingError, said
 from .common.machine import machine
 
 
@@ -25,4 +25,4 @@ def _facts(name: str) -> dict[str, Any]:
     except MissingError as error:
         return {"missing": str(error)}
     except Exception as error:
-        return {"broken": f"{type(error).__name__}: {error}"}
+        return {"broken": said(error)}

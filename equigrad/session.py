@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -13,7 +14,7 @@ import numpy as np
 
 from .backends import FRAMEWORKS, REGISTRY, backend_class, everything, load
 from .backends.interface import ARITHMETICS, Backend, LayerTrace
-from .common.errors import DeviceError, MissingError, TrainingError, UsageError, said
+from .common.errors import DeviceError, MissingError, TrainingError, UsageError, foreign, said
 from .common.nearest import nearest
 from .common.problem import Problem
 from .common.progress import Progress as Progress
@@ -91,10 +92,11 @@ class Session:
     def call(self, method: str, *arguments: Any) -> Any:
         """What the backend's `method` returns, unchecked."""
         try:
-            return getattr(self.backend, method)(*arguments)
-        except TrainingError:
+            with foreign():
+                return getattr(self.backend, method)(*arguments)
+        except (KeyboardInterrupt, TrainingError):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             raise self.fault("failed", f"{method} raised {said(error)} - expected {self.expected(method)}") from error
 
     def predict(self, weights: Any, rows: np.ndarray | None = None) -> np.ndarray:
@@ -191,7 +193,7 @@ def loaded(spec: Spec, dtype: str = "float64", arithmetic: str = "native") -> Ba
 
     Raises what `equigrad.load` raises, and Fault for a class that lacks methods or cannot be made.
     """
-    try:
+    with _loading(spec if isinstance(spec, str) else ""):
         cls = backend_class(spec)[0] if isinstance(spec, str) else spec
         if isabstract(cls):
             lacking = ", ".join(sorted(cls.__abstractmethods__))
@@ -201,10 +203,22 @@ def loaded(spec: Spec, dtype: str = "float64", arithmetic: str = "native") -> Ba
         if arithmetic not in cls.arithmetics:
             raise MissingError(f"{cls.__name__} has no {arithmetic} arithmetic, only {', '.join(cls.arithmetics)}")
         return cls(device="cpu", dtype=dtype, arithmetic=arithmetic)
-    except (UsageError, MissingError):
+
+
+def like(backend: Backend, dtype: str, arithmetic: str) -> Backend:
+    """A new backend of the same class on the same device; what it raises while it is made becomes a Fault."""
+    with _loading():
+        return type(backend)(device=backend.device, dtype=dtype, arithmetic=arithmetic)
+
+
+@contextmanager
+def _loading(label: str = "") -> Iterator[None]:
+    try:
+        with foreign():
+            yield
+    except (KeyboardInterrupt, UsageError, MissingError):
         raise
-    except (Exception, SystemExit) as error:
-        label = spec if isinstance(spec, str) else ""
+    except BaseException as error:
         raise Fault("failed", f"loading raised {said(error)}", label) from error
 
 

@@ -24,7 +24,16 @@ def test_work_of_more_than_a_minute_is_announced_once_after_its_first_stretch(
         for done in (2_000, 3_000):
             clock[0] += 1
             report("numpy native", done, 10_000_000)
-    assert capsys.readouterr().err == "equigrad: numpy native: 10,000,000 updates or steps, about 3 hours\n"
+    assert capsys.readouterr().err == "equigrad: numpy native: about 3 hours to go\n"
+
+
+def test_the_same_work_begun_again_is_estimated_anew(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress() as report:
+        for _ in range(2):
+            for done in range(0, 60, 2):
+                report("trying networks", done, 60)
+                clock[0] += 2
+    assert capsys.readouterr().err == ""
 
 
 def test_short_work_is_not(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:

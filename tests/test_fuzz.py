@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -18,9 +20,9 @@ from hypothesis import strategies as st
 
 from equigrad import cli
 
-WRONG = ("Good", "Abstract", "Raises", "Unmade", "Listed", "Nan", "Half")
 BACKEND = """
 import os
+import sys
 from equigrad import Engine
 from equigrad.backends.numpy_backend import NumpyBackend
 
@@ -42,7 +44,47 @@ class Nan(NumpyBackend):
 
 class Half(NumpyBackend):
     def predict(self, weights, x): return super().predict(weights, x) * 0
+
+class Mute(BaseException):
+    def __str__(self): raise RuntimeError("there is no text")
+    __repr__ = __str__
+
+class Unprintable(NumpyBackend):
+    def gradient(self, *a): raise Mute
+    train = gradient
+
+class UnprintableUnmade(NumpyBackend):
+    def __init__(self, **chosen): raise Mute
+
+class NarrowUnmade(NumpyBackend):
+    def __init__(self, **chosen):
+        if chosen["dtype"] == "float32": raise Mute
+        super().__init__(**chosen)
+
+class NoDevices(NumpyBackend):
+    @classmethod
+    def devices(cls): raise Mute
+
+class Nothing(NumpyBackend):
+    def to_numpy(self, array): return None
+
+class Exits(NumpyBackend):
+    def gradient(self, *a): sys.exit(0)
+    predict = train = gradient
+
+class ExitsUnmade(NumpyBackend):
+    def __init__(self, **chosen): sys.exit(0)
+
+class Ends(NumpyBackend):
+    def gradient(self, *a): os._exit(0)
+    predict = train = gradient
+
+class EndsUnmade(NumpyBackend):
+    def __init__(self, **chosen): os._exit(0)
 """
+WRONG = tuple(re.findall(r"^class (\w+)\(", BACKEND, re.M))
+SILENT = {"ends": "import os; os._exit(0)", "exits": "raise SystemExit(0)", "mute": f"{BACKEND}\nraise Mute"}
+"""Modules that end the process while they are imported, or try to."""
 ANYTHING = st.one_of(
     st.text(max_size=12),
     st.integers(-3, 40).map(str),
@@ -63,7 +105,7 @@ def one_of(*values: str) -> Values:
 
 UPDATES = st.integers(1, 25).map(str)
 PROBLEM = one_of("one-layer", "two-layer")
-BACKENDS = one_of("numpy", "numpy", "numpy:cpu", "torch", *map("fuzzed:{}".format, WRONG))
+BACKENDS = one_of(*("numpy", "numpy:cpu", "torch") * 3, *map("fuzzed:{}".format, WRONG), *map("{}:Good".format, SILENT))
 OUT = one_of("out.json", "out.json", "out.html", "folder", "nowhere/out.json", "", "a\nb.json", ".")
 SHARED: dict[str, Values | None] = {
     "--learning-rate": one_of("1", "0.1", "1e-9", "30", "1e300"),
@@ -138,7 +180,6 @@ SEEN: Counter[tuple[str, int]] = Counter()
 def fuzz(examples: int, seeded: bool, folder: Path) -> None:
     (folder / "good.csv").write_text("a,b,y\n0,1,0\n1,0,1\n1,1,1\n")
     np.savez(folder / "good.npz", inputs=np.eye(3), targets=np.ones((3, 1)))
-    (folder / "fuzzed.py").write_text(BACKEND)
     (folder / "folder").mkdir()
     drawn = [folder / name for name in ("drawn.csv", "drawn.npz", "drawn.json")]
 
@@ -170,13 +211,23 @@ def fuzz(examples: int, seeded: bool, folder: Path) -> None:
         assert made <= ({"out.json", "out.html", "a\nb.json", "report.html"} if status in (0, 1, 3) else set())
         assert not children(), "a process goes on"
 
+    with backends_in(folder):
+        try_one()
+
+
+@contextlib.contextmanager
+def backends_in(folder: Path) -> Iterator[None]:
+    """While `fuzzed` and the SILENT modules are imported from here."""
+    (folder / "fuzzed.py").write_text(BACKEND)
+    for name, code in SILENT.items():
+        (folder / f"{name}.py").write_text(code)
     with (
         contextlib.chdir(folder),
         patch.object(sys, "path", [*sys.path]),
         patch.object(sys, "dont_write_bytecode", True),
     ):
         try:
-            try_one()
+            yield
         finally:
             sys.modules.pop("fuzzed", None)
 
@@ -205,6 +256,33 @@ def children() -> list[str]:
 
 def test_sixty_command_lines_that_nobody_chose(tmp_path: Path) -> None:
     fuzz(60, True, tmp_path)
+
+
+RIGHT = {
+    "compare": ("Good", "NarrowUnmade"),
+    "check": ("Good",),
+    "check one-layer": ("Good", "NarrowUnmade"),
+    "trace": ("Good", "NarrowUnmade", "Nan", "Half"),
+    "diverge": ("Good", "NarrowUnmade", "Half"),
+    "report": ("Good",),
+}
+"""In which backends nothing is wrong, as far as a command looks."""
+SHORT = {"compare": ["--updates", "2"], "check": ["--examples", "1"], "check one-layer": []} | {
+    "trace": ["--updates", "1"],
+    "diverge": ["--updates", "2", "--backend", "numpy"],
+    "report": ["--updates", "2"],
+}
+
+
+@pytest.mark.parametrize("command", [*list(RIGHT)[:-1], pytest.param("report", marks=pytest.mark.slow)])
+def test_no_wrong_backend_ends_a_command_in_a_traceback_or_in_silence(command: str, tmp_path: Path) -> None:
+    right = [f"fuzzed:{name}" for name in RIGHT[command]]
+    with backends_in(tmp_path):
+        for name in (*map("fuzzed:{}".format, WRONG), *map("{}:Good".format, SILENT)):
+            status, out, err = run([*command.split(), "--backend", name, *SHORT[command]])
+            assert status in ((0,) if name in right else (1, 2)), (name, status, out, err)
+            assert out or len(err.splitlines()) == 1, (name, err)
+            assert "Traceback" not in out + err, name
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ..laws.search import SECONDS, search
 from ..passport import passport
 from ..referee import exact as referee
 from ..referee import roundoff
-from ..session import Fault, Loaded, Progress, Spec, canonical, load_all
+from ..session import Fault, Loaded, Progress, Spec, canonical, like, load_all
 from .result import BackendCheck, Check, LawCheck, LayerCheck, Searched, Thorough
 
 SECOND_OPINION_WEIGHTS = 64
@@ -90,15 +91,19 @@ def thorough(
             results[name] = Searched(name, rows[0].device, fault.outcome, fault.message)
             continue
         made = next(iter(usable.values()))
-        came = search(
-            lambda dtype, mode, made=made: type(made)(device=made.device, dtype=dtype, arithmetic=mode),  # type: ignore[misc]
-            list(usable),
-            dtypes,
-            seconds=seconds / len(ready),
-            examples=examples,
-            seed=seed,
-            progress=progress,
-        )
+        try:
+            came = search(
+                partial(like, made),
+                list(usable),
+                dtypes,
+                seconds=seconds / len(ready),
+                examples=examples,
+                seed=seed,
+                progress=progress and (lambda what, *far, name=name: progress(f"{name}: {what}", *far)),
+            )
+        except Fault as fault:  # it can be made in the first dtype, and not in another
+            results[name] = Searched(name, made.device, fault.outcome, fault.message)
+            continue
         broken = came.finding
         outcome = (broken.outcome, f"{broken.law}: {broken.message}") if broken else ("agree", "")
         results[name] = Searched(name, made.device, *outcome, came)

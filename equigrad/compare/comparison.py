@@ -283,7 +283,7 @@ class _Training:
             done += updates
             weights = after
             if self.progress:
-                self.progress(f"{self.run.label} {self.run.arithmetic}", done, self.problem.updates)
+                self.progress(f"training {self.run.label}, {self.run.arithmetic}", done, self.problem.updates)
             yield weights, updates, seconds
 
     def overflowing(self, weights: Matrices) -> int | None:

@@ -71,7 +71,8 @@ class Sensitivity:
                 moved.append((w + np.sqrt(stop - start) * sign * error).astype(w.dtype))
             weights = session.numpy(session.train(session.hold_all(moved), stop - start))
             if self.progress:
-                self.progress(f"what rounding does in {updates:,} updates", seed * updates + stop, RUNS * updates)
+                what = f"measuring what rounding does in {updates:,} updates"
+                self.progress(what, seed * updates + stop, RUNS * updates)
         return weights
 
     def usual(self, updates: int) -> float:

@@ -68,7 +68,7 @@ def arguments(
     """
     given = {path: array(path, leaf) for path, leaf in leaves(inputs).items() if is_array(leaf)}
     learned = {} if parameters is None else leaves(parameters, "parameters")
-    learned = {path: array(path, leaf) for path, leaf in learned.items() if is_array(leaf)}
+    learned = {path: array(path, leaf) for path, leaf in learned.items() if hasattr(leaf, "dtype")}
     matches: tuple[Match, ...] = ()
     if state is not None and parameters is not None:
         matches = matched(state, learned, mapping or {})

@@ -14,6 +14,7 @@ from ..backends.interface import Backend, LayerTrace
 from ..common.errors import MissingError, UsageError
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
+from ..common.progress import PARTS
 from ..common.ulp import any_differs, differs, distances, farthest, narrow
 from ..passport import passport
 from ..session import Progress, Session, Traces, sessions
@@ -131,7 +132,7 @@ def _search(a: Session, b: Session, total: int, progress: Progress | None) -> tu
             earlier = _first_quantity(done + 1, *both)
         held, done = after, done + n
         if progress:
-            progress(f"{a.label} and {b.label}", done, total)
+            progress(f"comparing {a.label} with {b.label}", done, total)
     return None, earlier
 
 
@@ -248,4 +249,5 @@ def _develop(
         yield Distance(row, *farthest(a.numpy(held[0]), b.numpy(held[1])))
         pace, done = (time.perf_counter() - began) / (row - done), row
         if progress:
-            progress(f"{a.label} and {b.label}, development", done, total)
+            share = max(done / total, (time.perf_counter() - start) / max(budget, 1e-9))  # whichever is first
+            progress(f"following {a.label} and {b.label}", int(share * PARTS), PARTS)

@@ -112,7 +112,7 @@ class Update:
     @cached_property
     def applications(self) -> dict[str, list[Application]]:
         """Every operation by name, one application per layer where it takes place."""
-        x, y = (self.side.backend.to_numpy(v) for v in (self.side.x, self.side.y))
+        x, y = self.side.inputs, self.side.targets
         inputs = [x, *(layer.activation for layer in self.trace[:-1])]
         downhill, rate = self.downhill
         found: dict[str, list[Application]] = {name: [] for name in NAMES}

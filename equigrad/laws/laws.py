@@ -17,7 +17,7 @@ from ..backends.interface import Backend, LayerTrace
 from ..common.problem import Problem
 from ..referee import exact as referee
 from ..referee import roundoff
-from ..session import Fault, Matrices, Session, Traces
+from ..session import Fault, Matrices, Session, Traces, like
 
 STEPS = 3
 """How many updates the laws about training take: enough to tell n from n + 1, few enough to bound exactly."""
@@ -393,7 +393,10 @@ def arguments_stay(subject: Subject) -> float:
     before = (*subject.network.weights, subject.network.x, subject.network.y)
     for method in subject.methods:
         subject.run(method)
-        after = [subject.call("to_numpy", v) for v in (*subject.weights, subject.x, subject.y)]
+        after = [
+            subject.checked("to_numpy", subject.call("to_numpy", v), old.shape)
+            for v, old in zip((*subject.weights, subject.x, subject.y), before, strict=True)
+        ]
         subject.same_bits(f"an argument of {method}", after, before)
     return 0.0
 
@@ -532,8 +535,7 @@ def _alone(subject: Subject, method: str) -> str:
     """What the same call does in a backend that was just made, in words."""
     backend = subject.backend
     try:
-        made = type(backend)(device=backend.device, dtype=backend.dtype, arithmetic=backend.arithmetic)
-        fresh = Subject.facing(made, subject.network)
+        fresh = Subject.facing(like(backend, backend.dtype, backend.arithmetic), subject.network)
         fresh.right(method, fresh.run(method))
     except Exception:
         return "; so it is in a backend just made"
@@ -619,12 +621,9 @@ def _with_layout(subject: Subject, change: Callable[..., Any]) -> Subject | None
             change(subject, held, array)
             for held, array in zip((*subject.weights, subject.x, subject.y), originals, strict=True)
         )
-        back = tuple(subject.backend.to_numpy(v) for v in arrays)
+        back = [subject.array("to_numpy", v, old.shape) for v, old in zip(arrays, originals, strict=True)]
     except Exception:
         return None
-    if any(
-        a.dtype != b.dtype or a.shape != b.shape or a.tobytes() != b.tobytes()
-        for a, b in zip(back, originals, strict=True)
-    ):
+    if any(a.tobytes() != b.tobytes() for a, b in zip(back, originals, strict=True)):
         return None
     return subject.holding(arrays[:-2], *arrays[-2:])

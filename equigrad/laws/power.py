@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import product
 from typing import Any
 
-from ..backends import FRAMEWORKS, load, usable
+from ..backends import FRAMEWORKS, usable
 from ..backends.interface import ARITHMETICS, DTYPES, Backend
 from ..common.errors import UsageError
 from ..passport import passport
-from ..session import Progress
+from ..session import Progress, like, loaded
 from . import networks
 from .laws import LAWS, LawBroken, Network
 from .mutants import MUTANTS, Mutant
@@ -158,18 +158,18 @@ def power(
     if problems < 1:
         raise UsageError(f"the number of random problems must be at least 1, not {problems}")
     names = list(dict.fromkeys(usable() if backends is None else backends))
-    right = {name: load(name) for name in names}
+    right = {name: loaded(name) for name in names}
     planted = [plan for plan in PLANS if not equivalent(plan)]
     if mutants is not None:
         planted = planted[:: max(1, len(planted) // max(1, mutants))]
     caught, total = [], len(MUTANTS) + len(planted)
     for step, mutant in enumerate(MUTANTS.values()):
         if progress:
-            progress("mutants", step + 1, total)
+            progress("trying wrong backends", step + 1, total)
         caught += [trial(mutant, *variant) for variant in VARIANTS if variant[0] in mutant.dtypes]
     for step, plan in enumerate(planted):
         if progress:
-            progress("mutants", len(MUTANTS) + step + 1, total)
+            progress("trying wrong backends", len(MUTANTS) + step + 1, total)
         caught.append(planted_trial(plan, *VARIANTS[step % len(VARIANTS)]))
     closest: dict[str, float] = {}
     accusations: list[Accusation] = []
@@ -177,10 +177,10 @@ def power(
     tried = {}
     for name, backend in right.items():
         came = search(
-            lambda dtype, mode, made=backend: type(made)(device=made.device, dtype=dtype, arithmetic=mode),  # type: ignore[misc]
+            partial(like, backend),
             [mode for mode in ARITHMETICS if mode in type(backend).arithmetics],
             examples=problems,
-            progress=progress,
+            progress=progress and (lambda what, *far, name=name: progress(f"{name}: {what}", *far)),
         )
         tried[name], ours = came.networks, name.partition(":")[0] in FRAMEWORKS
         if ours:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..backends.interface import DTYPES, Backend
 from ..common.errors import UsageError
+from ..common.progress import PARTS
 from ..referee import exact as referee
 from ..referee import roundoff
 from ..session import Progress
@@ -35,6 +36,8 @@ REFEREE_WORK = 50_000
 Variant = tuple[str, str]
 """A dtype and an arithmetic."""
 Make = Callable[[str, str], Backend]
+WORK = "trying networks"
+"""What a search is called where its progress is shown."""
 
 
 @dataclass(frozen=True)
@@ -189,9 +192,9 @@ class _Run:
         if self.networks >= self.examples if self.examples is not None else left <= 0:
             raise _Enough
         if self.progress and self.examples is not None:
-            self.progress("trying networks", self.networks, self.examples)
-        elif self.progress:
-            self.progress("seconds of trying networks", int(self.seconds - left), int(self.seconds) or 1)
+            self.progress(WORK, self.networks, self.examples)
+        elif self.progress and left < self.seconds:  # not while a mistake is narrowed down, which has its own limit
+            self.progress(WORK, int(PARTS * (1 - left / self.seconds)), PARTS)
         self.networks += 1
 
     def affordable(self, recipe: Recipe) -> bool:

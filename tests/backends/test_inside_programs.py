@@ -107,6 +107,19 @@ def test_reproducible_bits_survive_a_users_own_program(ready: Ready, way: Call, 
         assert found == called(call, numpy, ODD), name
 
 
+@pytest.mark.parametrize("arithmetic", ["native", "reproducible"])
+@pytest.mark.parametrize("name", CALLS)
+def test_arrays_that_jax_made_in_float32_are_refused_in_float64(ready: Ready, name: str, arithmetic: str) -> None:
+    import jax
+    import jax.numpy as jnp
+
+    backend = ready("jax", "float64", arithmetic)
+    weights, x, y = held(backend, ODD)
+    CALLS[name](backend, weights, x, y)
+    with pytest.raises(TypeError, match=r"computes in float64.*given an array of float32.*set jax_enable_x64"):
+        jax.jit(lambda: CALLS[name](backend, weights, jnp.ones(ODD.inputs.shape), y))()
+
+
 @st.composite
 def problems(draw: st.DrawFn) -> Problem:
     layers = tuple(draw(st.lists(st.integers(1, 20), min_size=2, max_size=4)))

@@ -151,7 +151,7 @@ def test_work_that_is_still_under_way(
 
 def test_ctrl_c_keeps_the_rounds_that_are_complete(workload: Workload) -> None:
     def interrupt(what: str, done: int, total: int) -> None:
-        if (what, done) == ("rounds", 2):
+        if (what, done) == ("timing", 2):
             raise KeyboardInterrupt
 
     table = measure(workload, backends(["numpy"], ["native"]), rounds=5, progress=interrupt)
