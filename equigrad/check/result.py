@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..common.agreement import GOOD, status
+from ..common import agreement
+from ..common.agreement import GOOD
 from ..common.words import listed
 from ..laws.power import SCHEMA
 from ..laws.search import Search
@@ -60,8 +61,27 @@ class BackendCheck:
     """The others, and why they do not."""
 
 
+class Judged:
+    """Backends with an outcome each."""
+
+    backends: Sequence[Any]
+
+    @property
+    def agreed(self) -> bool:
+        """Whether every backend that could run is right, and at least one could."""
+        return agreement.agreed(b.outcome for b in self.backends)
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Which of `names` are missing altogether."""
+        return agreement.missing(((b.name, b.outcome) for b in self.backends), names)
+
+    def status(self, names: Sequence[str]) -> int:
+        """The exit status if these backends were asked for by name."""
+        return agreement.status(self.agreed, self.missing(names))
+
+
 @dataclass(frozen=True)
-class Check:
+class Check(Judged):
     """Every backend against the referee, at one point."""
 
     problem: str
@@ -78,17 +98,7 @@ class Check:
     @property
     def agreed(self) -> bool:
         """Whether the two referees agree, every backend that could run does too, and at least one could."""
-        ran = [b for b in self.backends if b.outcome != "missing"]
-        return self.complex_step <= self.complex_step_bound and bool(ran) and all(b.outcome in GOOD for b in ran)
-
-    def missing(self, names: Sequence[str]) -> list[str]:
-        """Which of `names` are missing altogether."""
-        ran = {b.name for b in self.backends if b.outcome != "missing"}
-        return [name for name in names if name not in ran]
-
-    def status(self, names: Sequence[str]) -> int:
-        """The exit status if these backends were asked for by name."""
-        return status(self.agreed, self.missing(names))
+        return self.complex_step <= self.complex_step_bound and super().agreed
 
     @property
     def verdict(self) -> str:
@@ -167,7 +177,7 @@ class Searched:
 
 
 @dataclass(frozen=True)
-class Thorough:
+class Thorough(Judged):
     """Every backend against every law on many networks."""
 
     passport: dict[str, Any]
@@ -175,21 +185,6 @@ class Thorough:
     arithmetic: str
     seed: int
     backends: tuple[Searched, ...]
-
-    @property
-    def agreed(self) -> bool:
-        """Whether no backend that could run broke a law, and at least one could run."""
-        ran = [b for b in self.backends if b.outcome != "missing"]
-        return bool(ran) and all(b.outcome in GOOD for b in ran)
-
-    def missing(self, names: Sequence[str]) -> list[str]:
-        """Which of `names` are missing altogether."""
-        ran = {b.name for b in self.backends if b.outcome != "missing"}
-        return [name for name in names if name not in ran]
-
-    def status(self, names: Sequence[str]) -> int:
-        """The exit status if these backends were asked for by name."""
-        return status(self.agreed, self.missing(names))
 
     @property
     def verdict(self) -> str:

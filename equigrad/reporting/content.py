@@ -20,7 +20,7 @@ from ..common.headline import is_written, shown
 from ..common.problem import PROBLEMS, Problem
 from ..common.words import listed, short
 from .documents import Documents
-from .recording import Recording, Track
+from .recording import Replay, Track
 
 MOST_NUMBERS = 400_000
 """Of inputs and targets; with more, the page shows the recording alone and does not train."""
@@ -55,14 +55,14 @@ def _run_name(run: dict[str, Any]) -> str:
     return run["backend"] if run["device"] == "cpu" else f"{run['backend']}:{run['device']}"
 
 
-def _described(given: Documents, replay: Recording | None) -> dict[str, Any] | None:
+def _described(given: Documents, replay: Replay | None) -> dict[str, Any] | None:
     if replay:
         return replay.problem.to_json()
     whole = [d["problem"] for d in (*given.compare, *given.diverge, *given.check)]
     return max(whole, key=len) if whole else None
 
 
-def title(given: Documents, replay: Recording | None) -> dict[str, str]:
+def title(given: Documents, replay: Replay | None) -> dict[str, str]:
     """The name of the problem, and what it is in one line."""
     p = _described(given, replay)
     if p is None:
@@ -73,7 +73,7 @@ def title(given: Documents, replay: Recording | None) -> dict[str, str]:
     return {"name": p["name"], "line": ", ".join(parts)}
 
 
-def headline(given: Documents, replay: Recording | None) -> str:
+def headline(given: Documents, replay: Replay | None) -> str:
     """What somebody who reads one line should know."""
     found = verdicts(given, replay)
     runs = [run for d in given.compare for run in d["runs"] if run["outcome"] != "missing"]
@@ -97,7 +97,7 @@ def headline(given: Documents, replay: Recording | None) -> str:
     return f"{listed(names)} agree, though not bit for bit."
 
 
-def verdicts(given: Documents, replay: Recording | None) -> list[Verdict]:
+def verdicts(given: Documents, replay: Replay | None) -> list[Verdict]:
     """One card for each arithmetic of each comparison, for each gradient check, and for what broke."""
     return [*_of_comparisons(given), *_of_checks(given), *_of_partings(given), *_of_troubles(given, replay)]
 
@@ -156,7 +156,7 @@ def _of_partings(given: Documents) -> Iterator[Verdict]:
         yield Verdict(name, "; ".join(f"{k}: {', '.join(v)}" for k, v in kinds.items()), None)
 
 
-def _of_troubles(given: Documents, replay: Recording | None) -> Iterator[Verdict]:
+def _of_troubles(given: Documents, replay: Replay | None) -> Iterator[Verdict]:
     """What broke down in the replay, unless a comparison accuses it already."""
     accused = {
         (_run_name(run), run["arithmetic"], run["dtype"])
@@ -173,7 +173,7 @@ def _same(values: Sequence[str]) -> str:
     return " / ".join(dict.fromkeys(values))
 
 
-def facts(passport: dict[str, Any], replay: Recording | None) -> list[tuple[str, str]]:
+def facts(passport: dict[str, Any], replay: Replay | None) -> list[tuple[str, str]]:
     """The passport at a glance: a name and a short value each."""
     versions, backends = (v if isinstance(v := passport.get(key), dict) else {} for key in ("versions", "backends"))
     lists = [b.get("devices") for b in backends.values() if isinstance(b, dict)]
@@ -261,7 +261,7 @@ def partings(given: Documents) -> list[dict[str, Any]]:
     return sorted(cards, key=lambda card: card["first"] is None)
 
 
-def data(given: Documents, replay: Recording | None) -> dict[str, Any]:
+def data(given: Documents, replay: Replay | None) -> dict[str, Any]:
     """What the scripts of the page read."""
     return {
         "names": NAMES,
@@ -280,7 +280,7 @@ def _bytes(array: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()).decode()
 
 
-def _replay(replay: Recording) -> dict[str, Any]:
+def _replay(replay: Replay) -> dict[str, Any]:
     p = replay.problem
     reference: dict[tuple[str, str], Track] = {}
     tracks = []
@@ -345,7 +345,7 @@ def _equal(a: np.ndarray, b: np.ndarray) -> bool:
     return a.tobytes() == b.tobytes()
 
 
-def _distances(given: Documents, replay: Recording | None) -> Iterator[dict[str, Any]]:
+def _distances(given: Documents, replay: Replay | None) -> Iterator[dict[str, Any]]:
     """The distance by update: of what was recorded, and of what files hold beyond that."""
     recorded = set()
     for track in replay.tracks if replay else ():
@@ -365,7 +365,7 @@ def _finite(value: Any) -> float | None:
     return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def _iterations(replay: Recording) -> dict[str, Any]:
+def _iterations(replay: Replay) -> dict[str, Any]:
     found = replay.iterations
     return {
         "backend": found.backend,

@@ -186,7 +186,7 @@ def _page(
     template: Any,
     plotly: str,
     given: Documents,
-    replay: recording.Recording | None,
+    replay: recording.Replay | None,
     names: list[str],
     notes: list[str],
 ) -> Page:
