@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..common import agreement
 from ..common.agreement import GOOD
+from ..common.words import listed
 from ..laws.power import SCHEMA
 from ..laws.search import Search
 from ..referee.exact import Curve
@@ -55,6 +56,9 @@ class BackendCheck:
     message: str = ""
     layers: tuple[LayerCheck, ...] = ()
     laws: tuple[LawCheck, ...] = ()
+    """The laws that ask something of this backend here."""
+    unasked: dict[str, str] = field(default_factory=dict)
+    """The others, and why they do not."""
 
 
 class Judged:
@@ -128,6 +132,7 @@ class Check(Judged):
                     "message": b.message,
                     "layers": [vars(layer) for layer in b.layers],
                     "laws": [vars(law) for law in b.laws],
+                    "not_asked": b.unasked,
                 }
                 for b in self.backends
             ],
@@ -138,6 +143,13 @@ class Check(Judged):
                 "points": [point._asdict() for point in self.curve.points],
             },
         }
+
+
+def not_asked(name: str, unasked: dict[str, str]) -> Iterator[str]:
+    """Which laws ask nothing of a backend, for each reason."""
+    for why in dict.fromkeys(unasked.values()):
+        laws = [law for law, reason in unasked.items() if reason == why]
+        yield f"{name}: not asked: {listed(laws)}, for {why}"
 
 
 @dataclass(frozen=True)
@@ -158,6 +170,7 @@ class Searched:
         if finding is None:
             if self.message:
                 yield f"{self.name}: {self.message}"
+            yield from not_asked(self.name, self.search.unasked if self.search else {})
             return
         yield f"{self.name}: {finding.law}: {finding.message}"
         yield from (f"  {line}" for line in finding.lines(self.name))
@@ -204,6 +217,7 @@ class Thorough(Judged):
                     "networks": b.search.networks if b.search else 0,
                     "seconds": b.search.seconds if b.search else 0.0,
                     "closest": b.search.closest if b.search else {},
+                    "not_asked": b.search.unasked if b.search else {},
                     "finding": b.search.finding.to_json() if b.search and b.search.finding else None,
                 }
                 for b in self.backends
