@@ -46,7 +46,7 @@ class Engine(Backend):
         """The suite's own chain rule on the engine's activations and gradient.
 
         Activations are the predictions of the first layers alone, changes the engine's gradient. Pre-activations,
-        errors and deltas are this class's, not the engine's: what `diverge` says about these is said about NumPy.
+        errors and deltas are this class's, not the engine's, see `traced`.
         """
         layers = [x, *(self.predict(weights[: i + 1], x) for i in range(len(weights)))]
         error, trace = y - layers[-1], []
@@ -55,6 +55,11 @@ class Engine(Backend):
             trace.append(LayerTrace(layers[i] @ weights[i], layers[i + 1], error, delta, -lr * g))
             error = delta @ weights[i].T
         return tuple(reversed(trace))
+
+    @property
+    def traced(self) -> tuple[str, ...]:
+        own = type(self).trace is not Engine.trace
+        return LayerTrace._fields if own else ("activation", "change")
 
     def synchronize(self, value: Any) -> Any:
         return value

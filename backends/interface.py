@@ -56,20 +56,20 @@ class Backend(ABC):
     Laws, one function each in `equigrad.laws.laws`; what rounding may do is bounded there:
 
      1. round_trip             to_numpy(from_numpy(v)) is a copy of v with its bits and dtype
-     2. results_fit            every result has the kind, number, shapes, dtype and device that is stated here
-     3. arguments_stay         no method changes its arguments
-     4. prediction_is_exact    predict equals the referee's prediction
-     5. gradient_is_exact      gradient equals the referee's gradient
-     6. update_is_a_step       update == w - lr * gradient
-     7. train_repeats_update   train(n) == n times update; train(0) changes nothing
-     8. weights_are_exact      the weights after three updates equal the referee's
-     9. long_training_is_exact the weights after thousands of updates, too
-    10. trace_is_the_update    w + trace.change == update, and each quantity equals the referee's
-    11. replay_is_the_trace    a trace replayed on itself is itself, where a backend has `replay`
-    12. calls_are_independent  nothing is kept from one call to the next
-    13. results_stay           a result that is held keeps its bits, whatever is called later
-    14. layout_is_free         arguments may be transposed views, strided or read-only
-    15. calls_repeat           the same call gives the same bits, the second time and the tenth
+     2. calls_repeat           the same call gives the same bits, the second time and the tenth
+     3. results_fit            every result has the kind, number, shapes, dtype and device that is stated here
+     4. arguments_stay         no method changes its arguments
+     5. prediction_is_exact    predict equals the referee's prediction
+     6. gradient_is_exact      gradient equals the referee's gradient
+     7. update_is_a_step       update == w - lr * gradient
+     8. train_repeats_update   train(n) == n times update; train(0) changes nothing
+     9. weights_are_exact      the weights after three updates equal the referee's
+    10. long_training_is_exact the weights after thousands of updates, too
+    11. trace_is_the_update    w + trace.change == update, and each quantity equals the referee's
+    12. replay_is_the_trace    a trace replayed on itself is itself, where a backend has `replay`
+    13. calls_are_independent  nothing is kept from one call to the next
+    14. results_stay           a result that is held keeps its bits, whatever is called later
+    15. layout_is_free         arguments may be transposed views, strided or read-only
     """
 
     device: str = "cpu"
@@ -77,6 +77,8 @@ class Backend(ABC):
     arithmetic: str = "native"
 
     name: ClassVar[str]
+    compiles: ClassVar[bool] = False
+    """Whether a new shape takes far longer than new numbers; the search for mistakes then goes for numbers."""
     arithmetics: ClassVar[tuple[str, ...]] = ("native",)
 
     @classmethod
@@ -120,6 +122,11 @@ class Backend(ABC):
     @abstractmethod
     def trace(self, weights: Weights, x: Array, y: Array, lr: float) -> tuple[LayerTrace, ...]:
         """One update, opened up, one LayerTrace per layer. Never timed."""
+
+    @property
+    def traced(self) -> tuple[str, ...]:
+        """The fields of its traces that are its own; nobody asks about the others."""
+        return LayerTrace._fields
 
     @abstractmethod
     def synchronize(self, value: Any) -> Any:

@@ -13,7 +13,9 @@ from .torch_arrays import TorchArrays
 
 class TorchInside(TorchArrays):
     def trace(self, weights: Weights, x: torch.Tensor, y: torch.Tensor, lr: float) -> tuple[LayerTrace, ...]:
-        zeros = [torch.zeros(len(x), w.shape[1], dtype=x.dtype, device=x.device) for w in weights]
+        zeros = [
+            torch.full((len(x), w.shape[1]), -0.0, dtype=x.dtype, device=x.device) for w in weights
+        ]  # -0 + -0 is -0
 
         def loss(weights: Weights, dz: list[torch.Tensor], da: list[torch.Tensor]) -> tuple[torch.Tensor, Any]:
             zs, layers = [], [x]

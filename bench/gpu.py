@@ -49,7 +49,7 @@ ENVIRONMENT = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}  # or one process takes
 
 
 @dataclass(frozen=True)
-class Finding:
+class Measurement:
     """One figure, told as soon as it is there."""
 
     what: str
@@ -64,11 +64,11 @@ class Part:
     """One process, and what came of it."""
 
     name: str
-    find: Callable[[], Iterator[Finding]]
+    find: Callable[[], Iterator[Measurement]]
     seconds: float
     """How long it may take."""
     outcome: str = "not started"
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[Measurement] = field(default_factory=list)
     took: float = 0.0
 
     @property
@@ -119,10 +119,10 @@ def _along() -> list[str]:
     return [name for pair in zip(*found, strict=True) for name in pair]
 
 
-def _tests(dry: bool) -> Iterator[Finding]:
+def _tests(dry: bool) -> Iterator[Measurement]:
     """The tests of cuda. A test file that needs a package which is not here is an error beside the others."""
     if find_spec("pytest") is None:
-        yield Finding("", "pytest is not installed", "all pass", "missing")
+        yield Measurement("", "pytest is not installed", "all pass", "missing")
         return
     chosen = ["tests/bench/test_bench_clock.py", "-k", "cold"] if dry else ["-k", "cuda and not two-layer"]
     command = [
@@ -145,10 +145,10 @@ def _tests(dry: bool) -> Iterator[Finding]:
         lines = told.read().splitlines()
     print("\n".join(lines), file=sys.stderr)
     last = next((line for line in reversed(lines) if line.strip()), "printed nothing")
-    yield Finding("", last.strip("= "), "all pass", "failed" if status else "")
+    yield Measurement("", last.strip("= "), "all pass", "failed" if status else "")
 
 
-def _hashes(spec: str, dry: bool) -> Iterator[Finding]:
+def _hashes(spec: str, dry: bool) -> Iterator[Measurement]:
     """Every network in both dtypes: the reproducible hash against the published one, native against NumPy."""
     from ..compare.comparison import compare
 
@@ -159,15 +159,15 @@ def _hashes(spec: str, dry: bool) -> Iterator[Finding]:
                     continue
                 what = f"{spec} {run.arithmetic}, {name} {dtype}"
                 if run.outcome not in GOOD:
-                    yield Finding(what, run.message or run.outcome, published[:12], run.outcome)
+                    yield Measurement(what, run.message or run.outcome, published[:12], run.outcome)
                 elif run.arithmetic == "reproducible":
                     digest = run.weights_sha256 or ""
-                    yield Finding(what, digest[:12], published[:12], "" if digest == published else "disagree")
+                    yield Measurement(what, digest[:12], published[:12], "" if digest == published else "disagree")
                 else:
-                    yield Finding(what, f"{run.outcome}, {run.max_ulp:,} ULP")
+                    yield Measurement(what, f"{run.outcome}, {run.max_ulp:,} ULP")
 
 
-def _diverge(spec: str, dry: bool) -> Iterator[Finding]:
+def _diverge(spec: str, dry: bool) -> Iterator[Measurement]:
     """The first operation that differs between the CPU and the GPU: one native, none reproducible."""
     from ..diverge.divergence import diverge
 
@@ -180,15 +180,15 @@ def _diverge(spec: str, dry: bool) -> Iterator[Finding]:
                 what = f"{cpu} and {spec}, {name} {dtype} {arithmetic}"
                 target = "identical" if arithmetic == "reproducible" else ""
                 if (first := found.first) is None:
-                    yield Finding(what, "identical", target)
+                    yield Measurement(what, "identical", target)
                     continue
                 operation = next((o.name for o in first.operations if not o.same), "no single operation")
                 where = f"update {first.update:,}, {first.quantity} of layer {first.layer}: {operation}"
                 where += f", {first.max_ulp:,} ULP"
-                yield Finding(what, where, target, "disagree" if target else "")
+                yield Measurement(what, where, target, "disagree" if target else "")
 
 
-def _bench(path: Path, names: list[str], options: dict[str, Any]) -> Iterator[Finding]:
+def _bench(path: Path, names: list[str], options: dict[str, Any]) -> Iterator[Measurement]:
     """Time them, write the result, also one that was interrupted, and pick out what was aimed at."""
     from .suite import bench
 
@@ -198,10 +198,10 @@ def _bench(path: Path, names: list[str], options: dict[str, Any]) -> Iterator[Fi
     write_json(path, result.to_json())
     yield from figures(result)
     if result.interrupted:
-        yield Finding("", "interrupted: what was complete until then", "", "out of time")
+        yield Measurement("", "interrupted: what was complete until then", "", "out of time")
 
 
-def figures(result: Result) -> Iterator[Finding]:
+def figures(result: Result) -> Iterator[Measurement]:
     """What was aimed at; each backend's time, transfer and ratio to its products; where CPU and GPU break even."""
     for outcome in outcomes([result], GPU):
         if outcome.measured:
@@ -209,14 +209,16 @@ def figures(result: Result) -> Iterator[Finding]:
                 f"{outcome.target.what}, {outcome.target.network}",
                 "" if outcome.said == "reached" else "missed",
             )
-            yield Finding(what, outcome.measured, f"<= {outcome.target.most:g}", wrong)
+            yield Measurement(what, outcome.measured, f"<= {outcome.target.most:g}", wrong)
     for table in result.tables:
         if sizes.axis(table):
             continue
         where = f"{table.problem} {table.dtype}"
         for row in (row for row in table.rows if row.group == "backend"):
             if not row.timed:
-                yield Finding(f"{row.name}, {where}", f"{row.outcome}: {row.message[:80]}", "", row.outcome or "failed")
+                yield Measurement(
+                    f"{row.name}, {where}", f"{row.outcome}: {row.message[:80]}", "", row.outcome or "failed"
+                )
                 continue
             value = f"{rounded(1e6 * spread(row.samples).median)} us per update"
             if row.transfer_seconds is not None:
@@ -224,11 +226,11 @@ def figures(result: Result) -> Iterator[Finding]:
             products = table.row(f"{row.name}, products alone")
             if products and products.timed:
                 value += f", {ratio(row.samples, products.samples)} times its products"
-            yield Finding(f"{row.name}, {where}", value)
+            yield Measurement(f"{row.name}, {where}", value)
     for axis in sizes.SWEEP:
         along = sorted((a[1], i) for i, t in enumerate(result.tables) if (a := sizes.axis(t)) and a[0] == axis)
         lines = break_even(axis, [result.tables[i] for _, i in along], [v for v, _ in along])
-        yield from (Finding("", line) for line in lines if line.count("cuda") == 1)
+        yield from (Measurement("", line) for line in lines if line.count("cuda") == 1)
 
 
 def run(
@@ -282,11 +284,11 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _told(path: Path) -> Iterator[Finding]:
+def _told(path: Path) -> Iterator[Measurement]:
     """What a part printed; a line that broke off, or that a library printed, is none of its findings."""
     for line in path.read_text(errors="replace").splitlines():
         with suppress(ValueError, TypeError, RecursionError):
-            yield Finding(**json.loads(line))
+            yield Measurement(**json.loads(line))
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -394,7 +396,7 @@ def _one(name: str, out: Path, dry: bool) -> int:
         for finding in part.find():
             print(json.dumps(asdict(finding)), flush=True)
     except EquigradError as error:
-        print(json.dumps(asdict(Finding("", said(error), "", "failed"))), flush=True)
+        print(json.dumps(asdict(Measurement("", said(error), "", "failed"))), flush=True)
     return 0
 
 

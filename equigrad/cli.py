@@ -325,13 +325,20 @@ def crosscheck(
 
     equigrad crosscheck model.py:f port.py:f --inputs data.npz
     """
+    from . import console
+    from .common.errors import UsageError, foreign, said
     from .common.files import check_writable
     from .crosscheck import crosschecks, loading, view
 
     check_writable(json)
-    given = loading.from_files(functions, inputs, parameters)
-    result = crosschecks.crosscheck(**given, dtype=dtype, elements=crosschecks.MOST if elements is None else elements)
-    end(view.crosscheck(result), 3 if result.missing else 0 if result.agreed else 1, to_json(json, result))
+    try:
+        with foreign(), console.progress() as report:
+            given = loading.from_files(functions, inputs, parameters)
+            most = crosschecks.MOST if elements is None else elements
+            result = crosschecks.crosscheck(**given, dtype=dtype, elements=most, progress=report)
+    except SystemExit as error:
+        raise UsageError(f"a function that is compared would end this process: {said(error)}") from error
+    end(view.crosscheck(result), result.status, to_json(json, result))
 
 
 @app.command()
@@ -433,7 +440,7 @@ def report(
         list[str] | None,
         typer.Argument(
             metavar="PROBLEM | RESULT.json",
-            help="one-layer (default), two-layer or digits, and JSON files of compare, diverge, check and bench",
+            help="one-layer (default), two-layer or digits, and JSON files of the other commands",
             show_default=False,
         ),
     ] = None,

@@ -13,7 +13,7 @@ from ..common.errors import UsageError
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
 from ..common.ulp import max_ulp
-from ..laws.laws import LAWS, LawBroken, Network, Subject
+from ..laws.laws import LAWS, LawBroken, Network, Subject, unasked
 from ..laws.search import SECONDS, search
 from ..passport import passport
 from ..referee import exact as referee
@@ -126,8 +126,11 @@ def _checked(found: Loaded, network: Network) -> BackendCheck:
     name, mode, backend = found.name, found.arithmetic, found.backend
     if isinstance(backend, Fault):
         return BackendCheck(name, found.device, mode, backend.outcome, backend.message)
+    left_out = {law: why for law in LAWS if (why := unasked(law, backend, network))}
     laws, broken = [], None
     for law, keep in LAWS.items():
+        if law in left_out:
+            continue
         try:
             laws.append(LawCheck(law, True, keep(backend, network)))
         except LawBroken as error:
@@ -142,7 +145,7 @@ def _checked(found: Loaded, network: Network) -> BackendCheck:
         outcome, message = broken.outcome, str(broken)
     else:
         outcome, message = "identical" if all(layer.ulp == 0 for layer in layers) else "agree", ""
-    return BackendCheck(name, backend.device, mode, outcome, message, layers, tuple(laws))
+    return BackendCheck(name, backend.device, mode, outcome, message, layers, tuple(laws), left_out)
 
 
 def measured(gradient: Sequence[np.ndarray], network: Network) -> tuple[LayerCheck, ...]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..common.agreement import GOOD, status
+from ..common import agreement
+from ..common.agreement import GOOD
+from ..common.words import listed
 from ..laws.power import SCHEMA
 from ..laws.search import Search
 from ..referee.exact import Curve
@@ -54,10 +56,32 @@ class BackendCheck:
     message: str = ""
     layers: tuple[LayerCheck, ...] = ()
     laws: tuple[LawCheck, ...] = ()
+    """The laws that ask something of this backend here."""
+    unasked: dict[str, str] = field(default_factory=dict)
+    """The others, and why they do not."""
+
+
+class Judged:
+    """Backends with an outcome each."""
+
+    backends: Sequence[Any]
+
+    @property
+    def agreed(self) -> bool:
+        """Whether every backend that could run is right, and at least one could."""
+        return agreement.agreed(b.outcome for b in self.backends)
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """Which of `names` are missing altogether."""
+        return agreement.missing(((b.name, b.outcome) for b in self.backends), names)
+
+    def status(self, names: Sequence[str]) -> int:
+        """The exit status if these backends were asked for by name."""
+        return agreement.status(self.agreed, self.missing(names))
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Judged):
     """Every backend against the referee, at one point."""
 
     problem: str
@@ -74,17 +98,7 @@ class Check:
     @property
     def agreed(self) -> bool:
         """Whether the two referees agree, every backend that could run does too, and at least one could."""
-        ran = [b for b in self.backends if b.outcome != "missing"]
-        return self.complex_step <= self.complex_step_bound and bool(ran) and all(b.outcome in GOOD for b in ran)
-
-    def missing(self, names: Sequence[str]) -> list[str]:
-        """Which of `names` are missing altogether."""
-        ran = {b.name for b in self.backends if b.outcome != "missing"}
-        return [name for name in names if name not in ran]
-
-    def status(self, names: Sequence[str]) -> int:
-        """The exit status if these backends were asked for by name."""
-        return status(self.agreed, self.missing(names))
+        return self.complex_step <= self.complex_step_bound and super().agreed
 
     @property
     def verdict(self) -> str:
@@ -118,6 +132,7 @@ class Check:
                     "message": b.message,
                     "layers": [vars(layer) for layer in b.layers],
                     "laws": [vars(law) for law in b.laws],
+                    "not_asked": b.unasked,
                 }
                 for b in self.backends
             ],
@@ -128,6 +143,13 @@ class Check:
                 "points": [point._asdict() for point in self.curve.points],
             },
         }
+
+
+def not_asked(name: str, unasked: dict[str, str]) -> Iterator[str]:
+    """Which laws ask nothing of a backend, for each reason."""
+    for why in dict.fromkeys(unasked.values()):
+        laws = [law for law, reason in unasked.items() if reason == why]
+        yield f"{name}: not asked: {listed(laws)}, for {why}"
 
 
 @dataclass(frozen=True)
@@ -148,13 +170,14 @@ class Searched:
         if finding is None:
             if self.message:
                 yield f"{self.name}: {self.message}"
+            yield from not_asked(self.name, self.search.unasked if self.search else {})
             return
         yield f"{self.name}: {finding.law}: {finding.message}"
         yield from (f"  {line}" for line in finding.lines(self.name))
 
 
 @dataclass(frozen=True)
-class Thorough:
+class Thorough(Judged):
     """Every backend against every law on many networks."""
 
     passport: dict[str, Any]
@@ -162,21 +185,6 @@ class Thorough:
     arithmetic: str
     seed: int
     backends: tuple[Searched, ...]
-
-    @property
-    def agreed(self) -> bool:
-        """Whether no backend that could run broke a law, and at least one could run."""
-        ran = [b for b in self.backends if b.outcome != "missing"]
-        return bool(ran) and all(b.outcome in GOOD for b in ran)
-
-    def missing(self, names: Sequence[str]) -> list[str]:
-        """Which of `names` are missing altogether."""
-        ran = {b.name for b in self.backends if b.outcome != "missing"}
-        return [name for name in names if name not in ran]
-
-    def status(self, names: Sequence[str]) -> int:
-        """The exit status if these backends were asked for by name."""
-        return status(self.agreed, self.missing(names))
 
     @property
     def verdict(self) -> str:
@@ -209,6 +217,7 @@ class Thorough:
                     "networks": b.search.networks if b.search else 0,
                     "seconds": b.search.seconds if b.search else 0.0,
                     "closest": b.search.closest if b.search else {},
+                    "not_asked": b.search.unasked if b.search else {},
                     "finding": b.search.finding.to_json() if b.search and b.search.finding else None,
                 }
                 for b in self.backends

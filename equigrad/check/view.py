@@ -12,7 +12,7 @@ from rich.text import Text
 from ..console import STYLES, titled
 from ..laws.power import Power
 from ..referee.exact import Curve
-from .result import Check, Thorough
+from .result import Check, Thorough, not_asked
 
 
 def check(result: Check) -> RenderableType:
@@ -47,6 +47,7 @@ def check(result: Check) -> RenderableType:
             head = [""] * 4
     parts: list[RenderableType] = [table]
     parts += [Text(f"{b.name} {b.arithmetic}: {b.message}") for b in result.backends if b.message]
+    parts += [Text(line) for b in result.backends for line in not_asked(f"{b.name} {b.arithmetic}", b.unasked)]
     parts.append(Text(f"second opinion: the complex step is {result.complex_step:.1e} from the 50-digit gradient"))
     if result.curve:
         parts.append(curve(result.curve))

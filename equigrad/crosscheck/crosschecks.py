@@ -18,6 +18,7 @@ import numpy as np
 
 from ..common.errors import MissingError, UsageError, said
 from ..common.nearest import nearest
+from ..common.progress import Progress
 from ..passport import passport
 from .arguments import Arguments, arguments
 from .nesting import Function, Leaves, is_array, is_pytree, leaves
@@ -50,6 +51,7 @@ def crosscheck(
     mapping: Mapping[str, Any] | None = None,
     dtype: str = "float64",
     elements: int = MOST,
+    progress: Progress | None = None,
 ) -> Crosscheck:
     """Compare one function, written for several frameworks: its value and its gradient, at `inputs`.
 
@@ -70,6 +72,8 @@ def crosscheck(
     Everything is computed in `dtype`; the referee and the search for where torch and JAX part are in float64.
     `elements` bounds at how many elements of each leaf NumPy's function is differentiated one by one.
 
+    `progress` is called with what is being done, the steps done and the steps to do.
+
     What goes wrong in one function is its outcome and message. Raises UsageError for arguments that cannot be
     used, and for a NumPy function that fails, or has no derivative at `inputs` that differences could find.
     """
@@ -88,13 +92,20 @@ def crosscheck(
         whole = [path for path, v in given.points.items() if v.dtype.kind != "f"]
         raise UsageError(f"nothing to differentiate: {', '.join(whole) or 'there'} is no floating-point array")
     session = _Session(given, dtype, elements)
-    if numpy is not None:
-        session.ask_numpy(NumpyFunction(numpy, given))
-    for name, function in (("torch", torch), ("jax", jax)):
-        if function is not None:
+    named: dict[str, Any] = {"numpy": numpy, "torch": torch, "jax": jax}
+    asked = {name: function for name, function in named.items() if function is not None}
+    tell = progress or (lambda what, done, total: None)
+    for done, (name, function) in enumerate(asked.items()):
+        tell("crosscheck", done, len(asked) + 1)
+        if name == "numpy":
+            session.ask_numpy(NumpyFunction(function, given))
+        else:
             session.run(name, function)
+    tell("crosscheck", len(asked), len(asked) + 1)
     with np.errstate(all="ignore"):
-        return session.judged()
+        result = session.judged()
+    tell("crosscheck", len(asked) + 1, len(asked) + 1)
+    return result
 
 
 def _given(
@@ -390,7 +401,7 @@ class _Session:
                 message = "; ".join(filter(None, (differing[path], message)))
             elif message and other is not None:
                 self._note(
-                    f"the gradient in {path} is not the derivative of the value, in {ran.name} and {other.name} alike: "
+                    f"the gradient in {path} is not the derivative of the value, in torch and jax alike: "
                     "is it stopped or redefined on purpose?"
                 )
                 outcome, message = "agree", ""

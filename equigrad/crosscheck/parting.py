@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .recording import Operation, Recording
+from .recording import Call, Recording
 
 Same = Callable[[np.ndarray, np.ndarray], bool]
 MOVING = {
@@ -40,20 +40,20 @@ wrong with it, or for all that go wrong."""
 class Blame:
     """One side's operation, and the value to look at."""
 
-    operation: Operation | None
+    operation: Call | None
     """None for a value that was given."""
     value: int
 
 
 @dataclass(frozen=True)
-class Finding:
+class Fork:
     """Where they part."""
 
     kind: str
     """`differs`, `missing in jax`, `missing in torch`, `order`, `exchanged` or `stopped`."""
     torch: Blame
     jax: Blame
-    onward: Operation | None = None
+    onward: Call | None = None
     """The JAX operation that goes on with a value that torch changes first."""
     repaired: bool = False
     """Whether everything after it agrees once PyTorch's value is put into JAX's computation."""
@@ -129,7 +129,7 @@ class Side:
             waiting.extend(o for part in self.parts(number) for o in part.outputs)
         return found
 
-    def parts(self, number: int) -> list[Operation]:
+    def parts(self, number: int) -> list[Call]:
         """The steps of a fused operation, which stand before it."""
         found = []
         while number and self.recording.operations[number - 1].fused is not None:
@@ -137,7 +137,7 @@ class Side:
             found.append(self.recording.operations[number])
         return found
 
-    def operation(self, i: int) -> Operation | None:
+    def operation(self, i: int) -> Call | None:
         number = self.recording.maker.get(i)
         return None if number is None else self.recording.operations[number]
 
@@ -232,7 +232,7 @@ def part(
     outputs: list[tuple[int, int]],
     same: Same,
     backward: bool,
-) -> Finding | None:
+) -> Fork | None:
     """Where the outputs, pairs of (torch's value, JAX's value), part; None if they do not.
 
     `same` compares two outputs.
@@ -277,13 +277,13 @@ def part(
     return _first_astray(torch, jax, lost_t, lost_j, backward)
 
 
-def _first_astray(torch: Side, jax: Side, lost_t: set[int], lost_j: set[int], backward: bool) -> Finding:
+def _first_astray(torch: Side, jax: Side, lost_t: set[int], lost_j: set[int], backward: bool) -> Fork:
     """Where no repair but that of the result helps, as with two mistakes or one in a loop: the first to go astray."""
     t, j = torch.sources(lost_t)[0], jax.sources(lost_j)[0]
-    return Finding("differs", Blame(torch.operation(t), t), Blame(jax.operation(j), j), backward=backward)
+    return Fork("differs", Blame(torch.operation(t), t), Blame(jax.operation(j), j), backward=backward)
 
 
-def _blamed(torch: Side, jax: Side, lost_t: set[int], lost_j: set[int], t: int, j: int, backward: bool) -> Finding:
+def _blamed(torch: Side, jax: Side, lost_t: set[int], lost_j: set[int], t: int, j: int, backward: bool) -> Fork:
     """What the repair of JAX's value j by torch's value t says about where the mistake is."""
     onward = _first_user(jax, j, lost_j)
     there, here = torch.operation(t), jax.operation(j)
@@ -293,29 +293,27 @@ def _blamed(torch: Side, jax: Side, lost_t: set[int], lost_j: set[int], t: int, 
                 there = _first_user(torch, t, lost_t) or there
             if here is None or here.name not in MOVING:
                 here = onward
-            return Finding("order", Blame(there, t), Blame(here, j), onward, True, backward)
+            return Fork("order", Blame(there, t), Blame(here, j), onward, True, backward)
         if torch.matched[t] and torch.same[t]:
             there = _first_user(torch, t, lost_t) or there
-            return Finding("differs", Blame(there, t), Blame(onward, j), None, True, backward)
+            return Fork("differs", Blame(there, t), Blame(onward, j), None, True, backward)
         beside = here is not None and any(_line(torch.operation(i)) == _line(there) for i in jax.same[j])
-        return Finding("missing in jax", Blame(there, t), Blame(here if beside else onward, j), onward, True, backward)
+        return Fork("missing in jax", Blame(there, t), Blame(here if beside else onward, j), onward, True, backward)
     region = jax.before(j, lost_j)
     sources_j = jax.sources(region)
     blamed = Blame(jax.operation(j if j in sources_j else sources_j[0]), j)
     if t in lost_t:
         firsts = torch.sources(torch.before(t, lost_t)) or [t]
-        return Finding(
-            "differs", Blame(torch.operation(t if t in firsts else firsts[0]), t), blamed, None, True, backward
-        )
+        return Fork("differs", Blame(torch.operation(t if t in firsts else firsts[0]), t), blamed, None, True, backward)
     makers = [jax.operation(i) for i in jax.edge(region) if t in jax.same[i]]
     if there is None or not any(_line(o) == _line(blamed.operation) for o in makers):
         there = _first_user(torch, t, lost_t) or there
-    return Finding("missing in torch", Blame(there, t), blamed, None, True, backward)
+    return Fork("missing in torch", Blame(there, t), blamed, None, True, backward)
 
 
 def _exchanged(
     torch: Side, program: Any, jax: Side, wrong: list[tuple[int, int]], lost: set[int], same: Same, backward: bool
-) -> Finding | None:
+) -> Fork | None:
     """Two values that one line makes, such as the parts of a split, each used in the place of the other."""
     values = torch.recording.values
     groups: dict[Any, dict[tuple[Any, int], int]] = {}
@@ -334,9 +332,7 @@ def _exchanged(
             found = program.exchanged(a, b, [w for _, w in wrong])
             if all(same(f, values[t]) for f, (t, _) in zip(found, wrong, strict=True)):
                 t = jax.same[i][0]
-                return Finding(
-                    "exchanged", Blame(torch.operation(t), t), Blame(jax.operation(j), j), None, True, backward
-                )
+                return Fork("exchanged", Blame(torch.operation(t), t), Blame(jax.operation(j), j), None, True, backward)
     return None
 
 
@@ -361,7 +357,7 @@ def _counterpart(
     return j
 
 
-def _first_user(side: Side, i: int, lost: set[int]) -> Operation | None:
+def _first_user(side: Side, i: int, lost: set[int]) -> Call | None:
     """The first operation that goes wrong with this value, or with the same numbers moved."""
     for n in side.users.get(i, ()):
         operation = side.recording.operations[n]
@@ -374,11 +370,11 @@ def _first_user(side: Side, i: int, lost: set[int]) -> Operation | None:
     return None
 
 
-def _line(operation: Operation | None) -> Any:
+def _line(operation: Call | None) -> Any:
     return operation.lines[:1] if operation is not None else None
 
 
-def stopped(torch: Side, program: Any, jax: Side, gradients: Callable[[set[int], set[int]], bool]) -> Finding | None:
+def stopped(torch: Side, program: Any, jax: Side, gradients: Callable[[set[int], set[int]], bool]) -> Fork | None:
     """Where one side stops a gradient and the other does not, if that explains why the gradients differ.
 
     `gradients(stop, let)` is whether JAX's gradients are torch's once they are stopped after the values in
@@ -389,19 +385,19 @@ def stopped(torch: Side, program: Any, jax: Side, gradients: Callable[[set[int],
     bound = [n for n in program.stops if not any(t in records[0].stopped for t in _counterparts(jax, n))]
     for t, j in free[:MANY]:
         if gradients({j}, set()):
-            there = Operation("aten.detach", (t,), (t,), records[0].stopped[t])
+            there = Call("aten.detach", (t,), (t,), records[0].stopped[t])
             here = jax.operation(j)
             if here is None or _line(torch.operation(t)) != _line(
                 there
             ):  # stopped where it is used, not where it is made
                 moved = {o for n in records[1].operations if n.name not in MOVING for o in n.outputs}
                 here = _first_user(jax, j, moved) or here or records[1].operations[jax.users[j][0]]
-            return Finding("stopped", Blame(there, t), Blame(here, j), None, True, True)
+            return Fork("stopped", Blame(there, t), Blame(here, j), None, True, True)
     for n in bound[:MANY]:
         if gradients(set(), {n}):
             here = records[1].operations[n]
             t = next(iter(_counterparts(jax, n)), 0)
-            return Finding("stopped", Blame(torch.operation(t), t), Blame(here, here.inputs[0]), None, True, True)
+            return Fork("stopped", Blame(torch.operation(t), t), Blame(here, here.inputs[0]), None, True, True)
     return None
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from ..common.ulp import ulp_distance
 from .arguments import Arguments
 from .nesting import Leaves
-from .parting import Blame, Finding, Side, Tolerance, aligned, pair_up, part, stopped
-from .recording import Operation
+from .parting import Blame, Fork, Side, Tolerance, aligned, pair_up, part, stopped
+from .recording import Call
 from .result import Parting, Site
 
 FEW = 3
@@ -61,7 +61,7 @@ def _close(bound: float, a: np.ndarray, b: np.ndarray) -> bool:
     return bool(close.all())
 
 
-def _said(finding: Finding, torch: Side, jax: Side) -> Parting:
+def _said(finding: Fork, torch: Side, jax: Side) -> Parting:
     theirs, ours = torch.recording.values[finding.torch.value], jax.recording.values[finding.jax.value]
     difference, ulp = None, None
     elements: tuple[tuple[int, ...], ...] = ()
@@ -100,7 +100,7 @@ def _blamed(framework: str, blame: Blame, side: Side, value: np.ndarray, picked:
     return Site(framework, "", leaf, "", 0, "", (), value.shape, picked)
 
 
-def _site(framework: str, operation: Operation, side: Side, value: np.ndarray, picked: tuple[float, ...]) -> Site:
+def _site(framework: str, operation: Call, side: Side, value: np.ndarray, picked: tuple[float, ...]) -> Site:
     lines = operation.lines
     first = lines[0] if lines else None
     return Site(

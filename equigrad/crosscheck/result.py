@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..common import agreement
 from ..common.agreement import GOOD
 
 SCHEMA = 1
@@ -154,13 +155,17 @@ class Crosscheck:
     @property
     def agreed(self) -> bool:
         """Whether every function that could run is right, and at least one could."""
-        ran = [f for f in self.functions if f.outcome != "missing"]
-        return bool(ran) and all(f.outcome in GOOD for f in ran)
+        return agreement.agreed(f.outcome for f in self.functions)
 
     @property
     def missing(self) -> list[str]:
         """The frameworks that are not here."""
         return [f.name for f in self.functions if f.outcome == "missing"]
+
+    @property
+    def status(self) -> int:
+        """The exit status."""
+        return agreement.status(self.agreed, self.missing)
 
     @property
     def verdict(self) -> str:

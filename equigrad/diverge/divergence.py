@@ -18,7 +18,7 @@ from ..common.progress import PARTS
 from ..common.ulp import any_differs, differs, distances, farthest, narrow
 from ..passport import passport
 from ..session import Progress, Session, Traces, sessions
-from .operations import Update, operations
+from .operations import Update, operations, traced
 from .result import Difference, Distance, Divergence, Element
 
 SINGLY = 1_000
@@ -127,7 +127,9 @@ def _search(a: Session, b: Session, total: int, progress: Progress | None) -> tu
         if any_differs(a.numpy(after[0]), b.numpy(after[1])):
             return next(_single_steps(a, b, done, held, n), _Parting(done, held, n, after)), earlier
         if earlier is None and done < min(OPENED, total):
-            earlier = _first_quantity(done + 1, _quantities(a.trace(held[0])), _quantities(b.trace(held[1])))
+            shown = traced(a, b)
+            both = (_quantities(side.trace(weights), shown) for side, weights in zip((a, b), held, strict=True))
+            earlier = _first_quantity(done + 1, *both)
         held, done = after, done + n
         if progress:
             progress(f"comparing {a.label} with {b.label}", done, total)
@@ -158,15 +160,33 @@ def _explain(a: Session, b: Session, parting: _Parting) -> tuple[Difference, lis
         Update(side, side.numpy(before), side.trace(before), new)
         for side, before, new in zip((a, b), parting.before, after, strict=True)
     ]
-    lists = [[*_quantities(step.trace), *ws] for step, ws in zip(steps, weights, strict=True)]
+    shown = traced(a, b)
+    lists = [[*_quantities(step.trace, shown), *ws] for step, ws in zip(steps, weights, strict=True)]
     first = _first_quantity(last, *lists)
     assert first is not None
     notes = [
-        f"{step.side.label} cannot run its operations one by one, so its trace stands for them"
+        _closed(step.side, first)
+        if len(traced(step.side)) < len(LayerTrace._fields)
+        else f"{step.side.label} cannot run its operations one by one, so its trace stands for them"
         for step in steps
         if not step.faithful
     ]
     return replace(first, operations=operations(*steps)), notes
+
+
+def _closed(side: Session, first: Difference) -> str:
+    """What can be said of a side that shows its activations and its gradient only."""
+    if first.quantity == "activation":
+        return (
+            f"{side.label} shows its activations and its gradient only, so which operation of layer {first.layer}'s "
+            "forward pass differs cannot be told"
+        )
+    if first.quantity == "change":
+        return (
+            f"{side.label}'s backward pass cannot be opened: its activations are the same, its gradient differs, from "
+            f"layer {first.layer} on, counted backwards"
+        )
+    return f"{side.label} shows its activations and its gradient only; both are the same"
 
 
 def _at_once(side: Session, weights: Any, parting: _Parting) -> Iterator[str]:
@@ -184,13 +204,12 @@ def _at_once(side: Session, weights: Any, parting: _Parting) -> Iterator[str]:
 Quantities = list[tuple[str, int, np.ndarray]]
 
 
-def _quantities(trace: Traces) -> Quantities:
-    """Name, layer from 1 and value of all that is traced, in order of computation."""
+def _quantities(trace: Traces, shown: Sequence[str] = LayerTrace._fields) -> Quantities:
+    """Name, layer from 1 and value of all that is `shown` of a trace, in order of computation."""
     layers = list(enumerate(trace, 1))
     forward = [(name, i, getattr(layer, name)) for i, layer in layers for name in LayerTrace._fields[:2]]
-    return forward + [
-        (name, i, getattr(layer, name)) for i, layer in reversed(layers) for name in LayerTrace._fields[2:]
-    ]
+    backward = [(name, i, getattr(layer, name)) for i, layer in reversed(layers) for name in LayerTrace._fields[2:]]
+    return [quantity for quantity in forward + backward if quantity[0] in shown]
 
 
 def _first_quantity(update: int, a: Quantities, b: Quantities) -> Difference | None:

@@ -69,6 +69,11 @@ def replay(side: Session, weights: Matrices, given: Traces) -> Traces | None:
     return traces
 
 
+def traced(*sides: Session) -> list[str]:
+    """The fields of a trace that are the sides' own, in order of computation."""
+    return [name for name in LayerTrace._fields if all(name in side.backend.traced for side in sides)]
+
+
 def own_exp(side: Session, x: np.ndarray) -> np.ndarray | None:
     """exp(x) by the framework's own routine; None where it has none."""
     held = side.call("exp", side.hold(x)) if isinstance(side.backend, HasExp) else None
@@ -166,7 +171,17 @@ class Update:
 
 
 NAMES = ("dot", "sigmoid", "error", "derivative", "backward dot", "gradient dot", "update")
-ORDER = ("dot", "exp", "sigmoid", "error", "derivative", "backward dot", "gradient dot", "update")
+ORDER = {
+    "dot": {"preactivation", "activation"},
+    "exp": {"preactivation"},
+    "sigmoid": {"preactivation", "activation"},
+    "error": {"activation", "error"},
+    "derivative": {"error", "activation", "delta"},
+    "backward dot": {"delta", "error"},
+    "gradient dot": {"activation", "delta", "change"},
+    "update": {"change"},
+}
+"""The operations in order of computation, and what a backend must show of itself for one to be held against it."""
 
 
 def operations(a: Update, b: Update) -> tuple[Operation, ...]:
@@ -187,6 +202,8 @@ def operations(a: Update, b: Update) -> tuple[Operation, ...]:
             ran[name] = list(zip(*(step.made(name, way, given, width) for step, way in ways), strict=True))
         elif name == "update":
             ran[name] = _after_equal_changes(a, b)
+    shown = set(traced(a.side, b.side))
+    ran = {name: pairs for name, pairs in ran.items() if ORDER[name] <= shown}
     return tuple(_compared(name, ran[name], a, b) for name in ORDER if sum(v.size for v, _ in ran.get(name, ())))
 
 

@@ -144,8 +144,10 @@ of_gradient("the gradient is cut to integers", every(lambda g: g.astype(np.int64
 of_gradient("the gradient is float32", every(np.float32), "results_fit")
 of_gradient("one layer's gradient is missing", lambda b, g, *_: g[1:], "results_fit")
 of_gradient(
-    "the gradient carries noise of one part in 1e15",
-    every(lambda g: g * (1 + 1e-15 * np.random.default_rng().choice([-1, 1], g.shape))),
+    "the gradient carries noise in its last bits",
+    every(
+        lambda g: g * (1 + 8 * np.finfo(g.dtype).eps * np.random.default_rng().choice([-1, 1], g.shape).astype(g.dtype))
+    ),
     "calls_repeat",
 )
 

@@ -71,6 +71,7 @@ INPUTS: dict[str, Draw] = {
     "normal / 1e6": lambda g, s: g.standard_normal(s) / 1e6,
     "normal times 10": lambda g, s: g.standard_normal(s) * 10,
     "normal times 1,000": lambda g, s: g.standard_normal(s) * 1000,
+    "normal times 1e6": lambda g, s: g.standard_normal(s) * 1e6,
     "the first row 400 times larger": _one_saturated,
     "of very different sizes": _uneven,
 }
@@ -84,6 +85,7 @@ TARGETS: dict[str, Draw] = {
     "all negative": lambda g, s: -g.uniform(0.1, 3, s),
     "normal times 100": lambda g, s: g.standard_normal(s) * 100,
     "normal times 1e5": lambda g, s: g.standard_normal(s) * 1e5,
+    "normal times 1e9": lambda g, s: g.standard_normal(s) * 1e9,
     "every row the same": _repeated,
     "a row and a column of zeros": _dead,
 }
@@ -184,6 +186,8 @@ def _fixed() -> tuple[Recipe, ...]:
          Recipe((3, 3), 3, weights="normal times 1,000", inputs="normal / 1e6"),
          Recipe((3, 3), 3, "normal times 1,000", "normal / 1e6", "normal times 1e5", lr=1000.0),
          Recipe((3, 3, 3), 3, targets="normal times 1e5", lr=1e-6),
+         Recipe((3, 3), 3, "normal / 1e8", "normal times 1e6", "normal times 1e9", lr=1e-9),
+         Recipe((3, 3), 3, inputs="normal / 1e6", targets=list(NEAR)[-1]),
          Recipe((3, 3, 3), 3, weights="normal times 8", inputs="normal times 10")],
         [r for i, rate in enumerate((0.3, 1e-6, 10.0, 1000.0, *RATES)) for r in both(lr=rate, seed=i)],
         [Recipe(square, 4, updates=n, lr=0.1) for n in (40, 0, 100, 257, 1, 2, 4, 5, 8, 10, 16, 33)],
@@ -207,8 +211,8 @@ FIXED = _fixed()
 """Tried before anything is drawn."""
 
 
-def recipes() -> Any:
-    """A strategy of Hypothesis: some networks of one shape, for shapes cost a compiler time.
+def recipes(most: int = 8) -> Any:
+    """A strategy of Hypothesis: up to `most` networks of one shape, for shapes cost a compiler time.
 
     Raises MissingError without Hypothesis.
     """
@@ -250,7 +254,7 @@ def recipes() -> Any:
     def together(shape: tuple[tuple[int, ...], int], many: list[dict[str, Any]]) -> tuple[Recipe, ...]:
         return tuple(Recipe(shape[0], shape[1], **one) for one in many)
 
-    return st.builds(together, shapes, st.lists(numbers, min_size=1, max_size=8))
+    return st.builds(together, shapes, st.lists(numbers, min_size=most // 8, max_size=most))
 
 
 def chosen(dtype: str) -> tuple[Network, ...]:

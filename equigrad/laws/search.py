@@ -17,7 +17,7 @@ from ..common.progress import PARTS
 from ..referee import exact as referee
 from ..referee import roundoff
 from ..session import Progress
-from .laws import LAWS, STEPS, LawBroken
+from .laws import LAWS, STEPS, LawBroken, unasked
 from .networks import FIXED, INPUTS, PLAIN, TARGETS, WEIGHTS, Recipe, recipes
 
 SECONDS = 60.0
@@ -28,6 +28,8 @@ SEEDS = 3
 """A value of a dimension is right if the law holds for at least so many draws of the numbers."""
 CALLS_PER_NETWORK = 150
 """About how often the laws call a backend on one network."""
+VALUES = {False: 8, True: 40}
+"""Up to so many networks of one shape are drawn at once, without a compiler and with one."""
 REFEREE_WORK = 50_000
 """Up to so many multiplications the referee is asked before anybody is accused."""
 
@@ -104,7 +106,9 @@ class Search:
     """How many were tried, each in one dtype and arithmetic."""
     seconds: float
     closest: dict[str, float] = field(default_factory=dict)
-    """The largest margin of each law, see `laws`."""
+    """The largest margin of each law that was asked, see `laws`."""
+    unasked: dict[str, str] = field(default_factory=dict)
+    """The laws that ask nothing of this backend, and why."""
     finding: Finding | None = None
 
 
@@ -131,8 +135,9 @@ def search(
     if not 0 <= seed < 2**32:
         raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
     referee.ready()
-    drawn = recipes()
-    run = _Run(make, list(product(dtypes, arithmetics)), monotonic() + seconds, examples, progress, seconds)
+    variants = list(product(dtypes, arithmetics))
+    drawn = recipes(VALUES[make(*variants[0]).compiles])
+    run = _Run(make, variants, monotonic() + seconds, examples, progress, seconds)
     try:
         for _, group in groupby(FIXED, key=lambda recipe: (recipe.layers, recipe.samples)):
             run.group(tuple(group))
@@ -225,11 +230,14 @@ class _Run:
                     margin = LAWS[law](backend, replace(network, by_referee=True))
                 except LawBroken as sure:
                     return sure
-            self.closest[law] = max(self.closest.get(law, 0.0), margin)
+            if not unasked(law, backend, network):
+                self.closest[law] = max(self.closest.get(law, 0.0), margin)
         return None
 
     def result(self, finding: Finding | None) -> Search:
-        return Search(self.networks, monotonic() - self.began, self.closest, finding)
+        backend = self.make(*self.variants[0])
+        left_out = {law: why for law in LAWS if (why := unasked(law, backend))}
+        return Search(self.networks, monotonic() - self.began, self.closest, left_out, finding)
 
 
 def _draw(run: _Run, drawn: Any, seed: int) -> None:

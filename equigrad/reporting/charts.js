@@ -119,4 +119,4 @@ async function draw(id) {
 const watcher = new IntersectionObserver((entries) => entries.forEach((entry) => { if (entry.isIntersecting && !drawn.has(entry.target.id)) draw(entry.target.id); }), { rootMargin: "600px" });
 for (const id of charts.keys()) watcher.observe(document.getElementById(id));
 document.addEventListener("theme", () => drawn.forEach(draw));
-for (const id of ["chart-ulp", "chart-abs"]) if (!charts.has(id)) document.getElementById(id).closest("figure").replaceChildren(html("p", { class: "note" }, "Nothing to compare with NumPy was given."));
+for (const id of ["chart-ulp", "chart-abs"]) if (!charts.has(id)) document.getElementById(id)?.closest("figure").replaceChildren(html("p", { class: "note" }, "Nothing to compare with NumPy was given."));

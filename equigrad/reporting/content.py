@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from ..backends import FRAMEWORKS
-from ..common.agreement import GOOD
+from ..common.agreement import GOOD, agreed
 from ..common.crossings import crossings
 from ..common.headline import is_written, shown
 from ..common.problem import PROBLEMS, Problem
 from ..common.words import listed, short
 from .documents import Documents
-from .recording import Recording, Track
+from .recording import Replay, Track
 
 MOST_NUMBERS = 400_000
 """Of inputs and targets; with more, the page shows the recording alone and does not train."""
@@ -55,16 +55,18 @@ def _run_name(run: dict[str, Any]) -> str:
     return run["backend"] if run["device"] == "cpu" else f"{run['backend']}:{run['device']}"
 
 
-def _described(given: Documents, replay: Recording | None) -> dict[str, Any] | None:
+def _described(given: Documents, replay: Replay | None) -> dict[str, Any] | None:
     if replay:
         return replay.problem.to_json()
     whole = [d["problem"] for d in (*given.compare, *given.diverge, *given.check)]
     return max(whole, key=len) if whole else None
 
 
-def title(given: Documents, replay: Recording | None) -> dict[str, str]:
+def title(given: Documents, replay: Replay | None) -> dict[str, str]:
     """The name of the problem, and what it is in one line."""
     p = _described(given, replay)
+    if p is None and given.crosscheck:
+        return {"name": "crosscheck", "line": "of functions and their ports"}
     if p is None:
         return {"name": "timings", "line": "of several problems"}
     parts = [f"{' → '.join(map(str, p['layers']))} units", f"{p['samples']:,} samples"]
@@ -73,7 +75,7 @@ def title(given: Documents, replay: Recording | None) -> dict[str, str]:
     return {"name": p["name"], "line": ", ".join(parts)}
 
 
-def headline(given: Documents, replay: Recording | None) -> str:
+def headline(given: Documents, replay: Replay | None) -> str:
     """What somebody who reads one line should know."""
     found = verdicts(given, replay)
     runs = [run for d in given.compare for run in d["runs"] if run["outcome"] != "missing"]
@@ -97,9 +99,12 @@ def headline(given: Documents, replay: Recording | None) -> str:
     return f"{listed(names)} agree, though not bit for bit."
 
 
-def verdicts(given: Documents, replay: Recording | None) -> list[Verdict]:
-    """One card for each arithmetic of each comparison, for each gradient check, and for what broke."""
-    return [*_of_comparisons(given), *_of_checks(given), *_of_partings(given), *_of_troubles(given, replay)]
+def verdicts(given: Documents, replay: Replay | None) -> list[Verdict]:
+    """One card for each arithmetic of each comparison, for each check of gradients or of a port, and for what broke."""
+    return [
+        *_of_comparisons(given), *_of_checks(given), *_of_crosschecks(given), *_of_partings(given),
+        *_of_troubles(given, replay),
+    ]  # fmt: skip
 
 
 def _of_comparisons(given: Documents) -> Iterator[Verdict]:
@@ -142,6 +147,12 @@ def _of_checks(given: Documents) -> Iterator[Verdict]:
         yield Verdict(f"gradient, {listed([d['dtype'] for d in documents])}", text, good)
 
 
+def _of_crosschecks(given: Documents) -> Iterator[Verdict]:
+    for document in given.crosscheck:
+        good = document["agreed"] and agreed(f["outcome"] for f in document["functions"])
+        yield Verdict(f"crosscheck, {document['dtype']}", document["verdict"].rstrip("."), good)
+
+
 def _of_partings(given: Documents) -> Iterator[Verdict]:
     """One card for all: where they part is neither right nor wrong."""
     kinds: dict[str, list[str]] = {}
@@ -156,7 +167,7 @@ def _of_partings(given: Documents) -> Iterator[Verdict]:
         yield Verdict(name, "; ".join(f"{k}: {', '.join(v)}" for k, v in kinds.items()), None)
 
 
-def _of_troubles(given: Documents, replay: Recording | None) -> Iterator[Verdict]:
+def _of_troubles(given: Documents, replay: Replay | None) -> Iterator[Verdict]:
     """What broke down in the replay, unless a comparison accuses it already."""
     accused = {
         (_run_name(run), run["arithmetic"], run["dtype"])
@@ -173,7 +184,7 @@ def _same(values: Sequence[str]) -> str:
     return " / ".join(dict.fromkeys(values))
 
 
-def facts(passport: dict[str, Any], replay: Recording | None) -> list[tuple[str, str]]:
+def facts(passport: dict[str, Any], replay: Replay | None) -> list[tuple[str, str]]:
     """The passport at a glance: a name and a short value each."""
     versions, backends = (v if isinstance(v := passport.get(key), dict) else {} for key in ("versions", "backends"))
     lists = [b.get("devices") for b in backends.values() if isinstance(b, dict)]
@@ -261,7 +272,65 @@ def partings(given: Documents) -> list[dict[str, Any]]:
     return sorted(cards, key=lambda card: card["first"] is None)
 
 
-def data(given: Documents, replay: Recording | None) -> dict[str, Any]:
+def crosschecks(given: Documents) -> list[dict[str, Any]]:
+    """Each crosscheck: a row for each function and leaf, and where PyTorch and JAX part."""
+    found = []
+    for d in given.crosscheck:
+        rows = []
+        for f in d["functions"]:
+            leaves = f["leaves"] or [{"path": "", "shape": None, "outcome": "", "message": f["message"]}]
+            for leaf in leaves:
+                rows.append(
+                    {
+                        "function": "" if leaf is not leaves[0] else nice(f["name"]),
+                        "framework": f["name"],
+                        "outcome": "" if leaf is not leaves[0] else f["outcome"],
+                        "good": f["outcome"] in GOOD,
+                        "leaf": leaf["path"],
+                        "shape": _size(leaf["shape"]),
+                        "gradient": leaf["outcome"],
+                        "right": leaf["outcome"] in GOOD,
+                        "error": _number(leaf.get("relative_error")),
+                        "forward": _number(f["forward_mode"]),
+                        "message": leaf["message"],
+                    }
+                )
+        p = d["parting"]
+        sites = [_site(p[name], nice(name)) for name in ("torch", "jax")] if p else []
+        if p and p["onward"] is not None and p["onward"]["line"]:
+            sites.append(_site(p["onward"], "goes on"))
+        said = [f"{nice(f['name'])}: {f['message']}" for f in d["functions"] if f["message"] and f["leaves"]]
+        found.append({**d, "rows": rows, "sites": sites, "said": said, "bound": _number(d["bound"])})
+        if p:
+            found[-1]["apart"] = {"difference": _number(p["difference"]), "ulp": p["ulp"] and f"{p['ulp']:,}"}
+    return found
+
+
+def _site(site: dict[str, Any], side: str) -> dict[str, Any]:
+    place = f"{_base(site['file'])}:{site['line']}" if site["line"] else site["part_of"] or "an argument"
+    calls = ", ".join(
+        ":".join([_base(str(file)), *map(str, line)]) for file, *line in filter(None, site["called_from"])
+    )
+    values = [f"{v:.8g}" if not isinstance(v, str) else v for v in site["values"]]
+    return {
+        **site, "side": side, "place": place, "calls": calls, "shape": _size(site["shape"]), "numbers": values,
+        "operation": site["operation"] or "given",
+    }  # fmt: skip
+
+
+def _base(path: str) -> str:
+    return re.split(r"[/\\]", path)[-1]
+
+
+def _size(shape: Sequence[int] | None) -> str:
+    return "" if shape is None else " x ".join(map(str, shape)) or "one number"
+
+
+def _number(value: float | str | None) -> str:
+    return "" if value is None else value if isinstance(value, str) else f"{value:.1e}"
+
+
+def data(given: Documents, replay: Replay | None) -> dict[str, Any]:
     """What the scripts of the page read."""
     return {
         "names": NAMES,
@@ -280,7 +349,7 @@ def _bytes(array: np.ndarray) -> str:
     return base64.b64encode(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()).decode()
 
 
-def _replay(replay: Recording) -> dict[str, Any]:
+def _replay(replay: Replay) -> dict[str, Any]:
     p = replay.problem
     reference: dict[tuple[str, str], Track] = {}
     tracks = []
@@ -345,7 +414,7 @@ def _equal(a: np.ndarray, b: np.ndarray) -> bool:
     return a.tobytes() == b.tobytes()
 
 
-def _distances(given: Documents, replay: Recording | None) -> Iterator[dict[str, Any]]:
+def _distances(given: Documents, replay: Replay | None) -> Iterator[dict[str, Any]]:
     """The distance by update: of what was recorded, and of what files hold beyond that."""
     recorded = set()
     for track in replay.tracks if replay else ():
@@ -365,7 +434,7 @@ def _finite(value: Any) -> float | None:
     return value if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def _iterations(replay: Recording) -> dict[str, Any]:
+def _iterations(replay: Replay) -> dict[str, Any]:
     found = replay.iterations
     return {
         "backend": found.backend,

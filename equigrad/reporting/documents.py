@@ -59,6 +59,25 @@ SHAPES: dict[str, Any] = {
         ],
         "curve": (dict, None),
     },
+    "crosscheck": {
+        "dtype": str,
+        "referee": str,
+        "bound": DISTANCE,
+        "agreed": bool,
+        "verdict": str,
+        "notes": [str],
+        "matches": [str],
+        "passport": dict,
+        "functions": [
+            {
+                "name": str, "outcome": str, "message": str, "forward_mode": (*DISTANCE, None),
+                "leaves": [
+                    {"path": str, "shape": [int], "outcome": str, "relative_error": DISTANCE, "message": str}
+                ],
+            }
+        ],
+        "parting": (dict, None),
+    },
     "bench": {
         "command": str,
         "datetime": str,
@@ -85,7 +104,14 @@ CURVE = {
     "complex_step": DISTANCE,
     "points": [{"step": NUMBER, "forward": DISTANCE, "central": DISTANCE}],
 }
-
+SITE = {
+    "framework": str, "operation": str, "part_of": str, "file": str, "line": int, "function": str,
+    "called_from": [[(str, int)]], "shape": [int], "values": [DISTANCE],
+}  # fmt: skip
+PARTING = {
+    "direction": str, "explanation": str, "difference": (*DISTANCE, None), "ulp": (int, None), "elements": [[int]],
+    "torch": SITE, "jax": SITE, "onward": (dict, None),
+}  # fmt: skip
 
 ABSENT = object()
 """Stands for a key that is not there."""
@@ -98,11 +124,17 @@ class Documents:
     compare: list[dict[str, Any]] = field(default_factory=list)
     diverge: list[dict[str, Any]] = field(default_factory=list)
     check: list[dict[str, Any]] = field(default_factory=list)
+    crosscheck: list[dict[str, Any]] = field(default_factory=list)
     bench: list[dict[str, Any]] = field(default_factory=list)
 
     @property
+    def of_problems(self) -> list[dict[str, Any]]:
+        """Those about the training of a network."""
+        return [*self.compare, *self.diverge, *self.check, *self.bench]
+
+    @property
     def passport(self) -> dict[str, Any] | None:
-        for document in (*self.compare, *self.check, *self.diverge, *self.bench):
+        for document in (*self.compare, *self.check, *self.diverge, *self.crosscheck, *self.bench):
             return document["machine_info" if document in self.bench else "passport"]
         return None
 
@@ -111,7 +143,7 @@ def read(paths: Sequence[str | os.PathLike[str]]) -> Documents:
     """The results in these files.
 
     Raises UsageError, one line that names the file, for what cannot be read, is cut off, is no result of
-    compare, diverge, check or bench, or has another schema.
+    compare, diverge, check, crosscheck or bench, or has another schema.
     """
     documents = Documents()
     for path in paths:
@@ -131,7 +163,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         raise UsageError(f"'{path}' is not JSON") from None
     kind = _kind(data)
     if kind is None:
-        raise UsageError(f"'{path}' is no result of equigrad compare, diverge, check or bench")
+        raise UsageError(f"'{path}' is no result of equigrad compare, diverge, check, crosscheck or bench")
     if kind == "power":
         raise UsageError(f"'{path}' is of check --power, which is about no one problem: give a result of check itself")
     if kind == "search":
@@ -144,6 +176,11 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         wrong = wrong or _not_two(data) or _misfit([*data["how"].values()], [[str]], "how")
     if wrong is None and kind == "check" and data["curve"] is not None:
         wrong = _misfit(data["curve"], CURVE, "curve")
+    if wrong is None and kind == "crosscheck" and data["parting"] is not None:
+        wrong = _misfit(data["parting"], PARTING, "parting")
+        if wrong is None and data["parting"]["onward"] is not None:
+            wrong = _misfit(data["parting"]["onward"], SITE, "parting.onward")
+        wrong = wrong or _uneven(data["parting"])
     if wrong is not None:
         raise UsageError(f"'{path}' is no whole result of equigrad {kind}: {wrong}")
     return kind, data
@@ -159,6 +196,13 @@ def _not_two(data: dict[str, Any]) -> str | None:
     return next((f"'{where}' is not of two backends" for where, pair in pairs if len(pair) != 2), None)
 
 
+def _uneven(parting: dict[str, Any]) -> str | None:
+    """What of a parting has not one number for each element shown."""
+    shown = len(parting["elements"])
+    uneven = (name for name in ("torch", "jax") if len(parting[name]["values"]) != shown)
+    return next((f"'parting.{name}.values' is not of {shown} elements" for name in uneven), None)
+
+
 def _finite(text: str) -> float:
     """JSON has neither NaN nor infinity, and no number that is too large for float64."""
     if not math.isfinite(value := float(text)):
@@ -170,8 +214,8 @@ def _kind(data: Any) -> str | None:
     """Which command wrote it, by the keys that only its result has."""
     if not isinstance(data, dict):
         return None
-    if data.get("kind") == "bench":
-        return "bench"
+    if (kind := data.get("kind")) in ("bench", "crosscheck"):
+        return str(kind)
     for key, kind in (
         ("runs", "compare"),
         ("development", "diverge"),

@@ -69,11 +69,11 @@ def report(
 ) -> Page:
     """The page about `problem`, or about the problem that `results` are of; written to `out` if that is given.
 
-    `results` are JSON files of compare, diverge, check and bench. With a problem, what they do not hold is run
-    here, but for timings; without one the page shows what they hold, and a replay if their problem is built in.
-    Neither means 'one-layer'. `backends` are names as `equigrad.load` takes them, all that are usable here unless
-    given; NumPy, with which the others are compared, is always first. `dtype` is 'float64', 'float32' or 'both',
-    which is float64 alone for a large problem.
+    `results` are JSON files of compare, diverge, check, crosscheck and bench. With a problem, what they do not hold
+    is run here, but for timings and ports; without one the page shows what they hold, and a replay if their problem
+    is built in. Neither means 'one-layer'. `backends` are names as `equigrad.load` takes them, all that are usable
+    here unless given; NumPy, with which the others are compared, is always first. `dtype` is 'float64', 'float32' or
+    'both', which is float64 alone for a large problem.
 
     Raises UsageError for arguments and files that cannot be used, before anything is written or run, and
     MissingError without the libraries of 'equigrad[report]'.
@@ -99,7 +99,7 @@ def report(
         partings = [d["first"]["update"] for d in given.diverge if d["first"]]
         replay = recording.record(task, names, dtypes, ARITHMETICS, partings, progress)
     else:
-        notes = ["There is no replay: " + _why_not(given)]
+        notes = ["There is no replay: " + _why_not(given)] if given.of_problems else []
     page = _page(template, plotly, given, replay, names, notes)
     if out is not None:
         page.write(out)
@@ -186,7 +186,7 @@ def _page(
     template: Any,
     plotly: str,
     given: Documents,
-    replay: recording.Recording | None,
+    replay: recording.Replay | None,
     names: list[str],
     notes: list[str],
 ) -> Page:
@@ -201,6 +201,8 @@ def _page(
         passport=content.rows(facts),
         runs=content.runs(given),
         checks=given.check,
+        crosschecks=content.crosschecks(given),
+        trained=given.of_problems or not given.crosscheck,
         partings=content.partings(given),
         replay=replay,
         code=aligned.aligned([*names, aligned.BROWSER]) if replay else [],

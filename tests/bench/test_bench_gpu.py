@@ -19,7 +19,7 @@ import pytest
 from equigrad.backends import usable
 from equigrad.bench import gpu, targets
 from equigrad.bench.clock import Row, Table
-from equigrad.bench.gpu import Finding, Part
+from equigrad.bench.gpu import Measurement, Part
 from equigrad.bench.pages import document
 from equigrad.bench.results import Result, read
 from equigrad.common.errors import UsageError
@@ -89,7 +89,7 @@ def test_the_full_run_has_the_same_parts_on_the_gpu_and_fits_into_its_minutes(tm
     assert gpu.MINUTES < 8
 
 
-def saying(*findings: Finding, then: str = "") -> str:
+def saying(*findings: Measurement, then: str = "") -> str:
     lines = "".join(f"print({json.dumps(asdict(finding))!r}, flush=True)\n" for finding in findings)
     return f"import sys\nprint('a library talks')\n{lines}{then}"
 
@@ -101,12 +101,12 @@ def part(name: str, seconds: float = 60) -> Part:
 def test_what_fails_or_hangs_does_not_stop_the_others_and_keeps_what_it_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    found = Finding("jax:cuda", "1.6", "<= 1.7")
+    found = Measurement("jax:cuda", "1.6", "<= 1.7")
     codes = {
         "fine": saying(found),
         "bad": saying(found, then="print('no luck', file=sys.stderr)\nsys.exit(1)"),
         "hangs": saying(found, then="import time\ntime.sleep(600)"),
-        "wrong": saying(Finding("torch:cuda", "abc", "def", "disagree")),
+        "wrong": saying(Measurement("torch:cuda", "abc", "def", "disagree")),
     }
     parts = [part("fine"), part("bad"), part("hangs", 2)], [part("wrong")]
     monkeypatch.setattr(gpu, "parts", lambda out, dry: parts)
@@ -123,7 +123,7 @@ def test_what_fails_or_hangs_does_not_stop_the_others_and_keeps_what_it_found(
 
 
 def test_ctrl_c_keeps_what_was_found_and_leaves_no_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found, pid = Finding("jax:cuda", "1.6"), tmp_path / "pid"
+    found, pid = Measurement("jax:cuda", "1.6"), tmp_path / "pid"
     code = saying(found, then=f"import os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)")
     monkeypatch.setattr(gpu, "parts", lambda out, dry: ([part("hangs")], [part("late")]))
     monkeypatch.setattr(gpu, "_command", lambda out, dry, part: [sys.executable, "-c", code])

@@ -191,7 +191,8 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path: Path) -> None:
     assert written["problem"] == {"name": "two-layer", "layers": [3, 4, 1], "samples": 4}
     assert [b["outcome"] for b in written["backends"]] == ["agree", "agree"]
     assert len(written["backends"][0]["layers"]) == 2
-    assert len(written["backends"][0]["laws"]) == len(LAWS)
+    assert len(written["backends"][0]["laws"]) == len(LAWS) - 1
+    assert list(written["backends"][0]["not_asked"]) == ["long_training_is_exact"]
     assert len(written["curve"]["points"]) == 29
 
 

@@ -1,6 +1,7 @@
 """Proof of power: planted porting mistakes are caught, and the line that is named is the planted one.
 
-`python tests/crosscheck/power.py` prints all of it; --tuned and --held-out the two parts of the mistakes.
+`python tests/crosscheck/power.py` prints all of it; --tuned, --held-out and --unseen the three parts of the mistakes,
+and --pairs the right pairs.
 """
 
 from __future__ import annotations
@@ -34,7 +35,12 @@ def loaded(path: Path) -> ModuleType:
     return module
 
 
-planted = loaded(HERE / "planted.py")
+planted, unseen = loaded(HERE / "planted.py"), loaded(HERE / "unseen.py")
+PARTS = {
+    "tuned": [m for m in planted.MISTAKES if not m.held_out],
+    "held-out": [m for m in planted.MISTAKES if m.held_out],
+    "unseen": unseen.MISTAKES,
+}
 
 
 class Trial(NamedTuple):
@@ -119,27 +125,17 @@ def falsely_accused(pairs: dict[str, Any]) -> dict[str, str]:
 
 
 def main() -> None:
-    chosen = [m for m in planted.MISTAKES if "--held-out" not in sys.argv or m.held_out]
-    chosen = [m for m in chosen if "--tuned" not in sys.argv or not m.held_out]
-    found = []
-    for t in trials(chosen):
-        found.append(t)
-        print(
-            "named" if t.named else "caught" if t.caught else "MISSED",
-            "|",
-            t.mistake.port,
-            "|",
-            t.mistake.what,
-            "|",
-            t.said,
-            flush=True,
-        )
-    for name, part in (
-        ("tuned", [t for t in found if not t.mistake.held_out]),
-        ("held out", [t for t in found if t.mistake.held_out]),
-    ):
-        print(f"{name}: {sum(t.caught for t in part)} of {len(part)} caught, {sum(t.named for t in part)} named")
-    if len(sys.argv) == 1:
+    asked = sys.argv[1:] or [*(f"--{name}" for name in PARTS), "--pairs"]
+    for name, mistakes in PARTS.items():
+        if f"--{name}" not in asked:
+            continue
+        found = []
+        for t in trials(mistakes):
+            found.append(t)
+            outcome = "named" if t.named else "caught" if t.caught else "MISSED"
+            print(outcome, t.mistake.port, t.mistake.what, t.said, sep=" | ", flush=True)
+        print(f"{name}: {sum(t.caught for t in found)} of {len(found)} caught, {sum(t.named for t in found)} named")
+    if "--pairs" in asked:
         pairs = correct()
         accused = falsely_accused(pairs)
         accused |= {f"port {name}": str(result) for name in NAMES if not (result := right(name)).agreed}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from equigrad import cli
 from equigrad.common.errors import UsageError
 from equigrad.crosscheck.crosschecks import crosscheck
 from equigrad.crosscheck.result import Crosscheck
@@ -171,3 +174,20 @@ def test_arguments_that_cannot_be_used_are_refused_in_one_line(changed: dict[str
         crosscheck(**{"inputs": X, **changed})
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ["os._exit(0)", "sys.exit(0)"])
+def test_a_function_that_ends_the_process_is_named_with_status_2(
+    ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = f"import os, sys, torch\ndef f(x): {ending}\ndef n(x): return (x * x).sum()\n"
+    (tmp_path / "ending.py").write_text(code)
+    np.savez(tmp_path / "data.npz", x=np.ones(2))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        sys, "argv", ["equigrad", "crosscheck", "torch=ending.py:f", "numpy=ending.py:n", "--inputs", "data.npz"]
+    )
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert "would end this process" in capsys.readouterr().err

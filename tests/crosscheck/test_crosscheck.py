@@ -193,3 +193,11 @@ def test_a_missing_framework_is_missing_not_wrong(monkeypatch: pytest.MonkeyPatc
     assert [f.outcome for f in result.functions] == ["agree", "missing"]
     assert "pip install 'equigrad[torch]'" in result.functions[1].message
     assert result.agreed
+
+
+def test_each_step_is_told() -> None:
+    told: list[tuple[str, int, int]] = []
+    crosscheck(
+        numpy=(lambda x: (x**2).sum(), lambda x: 2 * x), inputs=np.ones(2), progress=lambda *step: told.append(step)
+    )
+    assert told == [("crosscheck", done, 2) for done in (0, 1, 2)]

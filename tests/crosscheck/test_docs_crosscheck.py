@@ -59,6 +59,7 @@ def test_the_port_is_mended_line_by_line(
             assert all(f"`{key}`" in PAGE or f".{key}`" in PAGE for key in part)
 
 
+@pytest.mark.slow
 def test_the_call_from_python_says_the_same(tmp_path: Path) -> None:
     names: dict[str, Any] = {"x": np.random.default_rng(0).standard_normal((2, 5, 8))}
     for name, source in (("model.py", MODEL), ("port.py", PORT)):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import equigrad
+from equigrad import Engine
 from equigrad.backends.interface import Backend, LayerTrace
 from equigrad.backends.numpy_backend import NumpyBackend
 from equigrad.cli import main
@@ -84,6 +85,60 @@ def test_an_intermediate_that_leaves_no_trace_in_the_weights_is_told() -> None:
     assert (result.earlier.update, result.earlier.layer, result.earlier.quantity) == (1, 1, "activation")
     assert [(e.index, e.ulp) for e in result.earlier.elements] == [((1, 0), 1)]
     assert "never part" in result.verdict
+
+
+class Tanh(Engine):
+    """A correct engine that computes its deltas in another way: its trace cannot show that."""
+
+    def predict(self, weights: Weights, x: np.ndarray) -> np.ndarray:
+        for w in weights:
+            x = NumpyBackend().predict((w,), x)
+        return x
+
+    def gradient(self, weights: Weights, x: np.ndarray, y: np.ndarray) -> Weights:
+        layers = [x, *(self.predict(weights[: i + 1], x) for i in range(len(weights)))]
+        error, found = layers[-1] - y, []
+        for i in reversed(range(len(weights))):
+            delta = error * layers[i + 1] - error * layers[i + 1] * layers[i + 1]
+            found.append(layers[i].T @ delta)
+            error = delta @ weights[i].T
+        return tuple(reversed(found))
+
+
+class FirstLayerWrong(Tanh):
+    def gradient(self, weights: Weights, x: np.ndarray, y: np.ndarray) -> Weights:
+        trace = NumpyBackend().trace(weights, x, y, 1.0)
+        return -1.5 * trace[0].change, *(-layer.change for layer in trace[1:])
+
+
+@pytest.mark.parametrize(
+    ("engine", "layer"),
+    [(Tanh, 2), (FirstLayerWrong, 1)],
+    ids=["rounding in all layers", "a mistake in the first layer only"],
+)
+def test_an_engine_is_not_blamed_for_operations_that_it_does_not_show(engine: type[Engine], layer: int) -> None:
+    result = equigrad.diverge(problem("two-layer").with_(updates=3), ["numpy", engine()])
+    assert result.first is not None
+    assert (result.first.quantity, result.first.layer) == ("change", layer)
+    assert [(o.name, o.same) for o in result.first.operations] == [("update", True)]
+    assert (
+        f"backward pass cannot be opened: its activations are the same, its gradient differs, from layer {layer} on"
+        in (result.notes[-1])
+    )
+
+
+class OwnTrace(FirstLayerWrong):
+    """The same mistake, with a trace of its own that shows where."""
+
+    def trace(self, weights: Weights, x: np.ndarray, y: np.ndarray, lr: float) -> tuple[LayerTrace, ...]:
+        first, *others = NumpyBackend().trace(weights, x, y, lr)
+        return first._replace(change=1.5 * first.change), *others
+
+
+def test_an_engine_that_shows_a_trace_of_its_own_is_opened() -> None:
+    result = equigrad.diverge(problem("two-layer").with_(updates=3), ["numpy", OwnTrace()])
+    assert result.first is not None
+    assert [o.name for o in result.first.operations if not o.same] == ["gradient dot"]
 
 
 def test_quantities_come_in_the_order_of_computation(ready: Ready) -> None:

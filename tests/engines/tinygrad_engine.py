@@ -11,7 +11,7 @@ helpers.DEV.value = "PYTHON"  # tinygrad's own interpreter, the device that need
 
 
 class TinygradBackend(Backend):
-    name = "tinygrad"
+    name, compiles = "tinygrad", True
 
     @classmethod
     def devices(cls) -> tuple[str, ...]:

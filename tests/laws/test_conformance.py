@@ -55,7 +55,8 @@ def kit_on(backend: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_hips_autograd_passes_all_of_it() -> None:
     done = kit_on(AUTOGRAD, "--equigrad-seconds", "4")
     assert done.returncode == 0, done.stdout
-    assert f"{2 * len(LAWS) * len(chosen('float64')) + 2} passed" in done.stdout
+    networks = 2 * len(chosen("float64"))
+    assert f"{(len(LAWS) - 1) * networks + 2} passed, {networks} skipped" in done.stdout  # it has no replay
 
 
 @pytest.mark.slow
@@ -64,7 +65,7 @@ def test_tinygrad_passes_on_trasks_two_networks() -> None:
     """And on all the others, but its interpreter needs a minute or two for those."""
     done = kit_on("tinygrad_engine:TinygradBackend", "-k", "one-layer or two-layer")
     assert done.returncode == 0, done.stdout
-    assert f"{4 * len(LAWS)} passed" in done.stdout
+    assert f"{4 * len(LAWS) - 4} passed" in done.stdout
 
 
 @pytest.mark.parametrize("engine", ["autograd_engine.py", "tinygrad_engine.py"])
@@ -129,7 +130,7 @@ def test_a_class_in_ones_own_suite_needs_no_option(tmp_path: Path) -> None:
     )
     done = kit("-k", "one-layer", folder=tmp_path)
     assert done.returncode == 0, done.stdout
-    assert f"{len(LAWS) * 2} passed" in done.stdout
+    assert f"{len(LAWS) * 2 - 2} passed, 2 skipped" in done.stdout
 
 
 @pytest.mark.parametrize(

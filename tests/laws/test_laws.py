@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
+from equigrad import Engine, check
 from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend
 from equigrad.backends.numpy_backend import NumpyBackend
-from equigrad.laws.laws import LAWS, Broken, LawBroken, Network, Subject
+from equigrad.laws.laws import LAWS, STEPS, Broken, LawBroken, Network, Subject, unasked
 from equigrad.laws.mutants import MUTANTS, Mutant
 from equigrad.laws.networks import FIXED, NEAR, Recipe, chosen
 from equigrad.laws.power import trial
+from equigrad.laws.search import search
 from equigrad.referee import roundoff
 
 pytestmark = pytest.mark.needs("flint")
@@ -273,3 +275,90 @@ def test_jax_traces_once_per_shape_and_dtype(ready: Ready, dtype: str, monkeypat
         subject.result("gradient"), subject.result("update"), subject.result("train", n)
         counts.append(len(traced))
     assert 0 < counts[0] == counts[1]
+
+
+class Short(Engine):
+    """Right, in two methods."""
+
+    def predict(self, weights: Any, x: Any) -> Any:
+        return NumpyBackend(dtype=self.dtype).predict(weights, x)
+
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        return NumpyBackend(dtype=self.dtype).gradient(weights, x, y)
+
+
+class ShortWithTrace(Short):
+    def trace(self, weights: Any, x: Any, y: Any, lr: float) -> Any:
+        return NumpyBackend(dtype=self.dtype).trace(weights, x, y, lr)
+
+
+def making(cls: type[Backend]) -> Callable[[str, str], Backend]:
+    return lambda dtype, arithmetic: cls("cpu", dtype, arithmetic)
+
+
+def test_a_trace_that_is_not_the_engines_own_is_not_asked_for() -> None:
+    network, searched = CHOSEN["float64"]["two-layer"], search(making(Short), ["native"], examples=3)
+    (checked,) = check("two-layer", [Short], arithmetic="native").backends
+    about_traces = {"trace_is_the_update", "replay_is_the_trace"}
+    assert set(searched.unasked) == about_traces == {law for law in LAWS if unasked(law, Short())}
+    assert set(checked.unasked) == {*about_traces, "long_training_is_exact"}
+    assert {law.law for law in checked.laws} == set(LAWS) - set(checked.unasked)
+    assert not about_traces & set(searched.closest)
+    assert "trace" not in Subject.facing(Short(), network).methods
+
+
+def test_a_trace_of_its_own_is_asked_for_and_a_replay_where_there_is_one() -> None:
+    assert [law for law in LAWS if unasked(law, ShortWithTrace())] == ["replay_is_the_trace"]
+    assert not any(unasked(law, NumpyBackend()) for law in LAWS)
+
+
+def test_a_training_that_is_not_long_is_not_asked_for() -> None:
+    network = CHOSEN["float64"]["two-layer"]
+    assert unasked("long_training_is_exact", NumpyBackend(), network)
+    assert not unasked("long_training_is_exact", NumpyBackend(), replace(network, updates=STEPS + 1))
+
+
+class SecondCallDoubled(Short):
+    """Wrong the second time that a shape is seen in this process, and never again."""
+
+    calls: ClassVar[dict[Any, int]] = {}
+
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        key = tuple(w.shape for w in weights)
+        self.calls[key] = self.calls.get(key, 0) + 1
+        return tuple(g * (1 + (self.calls[key] == 2)) for g in super().gradient(weights, x, y))
+
+
+def test_no_call_goes_by_without_a_look_at_its_numbers() -> None:
+    found = search(making(SecondCallDoubled), ["native"], examples=3).finding
+    assert found is not None
+    assert found.law == "calls_repeat"
+
+
+class Clipped(Short):
+    most: float
+
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        return tuple(g.clip(-self.most, self.most) for g in super().gradient(weights, x, y))
+
+
+@pytest.mark.parametrize("most", [1e3, 1e6, 1e9, 1e12])
+def test_gradients_clipped_where_they_are_very_large_are_caught_at(most: float) -> None:
+    wrong = type("Clipped", (Clipped,), {"most": most})("cpu", "float64", "native")
+    networks = [r.network("float64") for r in FIXED if "times 1e" in f"{r.targets} {r.inputs}"]
+    assert [n.name for n in networks if broken("gradient_is_exact", wrong, n)]
+
+
+def broken(law: str, backend: Backend, network: Network) -> bool:
+    try:
+        LAWS[law](backend, network)
+    except LawBroken:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+def test_a_zero_keeps_its_sign_in_a_trace(name: str, dtype: str, ready: Ready) -> None:
+    network = Recipe(inputs="all zero", seed=715).network(dtype)
+    assert LAWS["replay_is_the_trace"](ready(name, dtype, "reproducible"), network) == 0

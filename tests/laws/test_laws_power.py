@@ -48,13 +48,6 @@ def test_what_was_planted_is_caught(dtype: str, arithmetic: str) -> None:
     assert missed == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "arithmetic"), VARIANTS, ids=["-".join(v) for v in VARIANTS])
-def test_all_that_was_planted_is_caught(dtype: str, arithmetic: str) -> None:
-    missed = [plan.name for plan in PLANTED if not planted_trial(plan, dtype, arithmetic).caught]
-    assert missed == []
-
-
 def test_without_its_mistake_a_planted_backend_is_right() -> None:
     plan = Plan("gradient_is_exact", "more than six layers", "factor", "gradient")
     network = Network.of(problem("two-layer"))

@@ -171,7 +171,7 @@ class Fading(NumpyBackend):
 
     def gradient(self, *arguments: Any) -> Any:
         self.calls.append(1)
-        factor = 1.5 if 40 <= len(self.calls) < 45 else 1
+        factor = 1.5 if len(self.calls) == 40 else 1
         return tuple(factor * g for g in super().gradient(*arguments))
 
 

@@ -16,7 +16,8 @@ from equigrad.referee.roundoff import bounds, doubt
 
 pytestmark = pytest.mark.needs("flint")
 
-NETWORKS = {network.name: network for network in chosen("float64")}
+NETWORKS = {network.name: network for network in chosen("float64") if network.name != "far beyond saturation"}
+"""Beyond saturation exp overflows, and a difference quotient in 90 digits shows nothing of gradients of 1e-800."""
 
 
 @pytest.fixture(params=NETWORKS, ids=lambda name: name.replace(" ", "-"))

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import equigrad
 from equigrad.common.errors import UsageError
+from equigrad.common.files import write_json
 from equigrad.common.problem import problem as built_in
 
 EVIL = [
@@ -35,19 +36,23 @@ EVIL = [
     "\u2028\u0000\U0001f600",
 ]
 TASK = built_in("one-layer").with_(updates=15)
-KINDS = ("compare", "diverge", "check", "bench")
+KINDS = ("compare", "diverge", "check", "crosscheck", "bench")
+TRAINED = ("compare", "diverge", "check")
 
 
 @pytest.fixture(scope="module")
-def results(timed: Path) -> dict[str, Any]:
+def results(timed: Path, crosschecked: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """One result of each kind, of a problem that is not built in, so that nothing is run for a page."""
+    path = tmp_path_factory.mktemp("port") / "crosscheck.json"
+    write_json(path, crosschecked.to_json())
     found = {
         "compare": equigrad.compare(TASK, ["numpy"]).to_json(),
         "diverge": equigrad.diverge(TASK, ["numpy"], dtype=["float64", "float32"]).to_json(),
         "check": equigrad.check(TASK, ["numpy"], curve=True).to_json(),
         "bench": json.loads(timed.read_text()),
+        "crosscheck": json.loads(path.read_text()),
     }
-    for kind in KINDS[:-1]:
+    for kind in TRAINED:
         found[kind]["problem"]["name"] = "mine"
     bench = json.loads(json.dumps(found["bench"]).replace("one-layer", "mine"))
     for table in (*bench["tables"], bench):  # the same name in the table and beside its samples
@@ -119,7 +124,7 @@ SCRIPTS = 6
 def test_a_browser_makes_no_element_of_what_stands_in_every_string(
     open_tab: Any, results: dict[str, Any], tmp_path: Path, turn: int
 ) -> None:
-    """All strings of four files at once, but those that say what trained alike; then every chart is drawn."""
+    """All strings of five files at once, but those that say what trained alike; then every chart is drawn."""
     paths = []
     for kind in KINDS:
         document = json.loads(json.dumps(results[kind]))

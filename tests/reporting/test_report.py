@@ -41,14 +41,15 @@ def data_of(html: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory, timed: Path) -> dict[str, Path]:
+def results(tmp_path_factory: pytest.TempPathFactory, timed: Path, crosschecked: Any) -> dict[str, Path]:
     """One file of each command, by NumPy alone."""
     folder = tmp_path_factory.mktemp("results")
-    paths = {kind: folder / f"{kind}.json" for kind in ("compare", "diverge", "check")}
+    paths = {kind: folder / f"{kind}.json" for kind in ("compare", "diverge", "check", "crosscheck")}
     write_json(paths["compare"], equigrad.compare(TASK, ["numpy"]).to_json())
     pair = equigrad.diverge(TASK, ["numpy"], arithmetic=["native", "reproducible"])
     write_json(paths["diverge"], pair.to_json())
     write_json(paths["check"], equigrad.check(TASK, ["numpy"], curve=True).to_json())
+    write_json(paths["crosscheck"], crosschecked.to_json())
     return {**paths, "bench": timed}
 
 
@@ -234,6 +235,36 @@ def test_nothing_in_the_page_loads_anything(results: dict[str, Path]) -> None:
     assert addresses <= {"http://www.w3.org/2000/svg"}  # the name of a namespace, not an address
 
 
+def test_a_crosscheck_is_shown_with_where_it_parts_and_nothing_of_trainings(
+    results: dict[str, Path], tmp_path: Path
+) -> None:
+    page = equigrad.report(results=[results["crosscheck"]])
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.html.partition("</main>")[0]))
+    assert not page.agreed
+    assert "They part here: torch: aten.gelu (act, GELU) at model.py:12; jax: tanh (gelu) at port.py:9" in page.verdict
+    for shown in (
+        "PyTorch aten.gelu act, GELU model.py:12 forward train.py:3 2 x 3 -0.77 nan",
+        "JAX tanh gelu port.py:9 f train.py:3 2 x 3 -0.78 0.25",
+        "goes on add port.py:10 f one number",
+        "Largest difference of the two outputs: 3.6e-04, 3,208,784,627,985 ULP.",
+        "at [0, 1] torch&#39;s derivative is 0.5, jax&#39;s 0.4",
+        "NumPy failed ValueError: no such axis",
+        "PyTorch: another function than jax.",
+        "x is fc.weight.",
+        "Note: x has a kink.",
+    ):
+        assert shown in text
+    assert "There is no replay" not in text
+    assert 'id="divergence"' not in page.html
+    both = equigrad.report(results=[results["crosscheck"], results["compare"]], backends=["numpy"]).html
+    assert all(f'id="{section}"' in both for section in ("crosscheck", "divergence", "replay"))
+    agree = {"agreed": True, "verdict": "They agree.", "parting": None}
+    right = edited(results["crosscheck"], tmp_path / "right.json", lambda d: d.update(agree, functions=[
+        {**d["functions"][0], "outcome": "agree"}
+    ]))  # fmt: skip
+    assert equigrad.report(results=[right]).agreed
+
+
 def test_names_from_files_are_text_and_no_markup(results: dict[str, Path], tmp_path: Path) -> None:
     """Of a problem, which goes into the page, and of a row, which goes into the data of its scripts."""
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
@@ -354,8 +385,8 @@ BAD = {
     "truncated": (lambda text: text[: len(text) // 2], "is not whole JSON, it breaks off or goes wrong in line"),
     "empty": (lambda text: "", "is not whole JSON"),
     "not UTF-8": (lambda text: b"\xff\xfe{}", "is not JSON"),
-    "no object": (lambda text: "[1, 2]", "is no result of equigrad compare, diverge, check or bench"),
-    "something else": (lambda text: '{"a": 1}', "is no result of equigrad compare, diverge, check or bench"),
+    "no object": (lambda text: "[1, 2]", "is no result of equigrad compare, diverge, check, crosscheck or bench"),
+    "something else": (lambda text: '{"a": 1}', "is no result of equigrad compare, diverge"),
     "of another schema": (lambda text: text.replace('"schema": 1', '"schema": 2'), "has schema 2, this version reads"),
     "without a key": (lambda text: text.replace('"outcome"', '"outcom"'), "it lacks 'runs[0].outcome'"),
     "of another type": (lambda text: text.replace('"updates": 40', '"updates": "many"'), "'problem.updates' is 'many'"),
@@ -388,11 +419,11 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(inner, (*path, key))
 
 
-@pytest.mark.parametrize("kind", ["compare", "diverge", "check", "bench"])
+@pytest.mark.parametrize("kind", ["compare", "diverge", "check", "crosscheck", "bench"])
 def test_no_value_in_a_file_is_met_with_a_traceback(kind: str, results: dict[str, Path], tmp_path: Path) -> None:
     """Each in turn is another one: then there is a page, or one clear line."""
     document = json.loads(results[kind].read_text())
-    for subject in [document] if kind != "bench" else document["tables"]:
+    for subject in {"bench": document.get("tables"), "crosscheck": []}.get(kind, [document]):
         subject["problem"] = "mine" if kind == "bench" else {**subject["problem"], "name": "mine"}
     outcomes = set()
     for path in places(document):
@@ -403,7 +434,16 @@ def test_no_value_in_a_file_is_met_with_a_traceback(kind: str, results: dict[str
             (tmp_path / "odd.json").write_text(json.dumps(changed))
             try:
                 data = content.data(read := documents.read([tmp_path / "odd.json"]), None)
-                json.dumps([data, content.captions(data), content.partings(read), content.runs(read)], allow_nan=False)
+                json.dumps(
+                    [
+                        data,
+                        content.captions(data),
+                        content.partings(read),
+                        content.runs(read),
+                        content.crosschecks(read),
+                    ],
+                    allow_nan=False,
+                )
                 content.verdicts(read, None), content.headline(read, None), content.title(read, None)
                 content.facts(read.passport or {}, None), content.rows(read.passport or {})
                 outcomes.add("page")
