@@ -49,7 +49,7 @@ VERSIONS = {
     "newest JAX": ("jax", ["jax"]),
 }
 OLDEST_OTHERS = ("typer==0.15.1", "rich==13.7.0")
-"""What else the package needs, as old as pyproject.toml allows."""
+"""What else the package needs, in old versions."""
 NOT_RUN = (
     ("aarch64", "no such machine here; under emulation not run for this version"),
     ("CUDA", "needs a GPU: `equigrad compare digits -b torch:cuda -b jax:cuda`"),
