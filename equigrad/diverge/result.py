@@ -11,6 +11,7 @@ import numpy as np
 from ..common.markup import table
 from ..common.problem import Problem
 from ..common.ulp import differs, distances
+from ..common.words import listed
 from ..session import Matrices
 
 SCHEMA = 1
@@ -235,6 +236,8 @@ class Trace:
     first_weights: tuple[Matrices, ...]
     """One tuple per backend."""
     lines: tuple[LoopLine, ...]
+    derived: tuple[str, ...] = ()
+    """The backends whose traces are not all their own, see `Backend.traced`."""
 
     @property
     def given(self) -> Iterator[LoopLine]:
@@ -249,14 +252,21 @@ class Trace:
 
     @property
     def explanation(self) -> str:
-        """One sentence on the differences that are marked; nothing where there are none."""
+        """What is not a backend's own, and why differences that are marked may matter; each where it applies."""
+        sentences = []
+        if self.derived:
+            sentences.append(
+                f"z, e and d of {listed(self.derived)} were computed by equigrad: an Engine shows its predictions and "
+                "its gradient, and nothing between."
+            )
         if not any(map(any, (line.differing for line in self.lines))):
-            return ""
-        return (
+            return " ".join(sentences)
+        sentences.append(
             "A difference inside an update may be rounded away in its weights, and one in the weights may vanish "
             "again as training goes on: equigrad compare looks at the weights after the last update only, equigrad "
             "diverge at those of every update."
         )
+        return " ".join(sentences)
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: each line of the loop, and what each backend holds there."""

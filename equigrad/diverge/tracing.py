@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..backends import usable
-from ..backends.interface import Backend
+from ..backends.interface import Backend, LayerTrace
 from ..common.errors import UsageError
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
@@ -48,7 +48,8 @@ def trace(
         held = [side.train(weights) for side, weights in zip(present, held, strict=True)]
         after = [side.numpy(weights) for side, weights in zip(present, held, strict=True)]
         lines += _loop(update, traces, after)
-    return Trace(task, tuple(side.label for side in present), first, tuple(lines))
+    derived = tuple(side.label for side in present if side.backend.traced != LayerTrace._fields)
+    return Trace(task, tuple(side.label for side in present), first, tuple(lines), derived)
 
 
 def _loop(update: int, traces: list[Traces], after: list[Matrices]) -> Iterator[LoopLine]:

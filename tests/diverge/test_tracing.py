@@ -12,7 +12,9 @@ import pytest
 from rich.console import Console
 
 import equigrad
-from equigrad.backends.interface import Backend
+from equigrad import Engine
+from equigrad.backends.interface import Backend, Weights
+from equigrad.backends.numpy_backend import NumpyBackend
 from equigrad.cli import main
 from equigrad.common.errors import UsageError
 from equigrad.common.problem import problem
@@ -127,3 +129,16 @@ def test_the_command_shows_as_many_updates_as_asked(
     assert not exit_.value.code
     out = capsys.readouterr().out
     assert [line for line in out.splitlines() if line.startswith("update ")] == ["update 1", "update 2"]
+
+
+class Numbers(Engine):
+    def predict(self, weights: Weights, x: np.ndarray) -> np.ndarray:
+        return NumpyBackend().predict(weights, x)
+
+    def gradient(self, weights: Weights, x: np.ndarray, y: np.ndarray) -> Weights:
+        return NumpyBackend().gradient(weights, x, y)
+
+
+@pytest.mark.parametrize(("backend", "said"), [(Numbers(), True), (NumpyBackend(), False)], ids=["an engine", "NumPy"])
+def test_what_equigrad_computed_in_place_of(backend: Backend, said: bool) -> None:
+    assert ("computed by equigrad" in equigrad.trace("one-layer", [backend], updates=1).explanation) is said
