@@ -12,15 +12,18 @@ REQUIRE ?= numpy,torch,jax,flint,hypothesis
 compare: $(READY)
 	$(BIN)/equigrad compare
 
-# Two workers or more; pytest-benchmark times nothing beside others, so it stays out.
-PYTEST = EQUIGRAD_REQUIRE=$(REQUIRE) $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal -p no:benchmark
+# On all cores, one thread for each worker. What starts processes of its own comes after, alone. pytest-benchmark times
+# nothing beside others, so it stays out.
+PYTEST = OMP_NUM_THREADS=1 EQUIGRAD_REQUIRE=$(REQUIRE) $(BIN)/python -m pytest -p no:benchmark
+PARALLEL = --numprocesses logical --maxprocesses 4 --dist loadfile --ignore tests/processes
 
 test: $(READY)
-	$(PYTEST)
+	$(PYTEST) $(PARALLEL)
+	$(PYTEST) tests/processes
 
 # What is not marked slow: an answer within a minute and a half.
 quick: $(READY)
-	$(PYTEST) -m "not slow"
+	$(PYTEST) $(PARALLEL) -m "not slow"
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -8,8 +8,6 @@ from .jax_inside import JaxInside
 
 
 class JaxBackend(JaxInside):
-    compiles = True
-
     @compiled
     def predict(self, weights: Weights, x: jax.Array) -> jax.Array:
         a = x

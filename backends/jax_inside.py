@@ -15,6 +15,8 @@ Layers = list[tuple[jax.Array, ...]]
 
 
 class JaxInside(JaxArrays):
+    compiles = True
+
     def trace(self, weights: Weights, x: jax.Array, y: jax.Array, lr: float) -> tuple[LayerTrace, ...]:
         return self._traces(self._opened(weights, x, y, lr))
 

@@ -130,7 +130,7 @@ class Halved(NumpyBackend):
 
 
 def test_a_wrong_backend_of_somebody_elses_is_a_finding_and_no_false_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("equigrad.laws.power.load", lambda name: Halved())
+    monkeypatch.setattr("equigrad.laws.power.loaded", lambda name: Halved())
     proof = power(["theirs:Halved"], problems=2, mutants=1)
     assert proof.accusations == ()
     assert [f.backend for f in proof.findings] == ["theirs:Halved"]
