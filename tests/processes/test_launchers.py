@@ -49,6 +49,9 @@ def test_mpiexec_trains_all_three_and_rank_0_alone_writes(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.xfail(
+    reason="known fault: under load a rank of torchrun may abort or hang, see docs/scale.md", strict=False
+)
 def test_torchrun_trains_pytorch_on_two_nodes() -> None:
     pytest.importorskip("torch")
     port = str(free_port())
