@@ -254,24 +254,18 @@ def test_pytorchs_tape_shortens_nothing_but_what_keeps_every_bit(ready: Ready, u
     assert bits(backend, train("torch", change)(weights, x, y, lr, 3)) == bits(backend, expected)
 
 
-def comes_to_zero(weights: Weights, x: np.ndarray, y: np.ndarray, lr: float) -> Weights:
-    return tuple(w - w for w in weights)
+def comes_to_zero_from_one(weights: Weights, x: np.ndarray, y: np.ndarray, lr: float) -> Weights:
+    return tuple(w - np.exp(0.0 * -w) for w in weights)
 
 
-def grows_from_zero(weights: Weights, x: np.ndarray, y: np.ndarray, lr: float) -> Weights:
-    return tuple(-(-w * 2.0) - 1.0 for w in weights)
-
-
-def passes_through_zero(weights: Weights, x: np.ndarray, y: np.ndarray, lr: float) -> Weights:
-    return tuple(-(np.exp(-np.dot(w, w)) - w) for w in weights)
+def stays_zero(weights: Weights, x: np.ndarray, y: np.ndarray, lr: float) -> Weights:
+    return tuple(w + 0.0 * np.exp(-w) for w in weights)
 
 
 @pytest.mark.parametrize("first", [0.0, -0.0, 1.0, 0.5], ids=str)
-@pytest.mark.parametrize(
-    "update", [comes_to_zero, grows_from_zero, passes_through_zero], ids=lambda f: f.__name__.replace("_", " ")
-)
+@pytest.mark.parametrize("update", [comes_to_zero_from_one, stays_zero], ids=lambda f: f.__name__.replace("_", " "))
 def test_numpy_holds_a_weights_negative_only_where_no_zero_shows_its_sign(update: Any, first: float) -> None:
-    """Of w - w the negatives' tape makes -0.0 where the update makes 0.0."""
+    """Of 1 - 1 the negatives' tape makes -0.0 where the update makes 0.0."""
     given = (np.full((2, 2), first),), np.ones((3, 2)), np.ones((3, 2)), 1.0
     for n in (1, 2, 3):
         expected = given[0]
