@@ -22,9 +22,15 @@ SIGNLESS = frozenset({np.add, np.divide, np.dot, np.exp, np.multiply, np.subtrac
 
 @silent
 def repeat(
-    update: Callable[..., Weights], weights: Weights, x: np.ndarray, y: np.ndarray, lr: float, n: int
+    update: Callable[..., Weights],
+    weights: Weights,
+    x: np.ndarray,
+    y: np.ndarray,
+    lr: float,
+    n: int,
+    change: Callable[[Tape], Tape] = lambda tape: tape,
 ) -> Weights:
-    """n times `update`. Raises Untapeable before the first.
+    """n times `update`, by the tape as `change` has it. Raises Untapeable before the first.
 
     Where that takes fewer calls, the negatives of the weights are held in their place: x @ -w is what exp is given,
     and no negation is left. Every number is then the same or the same with the other sign, but for the sign of a zero.
@@ -40,12 +46,17 @@ def repeat(
     shorter = len(negated.steps) < len(tape.steps)
     if shorter and {s.call for s in negated.steps if s.like} <= SIGNLESS and _without_zeros(weights):
         held = tuple(map(np.negative, weights))
-        Tape.run(_calls(negated, held, x, y), n)
+        Tape.run(_calls(change(negated), held, x, y), n)
         if _without_zeros(held):
             return tuple(map(np.negative, held))
     held = tuple(w.copy() for w in weights)
-    Tape.run(_calls(tape, held, x, y), n)
+    Tape.run(_calls(change(tape), held, x, y), n)
     return held
+
+
+def taped_with(change: Callable[[Tape], Tape]) -> Callable[[Train], Train]:
+    """For `train`, with a tape that is changed."""
+    return lambda train: taping(partial(repeat, change=change))(silent(train))
 
 
 def taped(train: Train) -> Train:
@@ -84,6 +95,10 @@ def _ready(call: Callable[..., Any], arguments: Sequence[Any], into: np.ndarray)
 
 def _cast(of: np.ndarray, out: np.ndarray) -> None:
     np.copyto(out, of, casting="unsafe")
+
+
+def _viewed(of: np.ndarray, dtype: Any) -> np.ndarray:
+    return of.view(dtype)
 
 
 def _max(axis: int, of: np.ndarray, out: np.ndarray) -> None:
@@ -161,9 +176,9 @@ class Noted(NDArrayOperatorsMixin):
         values = [[v.value for v in x] if isinstance(x, list) else getattr(x, "value", x) for x in inputs]
         return type(self)(self.tape, self.tape.note(call, values, (shape, np.dtype(dtype)), elementwise), shape, dtype)
 
-    def _view(self, call: Callable[[np.ndarray], np.ndarray]) -> Noted:
-        like = call(np.broadcast_to(np.zeros((), self.dtype), self.shape))
-        return type(self)(self.tape, self.tape.note(call, [self.value], None), like.shape, like.dtype)
+    def _view(self, call: Callable[..., np.ndarray], *how: Any) -> Noted:
+        like = call(np.broadcast_to(np.zeros((), self.dtype), self.shape), *how)
+        return type(self)(self.tape, self.tape.note(call, [self.value, *how], None), like.shape, like.dtype)
 
     @property
     def T(self) -> Noted:
@@ -173,7 +188,7 @@ class Noted(NDArrayOperatorsMixin):
         return self._view(lambda a: a[index])
 
     def view(self, dtype: Any) -> Noted:
-        return self._view(lambda a: a.view(dtype))
+        return self._view(_viewed, np.dtype(dtype))
 
     def astype(self, dtype: Any, copy: bool = True) -> Noted:
         if not copy and self.dtype == dtype:
