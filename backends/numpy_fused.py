@@ -10,10 +10,10 @@ from functools import partial
 import numpy as np
 
 from .numpy_backend import NumpyBackend
-from .tape.fused import fused
+from .tape.fused import Formulas, fused
 from .tape.numpy_tape import _cast, _viewed, taped_with
 
-FORMULAS = {
+FORMULAS: Formulas = {
     np.add: "{} + {}",
     np.divide: "{} / {}",
     np.ldexp: "np.ldexp({}, {})",

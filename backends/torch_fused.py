@@ -10,11 +10,11 @@ from functools import partial
 
 import torch
 
-from .tape.fused import fused
+from .tape.fused import Formulas, fused
 from .tape.torch_tape import _cast, taped_with
 from .torch_backend import TorchBackend
 
-FORMULAS = {
+FORMULAS: Formulas = {
     torch.add: "{} + {}",
     torch.bitwise_left_shift: "{} << {}",
     torch.bitwise_right_shift: "{} >> {}",
@@ -23,6 +23,7 @@ FORMULAS = {
     torch.maximum: "np.maximum({}, {})",
     torch.mul: "{} * {}",
     torch.neg: "-{}",
+    torch.ops.aten.detach.default: "{}",
     torch.ops.aten.view.dtype: "np.{source}({}).view(np.{dtype})",
     torch.round: "np.rint({})",
     torch.sub: "{} - {}",

@@ -78,7 +78,13 @@ def _as_one(steps: Sequence[Step], kinds: Mapping[int, str], formulas: Formulas)
         source = kinds[step.values[0]]
         lines.append(f" t{step.result} = {formulas[step.call].format(*given, dtype=_dtype(step), source=source)}")
         names[step.result] = f"t{step.result}"
-    return Step(_compiled(tuple(lines), tuple(dtypes), _dtype(steps[-1])), tuple(arguments), steps[-1].result, steps[-1].like, True)
+    return Step(
+        _compiled(tuple(lines), tuple(dtypes), _dtype(steps[-1])),
+        tuple(arguments),
+        steps[-1].result,
+        steps[-1].like,
+        True,
+    )
 
 
 def _dtypes(tape: Tape) -> dict[int, str]:
@@ -92,8 +98,8 @@ def _dtypes(tape: Tape) -> dict[int, str]:
 
 def _dtype(step: Step) -> str:
     """The name of a result's dtype, NumPy's and PyTorch's alike; '' for a view in its argument's own."""
-    *_, last = step.arguments if step.like is None else step.like  # type: ignore[misc]
-    name = str(last).rpartition(".")[2]
+    form: Any = step.like or step.arguments
+    name = str(form[-1]).rpartition(".")[2]
     return name if name in np.sctypeDict else ""
 
 

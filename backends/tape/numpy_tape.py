@@ -13,7 +13,6 @@ from ..interface import Weights
 from ..numpy_arithmetic import silent
 from .tape import Call, Tape, Train, Untapeable, Value, taping
 
-
 SMALL = 1000
 """Up to so many elements a number is kept as a whole array: NumPy takes it quicker, by a tenth of a small call."""
 SIGNLESS = frozenset({np.add, np.divide, np.dot, np.exp, np.multiply, np.subtract})
