@@ -40,7 +40,9 @@ Updates = Annotated[int | None, typer.Option(help="number of updates", show_defa
 LearningRate = Annotated[float | None, typer.Option(help="learning rate", show_default="the problem's")]
 Seed = Annotated[int | None, typer.Option(help="seed of the first weights", show_default="1")]
 Data = Annotated[Path | None, typer.Option(help="your own data instead of a problem, .csv or .npz")]
-Target = Annotated[list[str] | None, typer.Option(help="target column in the CSV file, by name or number; repeatable")]
+TargetColumns = Annotated[
+    list[str] | None, typer.Option(help="target column in the CSV file, by name or number; repeatable")
+]
 Hidden = Annotated[
     list[int] | None, typer.Option(help="size of a hidden layer, with --data; repeatable", show_default="none")
 ]
@@ -64,7 +66,7 @@ class Chosen:
     updates: Updates = None
     learning_rate: LearningRate = None
     data: Data = None
-    target: Target = None
+    target: TargetColumns = None
     hidden: Hidden = None
     seed: Seed = None
 

@@ -17,7 +17,7 @@ from ..common.errors import UsageError
 from ..common.nearest import nearest
 from ..common.progress import Progress
 from .arguments import Arguments, arguments
-from .measuring import BOUNDS, Measurements
+from .measuring import ALLOWED, Measurements
 from .nesting import Function, is_array, is_pytree, leaves
 from .numpy_function import NumpyFunction
 from .outcomes import outcomes
@@ -63,8 +63,8 @@ def crosscheck(
     What goes wrong in one function is its outcome and message. Raises UsageError for arguments that cannot be
     used, and for a NumPy function that fails, or has no derivative at `inputs` that differences could find.
     """
-    if dtype not in BOUNDS:
-        raise UsageError(f"unknown dtype '{dtype}'{nearest(dtype, BOUNDS)}")
+    if dtype not in ALLOWED:
+        raise UsageError(f"unknown dtype '{dtype}'{nearest(dtype, ALLOWED)}")
     if elements < 1:
         raise UsageError(f"elements must be at least 1, not {elements}")
     if torch is None and jax is None and not isinstance(numpy, tuple):

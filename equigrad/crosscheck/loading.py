@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import math
 import os
 import sys
-import zipfile
 from collections.abc import Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -15,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from ..backends import FRAMEWORKS
+from ..common.archive import read_npz
 from ..common.errors import UsageError, said
-from ..common.machine import free_memory
 from ..common.nearest import nearest
-
-FRAMEWORKS = ("numpy", "torch", "jax")
 
 
 def from_files(
@@ -127,37 +124,11 @@ def _named(text: str) -> Any:
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """Every array of an .npz file; raises UsageError, for one that does not fit before it is unpacked."""
+    """Every array of an .npz file; raises UsageError."""
     try:
-        with path.open("rb") as stream:
-            if not zipfile.is_zipfile(stream):
-                raise UsageError(f"'{path}' is not a NumPy archive (.npz), or is cut short")
-        needed, free = _unpacked(path), free_memory()
-        if free is not None and needed > free:
-            raise UsageError(
-                f"'{path}': this takes at least {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free"
-            )
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
+        found = read_npz(path)
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read: {error.strerror or error}") from error
-    except UsageError:
-        raise
-    except Exception as error:  # a damaged archive makes NumPy, zipfile and zlib raise whatever they like
-        reason = "it holds pickled objects, which are never loaded" if "pickle" in str(error) else str(error)
-        raise UsageError(f"'{path}' cannot be used: {reason}") from error
     if not found:
         raise UsageError(f"'{path}' holds no arrays")
     return found
-
-
-def _unpacked(path: Path) -> int:
-    """How many bytes the arrays say they hold as float64."""
-    total = 0
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as stream:
-                version = np.lib.format.read_magic(stream)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                total += 8 * math.prod(read(stream)[0])
-    return total

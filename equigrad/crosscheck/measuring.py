@@ -18,7 +18,7 @@ from .numpy_function import NumpyFunction
 from .slopes import slope
 from .truth import Truth, along, moved, numpy_truth, step_for
 
-BOUNDS = {"float64": 1e-9, "float32": 2e-4}
+ALLOWED = {"float64": 1e-9, "float32": 2e-4}
 """Allowed error, relative to the leaf's largest derivative. An unknown function has unknown noise, so these leave
 room for a thousand roundings and more, and still catch a gradient wrong by 0.05 %; in float64, by 1e-8."""
 NARROW = 1e-5
@@ -56,7 +56,7 @@ class Measurements:
 
     def __init__(self, given: Arguments, dtype: str, elements: int) -> None:
         self.given, self.dtype, self.elements = given, dtype, elements
-        self.bound = BOUNDS[dtype]
+        self.bound = ALLOWED[dtype]
         self.functions: dict[str, Measured] = {}
         """Those of frameworks; NumPy's is the referee."""
         self.numpy: NumpyFunction | None = None
@@ -119,7 +119,7 @@ class Measurements:
         points, f = self.given.points, one.function
         one.results, again = f.results(points), f.results(points)
         for path, v in one.results.items():
-            if not equal(v, again.get(path, v + 1), BOUNDS["float64"]):
+            if not equal(v, again.get(path, v + 1), ALLOWED["float64"]):
                 one.outcome = "nondeterministic"
                 one.message = f"two calls differ in {path}: fix the random seed, or call eval() on the module first"
                 return
@@ -167,8 +167,8 @@ class Measurements:
             error = abs(mine - found.value) / scale
             one.referee_error = max(one.referee_error, found.uncertainty / scale if np.isfinite(scale) else np.inf)
             message = ""
-            if not error <= BOUNDS["float64"] * 10:
-                same = forward is not None and forward <= BOUNDS["float64"] * 10
+            if not error <= ALLOWED["float64"] * 10:
+                same = forward is not None and forward <= ALLOWED["float64"] * 10
                 message = f"along one direction {mine:.10g}, differences of the function itself {found.value:.10g}"
                 message += ", and forward mode has the same: is a gradient stopped on the way?" if same else ""
             one.own[path] = (error, forward, message)

@@ -10,7 +10,7 @@ import numpy as np
 from ..common.errors import said
 from ..passport import passport
 from .differences import gradients_unlike, largest, unfit, unlike
-from .measuring import BOUNDS, Measured, Measurements
+from .measuring import ALLOWED, Measured, Measurements
 from .nesting import Leaves
 from .result import Crosscheck, FunctionCheck, LeafCheck, Parting
 
@@ -155,7 +155,7 @@ def _own_leaf(m: Measurements, one: Measured, path: str, other: Measured | None,
 def _apart(m: Measurements, torch: Measured, jax: Measured) -> tuple[dict[str, str], float]:
     """(what differs between torch and JAX, with a message for each result and leaf; what noise allows)."""
     differing: dict[str, str] = {}
-    noise, tight = 0.0, BOUNDS["float64"]
+    noise, tight = 0.0, ALLOWED["float64"]
     different = unlike(torch.results, jax.results, tight, "jax's", "torch's")
     if different:
         noise = m.noise([torch, jax])

@@ -15,7 +15,7 @@ from .parting import Fork, Spot, part, stopped
 from .recording import Call
 from .result import Parting, Site
 
-FEW = 3
+SHOWN = 3
 """How many numbers of each output are shown."""
 AGREE, AGREE_NARROW = 1e-8, 1e-5
 """Results that are this close after a repair are the same."""
@@ -71,7 +71,7 @@ def _told(fork: Fork, direction: str, torch: Side, jax: Side) -> Parting:
     if nearest is not None and ours.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             off = np.where(nearest == ours, 0.0, np.abs(nearest - ours))
-        worst = np.argsort(-off, axis=None, kind="stable")[:FEW]
+        worst = np.argsort(-off, axis=None, kind="stable")[:SHOWN]
         index = [np.unravel_index(int(i), off.shape) for i in worst]
         difference = float(off.max(initial=0.0)) if fork.repaired else None
         if fork.repaired and nearest.dtype == ours.dtype:
