@@ -19,7 +19,7 @@ pytest.importorskip("torch")
 pytest.importorskip("jax")
 PAGE = (Path(__file__).parents[2] / "docs" / "crosscheck.md").read_text(encoding="utf-8")
 MODEL, PORT, DATA, CALL = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
-COMMAND = next(line for line in PAGE.splitlines() if line.startswith("$ equigrad")).split()[2:]
+COMMAND = next(line for line in PAGE.splitlines() if line.startswith("$ equigrad") and "port.py" in line).split()[2:]
 FIRST, SECOND, THIRD = re.findall(r"```text\n(.*?)```", PAGE, flags=re.S)
 MENDED = PORT.replace("(jnp.sqrt(var) + 1e-5)", "jnp.sqrt(var + 1e-5)")
 RIGHT = MENDED.replace("linear(first, x))", "linear(first, x), approximate=False)")
