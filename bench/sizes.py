@@ -28,7 +28,7 @@ def chosen(name: str) -> Problem:
         return sized(int(match[1]), [int(size) for size in match[2].split("-")])
     if name in PROBLEMS:
         return problem(name)
-    raise UsageError(f"unknown problem '{name}'{nearest(name, PROBLEMS)}; a size is written 4096x256-256-10")
+    raise UsageError(f"unknown problem '{name}'{nearest(name, PROBLEMS)} (a size: 4096x256-256-10)")
 
 
 def sized(samples: int, layers: Sequence[int]) -> Problem:

@@ -67,8 +67,7 @@ def diverge(
         raise MissingError(f"{error}; what is here can be compared with itself: {alone}") from None
     if len(both) != 2:
         raise UsageError(
-            f"two are compared with each other, not {len(both)}: name two backends, or one and two dtypes or "
-            "arithmetics"
+            f"two backends are compared, not {len(both)}: name two, or one with two dtypes or two arithmetics"
         )
     a, b = both
     notes = [] if a.backend.dtype == b.backend.dtype else [_across_dtypes(a, b)]
