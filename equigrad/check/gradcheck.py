@@ -14,7 +14,7 @@ from ..common.problem import Problem
 from ..common.problem import problem as built_in
 from ..common.ulp import max_ulp
 from ..laws.laws import LAWS, LawBroken, Network, Subject, unasked
-from ..laws.search import SECONDS, search
+from ..laws.search import SECONDS, check_seconds, search
 from ..passport import passport
 from ..referee import exact as referee
 from ..referee import roundoff
@@ -79,6 +79,7 @@ def thorough(
     `seconds` are for all backends together, `examples` networks for each. Other arguments are as for `check`,
     and what it raises; UsageError for a budget that cannot be spent, MissingError without Hypothesis, too.
     """
+    check_seconds(seconds)
     found = load_all(backends, dtypes[0], arithmetic)
     ready = dict.fromkeys(one.name for one in found if isinstance(one.backend, Backend))
     results = {}
