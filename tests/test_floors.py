@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -85,6 +86,19 @@ def test_every_room_has_its_floor() -> None:
     assert {room(module(path)) for path in FILES} <= {name for rooms in FLOORS for name in rooms}
     assert is_module("equigrad.common.ulp")
     assert is_module("equigrad.backends")
+
+
+def test_contributing_maps_the_same_floors() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), flags=re.M)
+    rooms = [{name for name in re.findall(r"`(\w+)(?:/|\.py)`", row) if name != "equigrad"} for row in rows]
+    assert rooms == [set(floor) for floor in FLOORS[:-1]]
+
+
+@pytest.mark.parametrize("name", sorted({path.parent.name for path in FILES if path.name == "__init__.py"}))
+def test_a_room_says_its_question_in_one_line(name: str) -> None:
+    path = next(path for path in FILES if path.name == "__init__.py" and path.parent.name == name)
+    first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
+    assert path == ROOT / "equigrad" / "__init__.py" or first.endswith("?"), first
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
