@@ -321,6 +321,10 @@ Every line below is a command that was run on the date given, by `make everywher
 alone, which every usual processor has; README says [what is not promised](../README.md#what-is-not-promised).
 Is your processor, your version or your GPU not among them? Please add it: the last section says how.
 
+The commands of aarch64 ran in Debian's Python for it, by QEMU 7.2 (`qemu-user-static`), which needs no root:
+[emulated.py](../equigrad/scale/emulated.py). PyTorch 2.10.0, the last whose package for aarch64 brings no CUDA, is
+older than the package allows.
+
 Native weights do depend on the processor. After `equigrad compare two-layer -b numpy -b torch --updates 2000`, float64,
 on 2026-11-25, x86-64 against aarch64 under QEMU 7.2:
 
