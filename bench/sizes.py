@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from ..common.errors import UsageError
+from ..common.machine import free_memory
 from ..common.nearest import nearest
 from ..common.problem import PROBLEMS, Problem, problem
 from .clock import Table
@@ -28,7 +28,7 @@ def chosen(name: str) -> Problem:
         return sized(int(match[1]), [int(size) for size in match[2].split("-")])
     if name in PROBLEMS:
         return problem(name)
-    raise UsageError(f"unknown problem '{name}'{nearest(name, PROBLEMS)}; a size is written 4096x256-256-10")
+    raise UsageError(f"unknown problem '{name}'{nearest(name, PROBLEMS)} (a size: 4096x256-256-10)")
 
 
 def sized(samples: int, layers: Sequence[int]) -> Problem:
@@ -69,7 +69,7 @@ class Shape:
 
 def check_memory(shapes: Sequence[Shape], contestants: int = 1) -> None:
     """Raises UsageError if the largest of them will not fit, before anything is allocated."""
-    free = available_bytes()
+    free = free_memory()
     for shape in shapes:
         needed = shape.bytes_needed * (COPIES + contestants)
         if free is not None and needed > free:
@@ -78,15 +78,6 @@ def check_memory(shapes: Sequence[Shape], contestants: int = 1) -> None:
                 f"{name} does not fit: about {needed / 2**30:,.1f} GiB for {contestants} contestants, "
                 f"{free / 2**30:,.1f} GiB are free"
             )
-
-
-def available_bytes() -> int | None:
-    """What the kernel says a new process could have; None where it does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
 SWEEP = {

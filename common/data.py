@@ -6,15 +6,14 @@ import csv
 import math
 import os
 import re
-import zipfile
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from .archive import read_npz, refuse_beyond_memory
 from .errors import UsageError
-from .machine import free_memory
 from .nearest import nearest
 from .problem import Problem
 from .problem import problem as built_in
@@ -95,15 +94,7 @@ def load_data(
 def _check_memory(file: Path, samples: int, layers: Sequence[int]) -> None:
     """Refuse a network that cannot fit: data, weights, gradient, and two numbers per unit and sample."""
     weights = sum(a * b for a, b in pairwise(layers))
-    _refuse_beyond_memory(file, 8 * (samples * (layers[0] + layers[-1] + 2 * sum(layers[1:])) + 2 * weights))
-
-
-def _refuse_beyond_memory(file: Path, needed: int) -> None:
-    free = free_memory()
-    if free is not None and needed > free:
-        raise UsageError(
-            f"'{file}': this takes at least {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free"
-        )
+    refuse_beyond_memory(file, 8 * (samples * (layers[0] + layers[-1] + 2 * sum(layers[1:])) + 2 * weights))
 
 
 def _read_csv(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -166,16 +157,7 @@ def number(text: str) -> float:
 def _read_npz(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     if target:
         raise UsageError("--target is for CSV files; an .npz archive has the arrays 'inputs' and 'targets'")
-    with file.open("rb") as stream:
-        if not zipfile.is_zipfile(stream):
-            raise UsageError(f"'{file}' is not a NumPy archive, or is cut short")
-    _refuse_beyond_memory(file, _unpacked(file))
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in ("inputs", "targets") if name in archive}
-    except Exception as error:  # a damaged archive makes NumPy, zipfile and zlib raise whatever they like
-        reason = "it holds pickled objects, which are never loaded" if "pickle" in str(error) else str(error)
-        raise UsageError(f"'{file}' cannot be used: {reason}") from error
+    found = read_npz(file, ("inputs", "targets"))
     pair = []
     for name in ("inputs", "targets"):
         array = found.get(name)
@@ -189,22 +171,3 @@ def _read_npz(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     if len(pair[0]) != len(pair[1]):
         raise UsageError(f"'{file}': {len(pair[0])} rows of inputs but {len(pair[1])} of targets")
     return pair[0], pair[1]
-
-
-def _unpacked(file: Path) -> int:
-    """How many bytes the two arrays of an archive say they hold as float64; 0 where that cannot be read."""
-    total = 0
-    try:
-        with zipfile.ZipFile(file) as archive:
-            for name in ("inputs.npy", "targets.npy"):
-                with archive.open(name) as stream:
-                    version = np.lib.format.read_magic(stream)
-                    read = (
-                        np.lib.format.read_array_header_1_0
-                        if version == (1, 0)
-                        else np.lib.format.read_array_header_2_0
-                    )
-                    total += 8 * math.prod(read(stream)[0])
-    except Exception:  # what is wrong with it is for the reader to say
-        return total
-    return total

@@ -40,7 +40,9 @@ Updates = Annotated[int | None, typer.Option(help="number of updates", show_defa
 LearningRate = Annotated[float | None, typer.Option(help="learning rate", show_default="the problem's")]
 Seed = Annotated[int | None, typer.Option(help="seed of the first weights", show_default="1")]
 Data = Annotated[Path | None, typer.Option(help="your own data instead of a problem, .csv or .npz")]
-Target = Annotated[list[str] | None, typer.Option(help="target column in the CSV file, by name or number; repeatable")]
+TargetColumns = Annotated[
+    list[str] | None, typer.Option(help="target column in the CSV file, by name or number; repeatable")
+]
 Hidden = Annotated[
     list[int] | None, typer.Option(help="size of a hidden layer, with --data; repeatable", show_default="none")
 ]
@@ -64,7 +66,7 @@ class Chosen:
     updates: Updates = None
     learning_rate: LearningRate = None
     data: Data = None
-    target: Target = None
+    target: TargetColumns = None
     hidden: Hidden = None
     seed: Seed = None
 
@@ -150,7 +152,7 @@ def compare(
         list[str] | None, typer.Option(help='also predict for a new input, such as "0,1,1"; repeatable')
     ] = None,
     watch: Annotated[
-        int, typer.Option(help="also show what each layer holds in the first N and the last N updates")
+        int, typer.Option(help="also show what each layer computes in the first N and the last N updates")
     ] = 0,
     processes: Annotated[
         str | None,
@@ -195,10 +197,10 @@ def check(
         bool, typer.Option("--curve", help="also show the error of difference quotients over the step size")
     ] = False,
     power: Annotated[
-        bool, typer.Option("--power", help="prove that wrong backends are caught, and right ones are not")
+        bool, typer.Option("--power", help="prove that wrong backends are caught, without false alarms")
     ] = False,
     problems: Annotated[
-        int | None, typer.Option(help="networks for each right backend, with --power", show_default="500")
+        int | None, typer.Option(help="networks for each correct backend, with --power", show_default="500")
     ] = None,
     json: JsonFile = None,
 ) -> None:
@@ -292,7 +294,7 @@ def trace(
     dtype: Dtypes = None,
     arithmetic: Arithmetics = None,
 ) -> None:
-    """Show what each backend holds at every line of the training loop, side by side, and mark what differs."""
+    """Show what each backend computes at every line of the training loop, side by side, and mark what differs."""
     from . import console
     from .diverge import tracing, view
 
@@ -308,22 +310,33 @@ def crosscheck(
         list[str],
         typer.Argument(
             metavar="FILE.py:NAME ...",
-            help="the same function, for up to three frameworks; torch=FILE.py:NAME where its file does not tell",
+            help="the same function, for one to three frameworks; torch=FILE.py:NAME if its file shows none",
         ),
     ],
-    inputs: Annotated[Path | None, typer.Option(help="the arrays it is called with, .npz")] = None,
+    inputs: Annotated[Path | None, typer.Option(help="the arrays that it is called with, .npz")] = None,
     parameters: Annotated[
-        str | None, typer.Option(metavar="FILE", help="what is differentiated instead: FILE.npz or FILE.py:NAME")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="parameters, differentiated in place of the inputs: FILE.npz or FILE.py:NAME"
+        ),
+    ] = None,
+    gradient: Annotated[
+        str | None, typer.Option(metavar="FILE.py:NAME", help="the gradient of the NumPy function, written by hand")
     ] = None,
     dtype: Dtype = "float64",
     elements: Annotated[
-        int | None, typer.Option(help="of each leaf, to ask NumPy's function at one by one", show_default="200")
+        int | None,
+        typer.Option(
+            help="elements of each array at which NumPy's function is differentiated one by one", show_default="200"
+        ),
     ] = None,
     json: JsonFile = None,
 ) -> None:
-    """Compare a function with its port: value, gradient, and the line of each at which they part.
+    """Check a function's gradient, or its port to another framework: value, gradient and the line where they part.
 
-    equigrad crosscheck model.py:f port.py:f --inputs data.npz
+    A port: equigrad crosscheck model.py:f port.py:f --inputs data.npz
+
+    A gradient by hand: equigrad crosscheck model.py:f --gradient model.py:df --inputs data.npz
     """
     from . import console
     from .common.errors import UsageError, foreign, said
@@ -333,7 +346,7 @@ def crosscheck(
     check_writable(json)
     try:
         with foreign(), console.progress() as report:
-            given = loading.from_files(functions, inputs, parameters)
+            given = loading.from_files(functions, inputs, parameters, gradient)
             most = crosschecks.MOST if elements is None else elements
             result = crosschecks.crosscheck(**given, dtype=dtype, elements=most, progress=report)
     except SystemExit as error:
@@ -364,7 +377,7 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(help="threads for every row", show_default="1 if small, else all")
     ] = None,
-    patience: Annotated[float, typer.Option(help="seconds without an answer after which a row counts as hung")] = 120.0,
+    patience: Annotated[float, typer.Option(help="seconds without a response after which a row is given up")] = 120.0,
     anatomy: Annotated[
         bool, typer.Option("--anatomy", help="also show import, compilation, first update and memory")
     ] = False,
@@ -454,9 +467,9 @@ def report(
 ) -> None:
     """Write an HTML page that shows all results and trains the network in your browser.
 
-    With a problem it runs what it shows, except for timings: they come from a JSON file of equigrad bench.
+    With a problem it computes all that it shows, except for timings: they come from a JSON file of equigrad bench.
 
-    With files alone it shows what they hold, and replays their problem.
+    With JSON files alone it shows these results, and replays their problem.
     """
     from . import console, reporting
 

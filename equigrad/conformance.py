@@ -30,9 +30,9 @@ from .common.errors import EquigradError
 from .laws import networks
 from .laws.laws import LAWS, LawBroken, Network, unasked
 from .laws.search import search
+from .session import Spec
 
 SECONDS = 10.0
-Spec = str | type[Backend]
 
 
 class Conformance:

@@ -19,7 +19,7 @@ FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes"
 """Each program runs a few times only: compiling it well would take longer."""
 
 Where = tuple[tuple[Line, ...], str]
-Step = Callable[..., Sequence[Any]]
+Primitive = Callable[..., Sequence[Any]]
 
 
 class Program:
@@ -31,7 +31,7 @@ class Program:
 
     def __init__(self, jaxpr: Any, arguments: Sequence[Any]) -> None:
         self.recording = Recording()
-        self.steps: list[Step] = []
+        self.steps: list[Primitive] = []
         self.stops: list[int] = []
         """Which operations are stop_gradient."""
         self._arrays: list[Any] = []
@@ -105,7 +105,7 @@ class Program:
         return self._run(jaxpr.jaxpr, [self._given(c) for c in jaxpr.consts], inputs, where)
 
     def _do(
-        self, name: str, step: Step, inputs: Sequence[int], count: int, where: Where, backward: bool = False
+        self, name: str, step: Primitive, inputs: Sequence[int], count: int, where: Where, backward: bool = False
     ) -> list[int]:
         outputs = list(range(len(self._arrays), len(self._arrays) + count))
         self._arrays += [None] * count
@@ -116,7 +116,7 @@ class Program:
         self.recording.add(Call(name, tuple(inputs), tuple(outputs), *where, backward=backward))
         return outputs
 
-    def _loop(self, eqn: Any, step: Step, inputs: list[int], where: Where) -> list[int]:
+    def _loop(self, eqn: Any, step: Primitive, inputs: list[int], where: Where) -> list[int]:
         params, first = eqn.params, len(self.steps)
         backward = "transpose(" in str(eqn.source_info.name_stack)
         unroll, length = (self._scan, params["length"]) if eqn.primitive.name == "scan" else self._while(params, inputs)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import math
 import os
 import sys
-import zipfile
 from collections.abc import Sequence
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -15,31 +13,38 @@ from typing import Any
 
 import numpy as np
 
+from ..backends import FRAMEWORKS
+from ..common.archive import read_npz
 from ..common.errors import UsageError, said
-from ..common.machine import free_memory
 from ..common.nearest import nearest
-
-FRAMEWORKS = ("numpy", "torch", "jax")
+from ..common.words import a
 
 
 def from_files(
-    functions: Sequence[str], inputs: str | os.PathLike[str] | None, parameters: str | None = None
+    functions: Sequence[str],
+    inputs: str | os.PathLike[str] | None,
+    parameters: str | None = None,
+    gradient: str | None = None,
 ) -> dict[str, Any]:
     """The arguments of `crosscheck`: functions as FILE.py:NAME or torch=FILE.py:NAME, arrays from .npz files.
 
     Which framework a function is for is what its file imports, unless said. A class of modules is made with
-    no arguments, after torch.manual_seed(0). `parameters` is an .npz file or FILE.py:NAME. The arrays of a
-    file come as a dictionary, or by themselves where a function takes one argument of that name. Raises
-    UsageError for what cannot be read or imported.
+    no arguments, after torch.manual_seed(0). `parameters` is an .npz file or FILE.py:NAME. `gradient` is the
+    gradient of NumPy's function, FILE.py:NAME. The arrays of a file come as a dictionary, or by themselves where
+    a function takes one argument of that name. Raises UsageError for what cannot be read or imported.
     """
     found: dict[str, Any] = {}
     for text in functions:
         name, function = _function(text)
         if name in found:
             raise UsageError(
-                f"two functions for {name}: say which framework with numpy=, torch= or jax= before the file"
+                f"two functions for {name}: write torch= or jax= before a port, --gradient before a gradient"
             )
         found[name] = function
+    if gradient is not None:
+        if "numpy" not in found or isinstance(found["numpy"], tuple):
+            raise UsageError("--gradient is the gradient of a NumPy function: name that function before it")
+        found["numpy"] = (found["numpy"], _named(gradient))
     if parameters is not None:
         found["parameters"] = _arrays(Path(parameters)) if parameters.endswith(".npz") else _named(parameters)
     arrays = {} if inputs is None else _arrays(Path(inputs))
@@ -69,7 +74,7 @@ def _function(text: str) -> tuple[str, Any]:
         function = _made(rest, function)
     part = function[0] if isinstance(function, tuple) else function
     if not callable(part):
-        raise UsageError(f"'{rest}' is a {type(part).__name__} - expected a function")
+        raise UsageError(f"'{rest}' is {a(part)} - expected a function")
     return name or _framework(rest, part), function
 
 
@@ -120,44 +125,19 @@ def _named(text: str) -> Any:
             raise UsageError(f"'{file}' cannot be imported: {said(error)}") from error
         finally:
             sys.path.remove(str(path.resolve().parent))
-    public = [n for n in vars(sys.modules[key]) if not n.startswith("_")]
-    if name not in public:
+    found = vars(sys.modules[key])
+    if name not in found:
+        public = [n for n, v in found.items() if not n.startswith("_") and not isinstance(v, ModuleType)]
         raise UsageError(f"'{file}' has no '{name}'{nearest(name, public)}")
-    return getattr(sys.modules[key], name)
+    return found[name]
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """Every array of an .npz file; raises UsageError, for one that does not fit before it is unpacked."""
+    """Every array of an .npz file; raises UsageError."""
     try:
-        with path.open("rb") as stream:
-            if not zipfile.is_zipfile(stream):
-                raise UsageError(f"'{path}' is not a NumPy archive (.npz), or is cut short")
-        needed, free = _unpacked(path), free_memory()
-        if free is not None and needed > free:
-            raise UsageError(
-                f"'{path}': this takes at least {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are free"
-            )
-        with np.load(path, allow_pickle=False) as archive:
-            found = {name: archive[name] for name in archive.files}
+        found = read_npz(path)
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read: {error.strerror or error}") from error
-    except UsageError:
-        raise
-    except Exception as error:  # a damaged archive makes NumPy, zipfile and zlib raise whatever they like
-        reason = "it holds pickled objects, which are never loaded" if "pickle" in str(error) else str(error)
-        raise UsageError(f"'{path}' cannot be used: {reason}") from error
     if not found:
         raise UsageError(f"'{path}' holds no arrays")
     return found
-
-
-def _unpacked(path: Path) -> int:
-    """How many bytes the arrays say they hold as float64."""
-    total = 0
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as stream:
-                version = np.lib.format.read_magic(stream)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                total += 8 * math.prod(read(stream)[0])
-    return total

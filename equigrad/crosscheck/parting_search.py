@@ -9,13 +9,14 @@ import numpy as np
 
 from ..common.ulp import ulp_distance
 from .arguments import Arguments
+from .counterparts import Side, Tolerance, aligned, pair_up
 from .nesting import Leaves
-from .parting import Blame, Fork, Side, Tolerance, aligned, pair_up, part, stopped
+from .parting import Fork, Spot, part, stopped
 from .recording import Call
 from .result import Parting, Site
 
-FEW = 3
-"""So many numbers of each output are shown."""
+SHOWN = 3
+"""How many numbers of each output are shown."""
 AGREE, AGREE_NARROW = 1e-8, 1e-5
 """Results that are this close after a repair are the same."""
 
@@ -25,8 +26,9 @@ def search(torch: Any, jax: Any, given: Arguments, cotangents: Leaves, narrow: b
 
     With `narrow` one of them computes in float32 inside, whatever it is given, and rounds like that.
     """
-    _same = partial(_close, AGREE_NARROW if narrow else AGREE)
-    forward: Any = None
+    same = partial(_close, AGREE_NARROW if narrow else AGREE)
+    forward: tuple[Side, Any, Side] | None = None
+    fork: Fork | None = None
     for backward in (False, True):
         recording, rounded = (torch.record(given.points, cotangents, d, backward) for d in ("float64", "float32"))
         program = jax.record(given.points, cotangents, "float64", backward)
@@ -39,16 +41,14 @@ def search(torch: Any, jax: Any, given: Arguments, cotangents: Leaves, narrow: b
         ours, theirs = (r.gradients if backward else r.results for r in (recording, program.recording))
         outputs = [(ours[path], theirs[path]) for path in ours if path in theirs]
         with jax.wide():
-            if backward:
+            if forward is not None:
                 wanted = {path: recording.values[i] for path, i in ours.items()}
-                like = jax.gradients_like(forward[1], wanted, cotangents, _same)
-                finding = stopped(forward[0], forward[1], forward[2], like)
-                finding = finding or part(sides[0], program, sides[1], outputs, _same, True)
-            else:
-                finding = part(sides[0], program, sides[1], outputs, _same, False)
-            forward = sides[0], program, sides[1]
-        if finding is not None:
-            return _said(finding, *sides)
+                like = jax.gradients_like(forward[1], wanted, cotangents, same)
+                fork = stopped(*forward, like)
+            fork = fork or part(sides[0], program, sides[1], outputs, same, signs=backward)
+        if fork is not None:
+            return _told(fork, "backward" if backward else "forward", *sides)
+        forward = sides[0], program, sides[1]
     return None
 
 
@@ -61,8 +61,8 @@ def _close(bound: float, a: np.ndarray, b: np.ndarray) -> bool:
     return bool(close.all())
 
 
-def _said(finding: Fork, torch: Side, jax: Side) -> Parting:
-    theirs, ours = torch.recording.values[finding.torch.value], jax.recording.values[finding.jax.value]
+def _told(fork: Fork, direction: str, torch: Side, jax: Side) -> Parting:
+    theirs, ours = torch.recording.values[fork.torch.value], jax.recording.values[fork.jax.value]
     difference, ulp = None, None
     elements: tuple[tuple[int, ...], ...] = ()
     picked: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
@@ -71,32 +71,32 @@ def _said(finding: Fork, torch: Side, jax: Side) -> Parting:
     if nearest is not None and ours.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             off = np.where(nearest == ours, 0.0, np.abs(nearest - ours))
-        worst = np.argsort(-off, axis=None, kind="stable")[:FEW]
+        worst = np.argsort(-off, axis=None, kind="stable")[:SHOWN]
         index = [np.unravel_index(int(i), off.shape) for i in worst]
-        difference = float(off.max(initial=0.0)) if finding.repaired else None
-        if finding.repaired and nearest.dtype == ours.dtype:
+        difference = float(off.max(initial=0.0)) if fork.repaired else None
+        if fork.repaired and nearest.dtype == ours.dtype:
             ulp = int(ulp_distance(nearest, ours).max(initial=0))
         elements = tuple(tuple(int(i) for i in ix) for ix in index)
         picked = tuple(float(nearest[ix]) for ix in index), tuple(float(ours[ix]) for ix in index)
-    onward = None if finding.onward is None else _site("jax", finding.onward, jax, ours, ())
+    onward = None if fork.onward is None else _site("jax", fork.onward, jax, ours, ())
     return Parting(
-        finding.kind,
-        "backward" if finding.backward else "forward",
-        _blamed("torch", finding.torch, torch, theirs, picked[0], finding.kind),
-        _blamed("jax", finding.jax, jax, ours, picked[1], finding.kind),
-        onward, finding.repaired, difference, ulp, elements,
+        fork.kind,
+        direction,
+        _spot("torch", fork.torch, torch, theirs, picked[0], fork.kind),
+        _spot("jax", fork.jax, jax, ours, picked[1], fork.kind),
+        onward, fork.repaired, difference, ulp, elements,
     )  # fmt: skip
 
 
-def _blamed(framework: str, blame: Blame, side: Side, value: np.ndarray, picked: tuple[float, ...], kind: str) -> Site:
-    operation, maker = blame.operation, side.operation(blame.value) if kind != "stopped" else None
+def _spot(framework: str, spot: Spot, side: Side, value: np.ndarray, picked: tuple[float, ...], kind: str) -> Site:
+    operation, maker = spot.operation, side.operation(spot.value) if kind != "stopped" else None
     if operation is not None:
         if maker is not None and maker.lines[:1] == operation.lines[:1] and maker.backward == operation.backward:
             operation = maker  # on one line, the step whose output is another says more than the first of its steps
         if operation.fused is not None:
             operation = side.recording.operations[operation.fused]
         return _site(framework, operation, side, value, picked)
-    leaf = next((path for path, i in side.recording.leaves.items() if i == blame.value), "a constant")
+    leaf = next((path for path, i in side.recording.leaves.items() if i == spot.value), "a constant")
     return Site(framework, "", leaf, "", 0, "", (), value.shape, picked)
 
 

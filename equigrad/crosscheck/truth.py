@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..common.errors import UsageError
-from ..referee.exact import Element, complex_step, elements
+from ..referee.exact import ElementIndex, complex_step, elements
 from .nesting import Leaves
 from .slopes import STEP, slope
 
-Loss = Callable[[Mapping[str, np.ndarray]], Any]
-"""One number from the arrays under their paths."""
 SMOOTH = 1e-4
 """The referee's own uncertainty, relative to the largest derivative, above which it will not judge."""
 
@@ -26,7 +24,7 @@ class Truth:
 
     name: str
     """`complex step` or `central differences`."""
-    places: dict[str, list[Element]]
+    places: dict[str, list[ElementIndex]]
     slopes: dict[str, np.ndarray]
     uncertain: dict[str, float]
     """Absolute, the largest of each leaf's."""
@@ -67,7 +65,7 @@ def step_for(values: np.ndarray) -> float:
     return STEP * max(1.0, float(np.sqrt((values**2).mean())) if values.size else 1.0)
 
 
-def numpy_truth(loss: Loss, points: Leaves, varied: Sequence[str], most: int) -> Truth:
+def numpy_truth(loss: Callable[[Leaves], Any], points: Leaves, varied: Sequence[str], most: int) -> Truth:
     """The derivative of a NumPy function, by complex step where differences confirm it to their own precision.
 
     Raises UsageError for a function that has no derivative here which differences could find.
@@ -114,7 +112,9 @@ def numpy_truth(loss: Loss, points: Leaves, varied: Sequence[str], most: int) ->
     return truth
 
 
-def _complex_steps(loss: Loss, points: Leaves, places: dict[str, list[Element]]) -> dict[str, np.ndarray] | None:
+def _complex_steps(
+    loss: Callable[[Leaves], Any], points: Leaves, places: dict[str, list[ElementIndex]]
+) -> dict[str, np.ndarray] | None:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("error")  # such as for an imaginary part that is discarded

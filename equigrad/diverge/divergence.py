@@ -47,7 +47,7 @@ def diverge(
 
     The first update after which any weight differs, be it by one bit, is exact within the first 1,000 updates, where
     the weights are compared after every one. Later they are compared every 1,000 updates, and after each of the
-    last 1,000 once these differ: a difference that comes and heals wholly between two comparisons is not seen.
+    last 1,000 once these differ: a difference that appears and vanishes between two comparisons is not seen.
     In that update the traced quantities are compared in order of computation, and each operation is run in
     both backends on the same inputs.
 
@@ -67,19 +67,18 @@ def diverge(
         raise MissingError(f"{error}; what is here can be compared with itself: {alone}") from None
     if len(both) != 2:
         raise UsageError(
-            f"two are compared with each other, not {len(both)}: name two backends, or one and two dtypes or "
-            "arithmetics"
+            f"two backends are compared, not {len(both)}: name two, or one with two dtypes or two arithmetics"
         )
     a, b = both
     notes = [] if a.backend.dtype == b.backend.dtype else [_across_dtypes(a, b)]
     first = None
-    parting, earlier = _search(a, b, task.updates, progress)
-    if parting is not None:
-        first, why = _explain(a, b, parting)
+    split, earlier = _search(a, b, task.updates, progress)
+    if split is not None:
+        first, why = _explain(a, b, split)
         notes += why
     development = [Distance(i, 0, 0.0) for i in _rows(task.updates) if first is None or i < first.update]
-    if parting is not None:
-        development += _develop(a, b, task.updates, parting, budget, progress)
+    if split is not None:
+        development += _develop(a, b, task.updates, split, budget, progress)
     reached = development[-1].update
     if reached < task.updates:
         notes.append(
@@ -105,7 +104,7 @@ def _across_dtypes(a: Session, b: Session) -> str:
     return f"{a.label} and {b.label} are compared rounded to {narrower}, first weights and operations' inputs too"
 
 
-class _Parting(NamedTuple):
+class _Split(NamedTuple):
     """The weights of both sides before and after some updates, the same before and not after."""
 
     done: int
@@ -114,10 +113,10 @@ class _Parting(NamedTuple):
     after: tuple[Any, Any]
 
 
-def _search(a: Session, b: Session, total: int, progress: Progress | None) -> tuple[_Parting | None, Difference | None]:
+def _search(a: Session, b: Session, total: int, progress: Progress | None) -> tuple[_Split | None, Difference | None]:
     """The first update after which the weights differ, and the first intermediate that differed before.
 
-    A parting of several updates is one that cannot be seen when they are made one by one.
+    A split of several updates is one that cannot be seen when they are made one by one.
     """
     done, earlier = 0, None
     held: tuple[Any, Any] = (a.weights, b.weights)
@@ -125,7 +124,7 @@ def _search(a: Session, b: Session, total: int, progress: Progress | None) -> tu
         n = 1 if done < SINGLY else min(EVERY, total - done)
         after = a.train(held[0], n), b.train(held[1], n)
         if any_differs(a.numpy(after[0]), b.numpy(after[1])):
-            return next(_single_steps(a, b, done, held, n), _Parting(done, held, n, after)), earlier
+            return next(_single_steps(a, b, done, held, n), _Split(done, held, n, after)), earlier
         if earlier is None and done < min(OPENED, total):
             shown = traced(a, b)
             both = (_quantities(side.trace(weights), shown) for side, weights in zip((a, b), held, strict=True))
@@ -136,29 +135,29 @@ def _search(a: Session, b: Session, total: int, progress: Progress | None) -> tu
     return None, earlier
 
 
-def _single_steps(a: Session, b: Session, done: int, held: tuple[Any, Any], n: int) -> Iterator[_Parting]:
+def _single_steps(a: Session, b: Session, done: int, held: tuple[Any, Any], n: int) -> Iterator[_Split]:
     for i in range(done, done + n):
         after = a.train(held[0]), b.train(held[1])
         if any_differs(a.numpy(after[0]), b.numpy(after[1])):
-            yield _Parting(i, held, 1, after)
+            yield _Split(i, held, 1, after)
         held = after
 
 
-def _explain(a: Session, b: Session, parting: _Parting) -> tuple[Difference, list[str]]:
+def _explain(a: Session, b: Session, split: _Split) -> tuple[Difference, list[str]]:
     """The first quantity that differs in the update, and why."""
-    after = a.numpy(parting.after[0]), b.numpy(parting.after[1])
+    after = a.numpy(split.after[0]), b.numpy(split.after[1])
     weights = (
         [("weight", i, w) for i, w in enumerate(after[0], 1)],
         [("weight", i, w) for i, w in enumerate(after[1], 1)],
     )
-    last = parting.done + parting.updates
-    if parting.updates > 1:
+    last = split.done + split.updates
+    if split.updates > 1:
         first = _first_quantity(last, *weights)
         assert first is not None
-        return first, [note for s, w in zip((a, b), parting.before, strict=True) for note in _at_once(s, w, parting)]
+        return first, [note for s, w in zip((a, b), split.before, strict=True) for note in _at_once(s, w, split)]
     steps = [
         Update(side, side.numpy(before), side.trace(before), new)
-        for side, before, new in zip((a, b), parting.before, after, strict=True)
+        for side, before, new in zip((a, b), split.before, after, strict=True)
     ]
     shown = traced(a, b)
     lists = [[*_quantities(step.trace, shown), *ws] for step, ws in zip(steps, weights, strict=True)]
@@ -189,9 +188,9 @@ def _closed(side: Session, first: Difference) -> str:
     return f"{side.label} shows its activations and its gradient only; both are the same"
 
 
-def _at_once(side: Session, weights: Any, parting: _Parting) -> Iterator[str]:
+def _at_once(side: Session, weights: Any, split: _Split) -> Iterator[str]:
     """Whether so many updates in one call are the same as one by one."""
-    n = parting.updates
+    n = split.updates
     at_once, one_fewer = side.numpy(side.train(weights, n)), weights
     for _ in range(n - 1):
         one_fewer = side.train(one_fewer)
@@ -232,11 +231,11 @@ def _rows(total: int) -> list[int]:
 
 
 def _develop(
-    a: Session, b: Session, total: int, parting: _Parting, budget: float, progress: Progress | None
+    a: Session, b: Session, total: int, split: _Split, budget: float, progress: Progress | None
 ) -> Iterator[Distance]:
     """The distance when the weights part, and from then on as long as the time suffices."""
-    done = parting.done + parting.updates
-    held = parting.after
+    done = split.done + split.updates
+    held = split.after
     yield Distance(done, *farthest(a.numpy(held[0]), b.numpy(held[1])))
     start, pace = time.perf_counter(), 0.0
     for row in _rows(total):

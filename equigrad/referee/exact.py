@@ -152,11 +152,11 @@ def perceptron_loss(x: np.ndarray, y: np.ndarray) -> Loss:
     return loss
 
 
-Element = tuple[int, tuple[int, ...]]
+ElementIndex = tuple[int, tuple[int, ...]]
 """Which array, and where in it."""
 
 
-def elements(arrays: Sequence[np.ndarray], most: int | None = None) -> list[Element]:
+def elements(arrays: Sequence[np.ndarray], most: int | None = None) -> list[ElementIndex]:
     """Every element's place, or at most `most` of them, spread evenly."""
     places = [(i, index) for i, array in enumerate(arrays) for index in np.ndindex(array.shape)]
     if most is None or len(places) <= most:
@@ -164,7 +164,7 @@ def elements(arrays: Sequence[np.ndarray], most: int | None = None) -> list[Elem
     return [places[k] for k in np.linspace(0, len(places) - 1, most).astype(int)]
 
 
-def complex_step(loss: Loss, arrays: Sequence[np.ndarray], places: Sequence[Element]) -> np.ndarray:
+def complex_step(loss: Loss, arrays: Sequence[np.ndarray], places: Sequence[ElementIndex]) -> np.ndarray:
     """dL at each place as Im L(w + ih) / h with h = 1e-200: no subtraction, so no cancellation.
 
     Good to rounding for analytic functions only. W. Squire and G. Trapp, SIAM Review 40, 1998.
@@ -180,7 +180,7 @@ def complex_step(loss: Loss, arrays: Sequence[np.ndarray], places: Sequence[Elem
 
 
 def differences(
-    loss: Loss, arrays: Sequence[np.ndarray], places: Sequence[Element], step: float, *, central: bool = True
+    loss: Loss, arrays: Sequence[np.ndarray], places: Sequence[ElementIndex], step: float, *, central: bool = True
 ) -> np.ndarray:
     """dL at each place as (L(w + h) - L(w - h)) / 2h, or (L(w + h) - L(w)) / h, in the arrays' dtype."""
     point = [np.array(a) for a in arrays]

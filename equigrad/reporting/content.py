@@ -102,8 +102,8 @@ def headline(given: Documents, replay: Replay | None) -> str:
 def verdicts(given: Documents, replay: Replay | None) -> list[Verdict]:
     """One card for each arithmetic of each comparison, for each check of gradients or of a port, and for what broke."""
     return [
-        *_of_comparisons(given), *_of_checks(given), *_of_crosschecks(given), *_of_partings(given),
-        *_of_troubles(given, replay),
+        *_of_comparisons(given), *_of_checks(given), *_of_crosschecks(given), *_of_divergences(given),
+        *_of_failures(given, replay),
     ]  # fmt: skip
 
 
@@ -153,7 +153,7 @@ def _of_crosschecks(given: Documents) -> Iterator[Verdict]:
         yield Verdict(f"crosscheck, {document['dtype']}", document["verdict"].rstrip("."), good)
 
 
-def _of_partings(given: Documents) -> Iterator[Verdict]:
+def _of_divergences(given: Documents) -> Iterator[Verdict]:
     """One card for all: where they part is neither right nor wrong."""
     kinds: dict[str, list[str]] = {}
     for d in given.diverge:
@@ -167,7 +167,7 @@ def _of_partings(given: Documents) -> Iterator[Verdict]:
         yield Verdict(name, "; ".join(f"{k}: {', '.join(v)}" for k, v in kinds.items()), None)
 
 
-def _of_troubles(given: Documents, replay: Replay | None) -> Iterator[Verdict]:
+def _of_failures(given: Documents, replay: Replay | None) -> Iterator[Verdict]:
     """What broke down in the replay, unless a comparison accuses it already."""
     accused = {
         (_run_name(run), run["arithmetic"], run["dtype"])
@@ -247,7 +247,7 @@ def _first_weights(weights: Sequence[Any]) -> list[float]:
     return [float(v) for matrix in weights for row in matrix for v in row][:3]
 
 
-def partings(given: Documents) -> list[dict[str, Any]]:
+def divergences(given: Documents) -> list[dict[str, Any]]:
     """Where two backends part, one card each; those that never do last."""
     cards = []
     for d in given.diverge:
@@ -299,7 +299,9 @@ def crosschecks(given: Documents) -> list[dict[str, Any]]:
         sites = [_site(p[name], nice(name)) for name in ("torch", "jax")] if p else []
         if p and p["onward"] is not None and p["onward"]["line"]:
             sites.append(_site(p["onward"], "goes on"))
-        said = [f"{nice(f['name'])}: {f['message']}" for f in d["functions"] if f["message"] and f["leaves"]]
+        said = [
+            f"{nice(f['name'])} {f['outcome']}: {f['message']}" for f in d["functions"] if f["message"] and f["leaves"]
+        ]
         found.append({**d, "rows": rows, "sites": sites, "said": said, "bound": _number(d["bound"])})
         if p:
             found[-1]["apart"] = {"difference": _number(p["difference"]), "ulp": p["ulp"] and f"{p['ulp']:,}"}

@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -25,6 +25,7 @@ from ..common.headline import TRAIN
 from ..common.nearest import nearest
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
+from ..common.progress import Progress
 from ..common.words import listed
 from ..compare import comparison
 from ..diverge import divergence
@@ -38,9 +39,6 @@ LARGE = 2 * 10**7
 
 ENGINE = ("reproducible", "perceptron", "mt19937", "sha256", "training")
 """The files of the network in JavaScript, each after those that it uses."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, the steps done and the steps to do."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +94,8 @@ def report(
         dtypes, notes = _dtypes(task, dtype)
         if asked is not None:
             notes += _run(task, names, dtypes, given, progress)
-        partings = [d["first"]["update"] for d in given.diverge if d["first"]]
-        replay = recording.record(task, names, dtypes, ARITHMETICS, partings, progress)
+        firsts = [d["first"]["update"] for d in given.diverge if d["first"]]
+        replay = recording.record(task, names, dtypes, ARITHMETICS, firsts, progress)
     else:
         notes = ["There is no replay: " + _why_not(given)] if given.of_problems else []
     page = _page(template, plotly, given, replay, names, notes)
@@ -203,7 +201,7 @@ def _page(
         checks=given.check,
         crosschecks=content.crosschecks(given),
         trained=given.of_problems or not given.crosscheck,
-        partings=content.partings(given),
+        divergences=content.divergences(given),
         replay=replay,
         code=aligned.aligned([*names, aligned.BROWSER]) if replay else [],
         steps=aligned.STEPS,

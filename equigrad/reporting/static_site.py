@@ -14,7 +14,8 @@ from typing import Any
 from ..common.errors import UsageError
 from ..common.files import check_writable, write_text
 from ..common.problem import PROBLEMS
-from .page import Page, Progress, libraries, report, text_of
+from ..common.progress import Progress
+from .page import Page, libraries, report, text_of
 
 ABOUT = {
     "one-layer": "Four rows, three inputs, one answer: the whole of backpropagation in one matrix.",

@@ -310,7 +310,7 @@ def test_bad_arguments_are_refused_before_anything_starts(
         raise AssertionError("it was started")
 
     monkeypatch.setattr(suite, "measure", start)
-    monkeypatch.setattr(sizes, "available_bytes", lambda: 2**34)
+    monkeypatch.setattr(sizes, "free_memory", lambda: 2**34)
     with pytest.raises(UsageError, match=words):
         suite.bench(**arguments)
 

@@ -438,7 +438,7 @@ def test_no_value_in_a_file_is_met_with_a_traceback(kind: str, results: dict[str
                     [
                         data,
                         content.captions(data),
-                        content.partings(read),
+                        content.divergences(read),
                         content.runs(read),
                         content.crosschecks(read),
                     ],

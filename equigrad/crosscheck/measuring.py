@@ -1,0 +1,226 @@
+"""What each function gives at one point: results, gradient, and what differences of the function say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from ..common.errors import MissingError, UsageError, said
+from .arguments import Arguments
+from .differences import equal, largest
+from .nesting import Function, Leaves
+from .numpy_function import NumpyFunction
+from .slopes import slope
+from .truth import Truth, along, moved, numpy_truth, step_for
+
+ALLOWED = {"float64": 1e-9, "float32": 2e-4}
+"""Allowed error, relative to the leaf's largest derivative. An unknown function has unknown noise, so these leave
+room for a thousand roundings and more, and still catch a gradient wrong by 0.05 %; in float64, by 1e-8."""
+NARROW = 1e-5
+"""Allowed between two functions of which one computes in float32 inside, relative to the largest number."""
+INSIDE = "{} computes in float32 inside, whatever its inputs: it is compared as such, and differences cannot judge it"
+
+
+@dataclass
+class Measured:
+    """One framework's function and what it gave."""
+
+    name: str
+    function: Any = None
+    outcome: str = ""
+    """Empty while nothing is wrong."""
+    message: str = ""
+    results: Leaves = field(default_factory=dict)
+    """In float64."""
+    gradient: Leaves = field(default_factory=dict)
+    """In float64."""
+    in_dtype: Leaves = field(default_factory=dict)
+    """The gradient in the dtype that was asked for."""
+    own: dict[str, tuple[float, float | None, str]] = field(default_factory=dict)
+    """(error to its own differences, to its forward mode, message) for each leaf."""
+    referee_error: float = 0.0
+
+    @cached_property
+    def narrows(self) -> bool:
+        """Whether it computes in float32 inside though it is given float64."""
+        return bool(self.function.narrows())
+
+
+class Measurements:
+    """All functions at one point, called one after the other."""
+
+    def __init__(self, given: Arguments, dtype: str, elements: int) -> None:
+        self.given, self.dtype, self.elements = given, dtype, elements
+        self.bound = ALLOWED[dtype]
+        self.functions: dict[str, Measured] = {}
+        """Those of frameworks; NumPy's is the referee."""
+        self.numpy: NumpyFunction | None = None
+        self.value: Leaves = {}
+        """NumPy's results."""
+        self.truth: Truth | None = None
+        self.cotangents: Leaves = {}
+        self.notes: list[str] = []
+
+    def note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
+
+    def ask_numpy(self, function: NumpyFunction) -> None:
+        """Call NumPy's function and find its derivative without differentiating it; raises UsageError."""
+        try:
+            with np.errstate(all="ignore"):
+                self.value = function.results(self.given.points)
+        except Exception as error:
+            raise UsageError(f"the NumPy function raised {type(error).__name__}: {error}") from error
+        for path, v in self.value.items():
+            if (v.dtype.kind == "f" and np.isnan(v).any()) or (v.size == 1 and not np.isfinite(v).all()):
+                raise UsageError(f"the NumPy function is {v if v.size == 1 else 'NaN'} at these inputs, in {path}")
+        if function.by_hand is not None and any(v.size != 1 for v in self.value.values()):
+            shape = next(v.shape for v in self.value.values() if v.size != 1)
+            raise UsageError(f"the NumPy function returned shape {shape} - expected one number, whose gradient df is")
+        self._weigh(self.value)
+
+        def loss(points: Mapping[str, np.ndarray]) -> Any:
+            results = function.results(points)
+            return sum((results[p] * w).sum() for p, w in self.cotangents.items())
+
+        self.numpy = function
+        self.truth = numpy_truth(loss, self.given.points, self.given.varied, self.elements)
+        self.bound = max(self.bound, 10 * self.truth.error)
+
+    def _weigh(self, results: Leaves) -> None:
+        """Choose what each result is multiplied by before all are added up; the same for every function."""
+        draw = np.random.RandomState(0).standard_normal
+        for path, v in results.items():
+            if v.dtype.kind == "f":
+                weights = np.ones(v.shape) if v.size == 1 and len(results) == 1 else np.asarray(draw(v.shape))
+                self.cotangents[path] = np.where(np.isfinite(v), weights, 0.0)
+        if any(w.size > 1 for w in self.cotangents.values()) or len(self.cotangents) > 1:
+            self.note("the result is not one number: its gradient is that of a sum with random fixed weights")
+
+    def ask(self, name: str, function: Function) -> None:
+        """Call one framework's function, twice, and differentiate it; what goes wrong is kept."""
+        one = self.functions[name] = Measured(name)
+        try:
+            one.function = _wrapped(name, function, self.given)
+            with np.errstate(all="ignore"):
+                self._measure(one)
+        except MissingError as error:
+            one.outcome, one.message = "missing", str(error)
+        except Exception as error:
+            one.outcome, one.message = "failed", said(error) + _advice(error)
+
+    def _measure(self, one: Measured) -> None:
+        points, f = self.given.points, one.function
+        one.results, again = f.results(points), f.results(points)
+        for path, v in one.results.items():
+            if not equal(v, again.get(path, v + 1), ALLOWED["float64"]):
+                one.outcome = "nondeterministic"
+                one.message = f"two calls differ in {path}: fix the random seed, or call eval() on the module first"
+                return
+        if not self.cotangents:
+            self._weigh(one.results)
+        changed = getattr(f, "changed", None)
+        if changed:
+            self.note(f"{one.name}'s module changes its buffers ({', '.join(changed[:3])}): eval() stops that")
+        _, one.gradient = f.gradient(points, self._cotangents(one), "float64")
+        one.in_dtype = one.gradient
+        if self.dtype != "float64":
+            _, one.in_dtype = f.gradient(points, self._cotangents(one), self.dtype)
+        if self.numpy is None:
+            self._ask_itself(one)
+
+    def _cotangents(self, one: Measured) -> Leaves:
+        """The weights of the results, in the shapes that this function gives them."""
+        fitting = {p: v for p, v in one.results.items() if p in self.cotangents and v.dtype.kind == "f"}
+        return {p: self.cotangents[p].reshape(v.shape) for p, v in fitting.items() if v.size == self.cotangents[p].size}
+
+    def _ask_itself(self, one: Measured) -> None:
+        """Hold a function's gradient to differences of the function and to its forward mode, along one
+        direction through all of each leaf."""
+        cotangents, steepest = self._cotangents(one), largest(*one.gradient.values())
+        for path in self.given.varied:
+            gradient, direction = one.gradient[path], along(path, self.given.points[path].shape)
+            at = moved(self.given.points, path, direction)
+            found = slope(partial(_at, one.function, at, cotangents), step_for(self.given.points[path]))
+            scale = max(largest(gradient), 1e-4 * steepest, 1e-3 * found.nearby) or 1.0
+            mine = float((gradient * direction).sum())
+            try:
+                results = one.function.forward(self.given.points, {path: direction})
+                forward: float | None = abs(_weighed(results, cotangents) - mine) / scale
+            except Exception:  # a custom rule for the backward pass has none for forward mode
+                forward = None
+            if (found.kinked or abs(mine - found.value) > self.bound * scale) and one.narrows:
+                self.note(INSIDE.format(one.name))
+                one.own[path] = (np.nan, forward, "")
+                continue
+            if found.kinked:
+                self.note(f"not differentiable at these inputs, in {path}: differences cannot judge there")
+                one.own[path] = (np.nan, forward, "")
+                continue
+            scale = max(scale, 10 * found.uncertainty / self.bound)
+            error = abs(mine - found.value) / scale
+            one.referee_error = max(one.referee_error, found.uncertainty / scale if np.isfinite(scale) else np.inf)
+            message = ""
+            if not error <= ALLOWED["float64"] * 10:
+                same = forward is not None and forward <= ALLOWED["float64"] * 10
+                message = f"along one direction {mine:.10g}, differences of the function itself {found.value:.10g}"
+                message += ", and forward mode has the same: is a gradient stopped on the way?" if same else ""
+            one.own[path] = (error, forward, message)
+
+    def noise(self, pair: list[Measured]) -> float:
+        """What rounding in float64 may do to these functions: what float32 does to the steadier one, scaled down."""
+        narrow = [one for one in pair if one.narrows]
+        for one in narrow:
+            self.note(INSIDE.format(one.name))
+        if narrow:
+            return NARROW
+        found: list[float] = []
+        for one in pair:
+            try:
+                results, gradient = one.function.gradient(self.given.points, self._cotangents(one), "float32")
+            except Exception:
+                continue
+            wide, rounded = {**one.results, **one.gradient}, {**results, **gradient}
+            offs = []
+            for path, v in wide.items():
+                if v.dtype.kind == "f" and v.size and np.isfinite(v).all():
+                    scale = max(largest(v), 1e-4 * largest(*one.gradient.values())) or 1.0
+                    offs.append(largest(rounded[path] - v) / scale)
+            found.append(max(offs, default=0.0))
+        noise = min(found, default=0.0) * 2.0**-29 * 1e3
+        return float(noise) if np.isfinite(noise) else 0.0
+
+
+def _wrapped(name: str, function: Function, given: Arguments) -> Any:
+    try:
+        import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise MissingError(f"{name} is not installed: pip install 'equigrad[{name}]'") from None
+    module = import_module(f".{name}_function", __package__)
+    return (module.TorchFunction if name == "torch" else module.JaxFunction)(function, given)
+
+
+def _advice(error: Exception) -> str:
+    text = str(error)
+    if "same dtype" in text or "expected scalar type" in text or ("but found" in text and "ouble" in text):
+        return ' (constants of its own in float32? Convert them, or ask with dtype="float32")'
+    return ""
+
+
+def _weighed(results: Leaves, weights: Leaves) -> float:
+    return float(sum((results[p].reshape(w.shape) * w).sum() for p, w in weights.items() if p in results))
+
+
+def _at(function: Any, at: Callable[[float], Leaves], weights: Leaves, t: float) -> float:
+    try:
+        return _weighed(function.results(at(t)), weights)
+    except Exception:  # a step outside of where the function is defined
+        return np.nan

@@ -1,0 +1,184 @@
+"""The outcome of each function: against the referee, and PyTorch and JAX against each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..common.errors import said
+from ..common.words import listed
+from ..passport import passport
+from .differences import gradients_unlike, largest, unfit, unlike
+from .measuring import ALLOWED, Measured, Measurements
+from .nesting import Leaves
+from .result import Crosscheck, FunctionCheck, LeafCheck, Parting
+
+
+def outcomes(m: Measurements) -> Crosscheck:
+    """Every function against the referee, and torch and JAX against each other."""
+    pair = [one for one in m.functions.values() if not one.outcome]
+    differing, noise = _apart(m, *pair) if len(pair) == 2 else ({}, 0.0)
+    checks = [_by_hand(m)] if m.numpy is not None and m.numpy.by_hand is not None else []
+    for one in m.functions.values():
+        other = next((each for each in pair if each is not one), None)
+        if one.outcome:
+            checks.append(FunctionCheck(one.name, one.outcome, one.message))
+        else:
+            checks.append((_by_itself if m.numpy is None else _by_numpy)(m, one, other, differing))
+    parting = _parting(m, *pair) if differing else None
+    if m.truth is not None:
+        referee, error = m.truth.name, m.truth.error
+        left = [path for path, where in m.truth.places.items() if len(where) < m.given.points[path].size]
+        if left:
+            m.note(
+                f"the referee was asked at {m.elements} elements of {', '.join(left)}, one by one, and along a "
+                "direction through all of them; elements= asks at more"
+            )
+    else:
+        referee = "central differences of each function itself, and its forward mode"
+        error = max((one.referee_error for one in pair), default=0.0)
+    kept = sorted(set(_state(m)) - {match.name for match in m.given.matches}) if m.given.parameters is not None else []
+    if kept:
+        m.note(f"the module keeps its own {', '.join(kept)}")
+    return Crosscheck(
+        m.dtype, referee, error, max(m.bound, noise), tuple(checks), parting, tuple(m.notes),
+        tuple(str(match) for match in m.given.matches), passport([*m.functions]),
+    )  # fmt: skip
+
+
+def _state(m: Measurements) -> list[str]:
+    module = getattr(getattr(m.functions.get("torch"), "function", None), "module", None)
+    return [] if module is None else [n for n, v in module.state_dict().items() if v.is_floating_point()]
+
+
+def _by_hand(m: Measurements) -> FunctionCheck:
+    """The gradient by hand against the derivative of NumPy's function."""
+    assert m.numpy is not None
+    try:
+        _, found = m.numpy.gradient(m.given.points, m.cotangents, m.dtype)
+    except Exception as error:
+        return FunctionCheck("numpy", "failed", said(error))
+    return _against_truth(m, "numpy", found)
+
+
+def _by_numpy(m: Measurements, one: Measured, other: Measured | None, differing: dict[str, str]) -> FunctionCheck:
+    """One framework's function against NumPy's, and against the other framework's where both are within the bound."""
+    different = unlike(one.results, m.value, m.bound, "NumPy's")
+    if different:
+        return FunctionCheck(one.name, "disagree", f"another function: {different}")
+    check = _against_truth(m, one.name, one.in_dtype)
+    if check.outcome == "agree" and differing and other is not None:
+        path, message = next(iter(differing.items()))
+        leaves = tuple(
+            replace(leaf, outcome="disagree", message=differing[leaf.path]) if leaf.path in differing else leaf
+            for leaf in check.leaves
+        )
+        return replace(check, outcome="disagree", message=f"{path}: {message}", leaves=leaves)
+    return check
+
+
+def _against_truth(m: Measurements, name: str, gradient: Leaves) -> FunctionCheck:
+    assert m.truth is not None
+    leaves = tuple(_leaf_against_truth(m, path, gradient.get(path)) for path in m.given.varied)
+    return FunctionCheck(name, *_of(leaves), leaves, f"{m.truth.name} of the NumPy function", m.truth.error)
+
+
+def _of(leaves: tuple[LeafCheck, ...]) -> tuple[str, str]:
+    """(the outcome, the leaves that it comes from, in words)."""
+    bad = [leaf for leaf in leaves if leaf.outcome != "agree"]
+    return (bad[0].outcome, f"gradient with respect to {listed([leaf.path for leaf in bad])}") if bad else ("agree", "")
+
+
+def _leaf_against_truth(m: Measurements, path: str, gradient: Any) -> LeafCheck:
+    assert m.truth is not None
+    shape, places = m.given.points[path].shape, m.truth.places[path]
+
+    def result(outcome: str, error: float, message: str = "") -> LeafCheck:
+        return LeafCheck(path, shape, outcome, error, len(places), message)
+
+    wrong = unfit(gradient, shape, m.dtype)
+    if wrong:
+        return result(wrong[0], np.inf, wrong[1])
+    array = np.asarray(gradient, np.float64)
+    scale, truth = m.truth.scale(path, m.bound), m.truth.slopes[path]
+    errors = np.abs(np.array([array[index] for _, index in places]) - truth)
+    error = largest(errors) / scale
+    if not error <= m.bound:
+        at = int(errors.argmax())
+        index = places[at][1]
+        return result("disagree", error, f"at {list(index)}: {array[index]:.10g}, referee {truth[at]:.10g}")
+    if path in m.truth.whole:
+        direction, through, uncertain = m.truth.whole[path]
+        off = abs(float((array * direction).sum()) - through)
+        if off > max(m.bound * max(scale, float(np.abs(array).sum()) * 1e-3), 10 * uncertain):
+            where = "right at the elements that were tried one by one, wrong along a direction through all"
+            return result("disagree", off / scale, f"{where}: try more with elements=")
+    return result("agree", error)
+
+
+def _by_itself(m: Measurements, one: Measured, other: Measured | None, differing: dict[str, str]) -> FunctionCheck:
+    """One framework's function against differences of itself, and against the other framework's."""
+    leaves = tuple(_own_leaf(m, one, path, other, differing.get(path, "")) for path in m.given.varied)
+    outcome, message = _of(leaves)
+    if "result" in differing and other is not None:
+        outcome, message = "disagree", f"another function than {other.name}: {differing['result']}"
+        if all(not one.own[path][2] for path in m.given.varied):
+            message += "; its gradient is right for itself"
+    modes = [mode for _, mode, _ in one.own.values() if mode is not None]
+    referee = "central differences of itself", one.referee_error, max(modes, default=None)
+    return FunctionCheck(one.name, outcome, message, leaves, *referee)
+
+
+def _own_leaf(m: Measurements, one: Measured, path: str, other: Measured | None, differing: str) -> LeafCheck:
+    shape, gradient = m.given.points[path].shape, one.in_dtype.get(path)
+    wrong = unfit(gradient, shape, m.dtype)
+    if wrong:
+        return LeafCheck(path, shape, wrong[0], np.inf, 0, wrong[1])
+    assert gradient is not None
+    error, _, message = one.own[path]
+    rounding = largest(gradient - one.gradient[path]) / (largest(one.gradient[path]) or 1.0)
+    outcome = "disagree" if message else "agree"
+    if differing:
+        outcome, message = "disagree", "; ".join(filter(None, (differing, message)))
+    elif message and other is not None:
+        m.note(
+            f"the gradient in {path} is not the derivative of the value, in torch and jax alike: "
+            "is it stopped or redefined on purpose?"
+        )
+        outcome, message = "agree", ""
+    elif rounding > m.bound and other is None:
+        outcome, message = "disagree", f"{m.dtype} is {rounding:.1e} from float64"
+    return LeafCheck(path, shape, outcome, error if np.isnan(error) else max(error, rounding), 0, message)
+
+
+def _apart(m: Measurements, torch: Measured, jax: Measured) -> tuple[dict[str, str], float]:
+    """(what differs between torch and JAX, with a message for each result and leaf; what noise allows)."""
+    differing: dict[str, str] = {}
+    noise, tight = 0.0, ALLOWED["float64"]
+    different = unlike(torch.results, jax.results, tight, "jax's", "torch's")
+    if different:
+        noise = m.noise([torch, jax])
+        different = unlike(torch.results, jax.results, max(tight, noise), "jax's", "torch's")
+    if different:
+        differing["result"] = different
+    for path in m.given.varied:
+        for bound, left, right in ((tight, torch.gradient, jax.gradient), (m.bound, torch.in_dtype, jax.in_dtype)):
+            apart = gradients_unlike(left, right, path, bound)
+            if apart and bound == tight:
+                noise = noise or m.noise([torch, jax])
+                apart = gradients_unlike(left, right, path, max(bound, noise))
+            if apart:
+                differing.setdefault(path, apart)
+    return differing, noise if not differing else 0.0
+
+
+def _parting(m: Measurements, torch: Measured, jax: Measured) -> Parting | None:
+    from .parting_search import search
+
+    try:
+        return search(torch.function, jax.function, m.given, m.cotangents, torch.narrows or jax.narrows)
+    except Exception as error:
+        m.note(f"where they part could not be found: {said(error)}")
+        return None
