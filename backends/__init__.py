@@ -1,4 +1,7 @@
-"""One file per framework, all three with the same names in the same order."""
+"""How does each framework do it?
+
+One file per framework, all three with the same names in the same order.
+"""
 
 from __future__ import annotations
 

@@ -152,7 +152,7 @@ def compare(
         list[str] | None, typer.Option(help='also predict for a new input, such as "0,1,1"; repeatable')
     ] = None,
     watch: Annotated[
-        int, typer.Option(help="also show what each layer holds in the first N and the last N updates")
+        int, typer.Option(help="also show what each layer computes in the first N and the last N updates")
     ] = 0,
     processes: Annotated[
         str | None,
@@ -197,10 +197,10 @@ def check(
         bool, typer.Option("--curve", help="also show the error of difference quotients over the step size")
     ] = False,
     power: Annotated[
-        bool, typer.Option("--power", help="prove that wrong backends are caught, and right ones are not")
+        bool, typer.Option("--power", help="prove that wrong backends are caught, without false alarms")
     ] = False,
     problems: Annotated[
-        int | None, typer.Option(help="networks for each right backend, with --power", show_default="500")
+        int | None, typer.Option(help="networks for each correct backend, with --power", show_default="500")
     ] = None,
     json: JsonFile = None,
 ) -> None:
@@ -294,7 +294,7 @@ def trace(
     dtype: Dtypes = None,
     arithmetic: Arithmetics = None,
 ) -> None:
-    """Show what each backend holds at every line of the training loop, side by side, and mark what differs."""
+    """Show what each backend computes at every line of the training loop, side by side, and mark what differs."""
     from . import console
     from .diverge import tracing, view
 
@@ -377,7 +377,7 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(help="threads for every row", show_default="1 if small, else all")
     ] = None,
-    patience: Annotated[float, typer.Option(help="seconds without an answer after which a row counts as hung")] = 120.0,
+    patience: Annotated[float, typer.Option(help="seconds without a response after which a row is given up")] = 120.0,
     anatomy: Annotated[
         bool, typer.Option("--anatomy", help="also show import, compilation, first update and memory")
     ] = False,
@@ -467,9 +467,9 @@ def report(
 ) -> None:
     """Write an HTML page that shows all results and trains the network in your browser.
 
-    With a problem it runs what it shows, except for timings: they come from a JSON file of equigrad bench.
+    With a problem it computes all that it shows, except for timings: they come from a JSON file of equigrad bench.
 
-    With files alone it shows what they hold, and replays their problem.
+    With JSON files alone it shows these results, and replays their problem.
     """
     from . import console, reporting
 

@@ -37,7 +37,7 @@ def check(
 ) -> Check:
     """The gradient at the problem's first weights, or at `weights`, from every backend, against the referee.
 
-    `backends` are names as `equigrad.load` takes them, or classes; everything that is here unless given.
+    `backends` are names as `equigrad.load` takes them, or classes; all that are installed unless given.
     `arithmetic` is 'native', 'reproducible' or 'both'. `weights` are (fan_in, fan_out) matrices, first layer
     first. `curve` adds difference quotients over the step size. What goes wrong inside one backend is its
     outcome and message.
@@ -74,7 +74,7 @@ def thorough(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Thorough:
-    """Every law on network after network, for every backend, until one is broken or the budget is spent.
+    """Every law on many networks, for every backend, until one is broken or the budget is spent.
 
     `seconds` are for all backends together, `examples` networks for each. Other arguments are as for `check`,
     and what it raises; UsageError for a budget that cannot be spent, MissingError without Hypothesis, too.

@@ -47,7 +47,7 @@ def diverge(
 
     The first update after which any weight differs, be it by one bit, is exact within the first 1,000 updates, where
     the weights are compared after every one. Later they are compared every 1,000 updates, and after each of the
-    last 1,000 once these differ: a difference that comes and heals wholly between two comparisons is not seen.
+    last 1,000 once these differ: a difference that appears and vanishes between two comparisons is not seen.
     In that update the traced quantities are compared in order of computation, and each operation is run in
     both backends on the same inputs.
 
