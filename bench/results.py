@@ -268,7 +268,9 @@ def break_even(name: str, tables: Sequence[Table], values: Sequence[int]) -> lis
     noisy = [f"{value:,}" for value, table in zip(values, tables, strict=True) if table.noisy]
     if noisy:
         lines.append(f"too noisy to rank at {name} {', '.join(noisy)}: the control was not the same twice")
-    for one, other in combinations(names, 2):
+    several = [row.name for row in tables[0].rows if row.processes > 1] if tables else []
+    pairs = [(more.rpartition(" x")[0], more) for more in several] or list(combinations(names, 2))
+    for one, other in pairs:
         both = [
             (v, statistics.median(a.samples), statistics.median(b.samples))
             for v, table in zip(values, tables, strict=True)

@@ -55,7 +55,8 @@ def bench(
     problem, all other ways to write it and what others write).
     `threads` is everyone's; by default one for a small problem, all cores for others. `anatomy` times imports too,
     `process` the whole of `equigrad compare`. With `processes` the backends alone are timed, on one process and on each
-    of these numbers, one thread each unless `threads` says otherwise. Ctrl-C keeps the rounds that are complete.
+    of these numbers, one thread each unless `threads` says otherwise, and a sweep is over samples, which they share.
+    Ctrl-C keeps the rounds that are complete.
 
     Raises UsageError, before anything is timed, for an argument that cannot be used, a device that is not here
     and a size that does not fit into memory.
@@ -78,7 +79,8 @@ def bench(
         raise UsageError(f"{max(numbers)} processes of {threads or 1} threads need more than the {cores()} cores here")
     if sweep and names:
         raise UsageError("--sweep has its own sizes: give no problem with it")
-    chosen = sizes.sweep() if sweep else [sizes.chosen(name) for name in names or ("one-layer",)]
+    axes = ["samples"] if processes else [*sizes.SWEEP]
+    chosen = sizes.sweep(axes) if sweep else [sizes.chosen(name) for name in names or ("one-layer",)]
     chosen = [problem.with_(updates=updates) for problem in chosen]
     for problem in chosen:
         spread.checked(processes, problem.samples)

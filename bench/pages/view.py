@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ...common.headline import TRAIN, is_written, shown, written
 from ...console import Fitting, bar, outcome, titled
-from .. import sizes
+from .. import forecast, sizes
 from ..calls import Calls
 from ..clock import Row, Table, ratio, rounded, scaling, spread, verdict
 from ..hardware import Hardware
@@ -27,6 +27,7 @@ def everything(
 ) -> RenderableType:
     """What the command shows: a sweep or the tables, and what else was asked for."""
     parts = [sweep(result) if any(sizes.axis(table) for table in result.tables) else tables(result)]
+    parts += [Text(line) for line in forecast.lines(result.tables)]
     if with_anatomy:
         parts.append(anatomy(result))
         parts += map(calls, result.calls)

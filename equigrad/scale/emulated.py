@@ -59,9 +59,3 @@ def done(*command: str) -> None:
     if ended.returncode:
         said = [*ended.stdout.strip().splitlines(), *ended.stderr.strip().splitlines()] or ["it said nothing"]
         raise UsageError(f"{Path(command[0]).name} ended with {ended.returncode}: {said[-1][:200]}")
-
-
-def version() -> str:
-    """QEMU's."""
-    said = subprocess.run([QEMU, "--version"], capture_output=True, text=True).stdout.split()
-    return said[2] if len(said) > 2 else "unknown"

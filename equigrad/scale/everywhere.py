@@ -200,7 +200,7 @@ def places() -> list[Place]:
 
     here = partial(Place, versions=versions)
     arm = [f"{name}=={versions[name]}" for name in ("numpy", "jax")] + ["torch==2.10.0", "typer", "rich"]
-    large = "PyTorch's package brings CUDA, a download of 1.7 GB"
+    large = "PyTorch's package brings CUDA, with 2.11.0 a download of 1.7 GB"
     return [
         here("as it is", BOTH),
         others("oldest NumPy allowed", "numpy", "numpy==2.0.0"),
@@ -285,7 +285,10 @@ class Page:
         for place in places():
             for dtype in place.dtypes:
                 if (place.where, dtype) not in there and f"{place.where}, {dtype}" not in self.failed:
-                    yield f"{place.where}, {dtype}", place.why_not or "not run yet"
+                    yield (
+                        f"{place.where}, {dtype}",
+                        f"{place.why_not}; run only if `--only` names it" if place.why_not else "not run yet",
+                    )
         yield from NOT_RUN.items()
 
 
@@ -314,8 +317,22 @@ The first digits of their SHA-256:
 | {early} (`--updates {early}`) | `{early_float64}` | `{early_float32}` |
 
 Every line below is a command that was run on the date given, by `make everywhere` or by somebody who sent the result.
-"yes" means that all its backends, and NumPy on one process beside them, had the published hash.
+"yes" means that all its backends had the published hash, in full. Will you see it too? It rests on IEEE 754 arithmetic
+alone, which every usual processor has; README says [what is not promised](../README.md#what-is-not-promised).
 Is your processor, your version or your GPU not among them? Please add it: the last section says how.
+
+The commands of aarch64 ran in Debian's Python for it, by QEMU 7.2 (`qemu-user-static`), which needs no root:
+[emulated.py](../equigrad/scale/emulated.py). PyTorch 2.10.0, the last whose package for aarch64 brings no CUDA, is
+older than the package allows.
+
+Native weights do depend on the processor. After `equigrad compare two-layer -b numpy -b torch --updates 2000`, float64,
+on 2026-11-25, x86-64 against aarch64 under QEMU 7.2:
+
+| weights | x86-64, PyTorch 2.13.0 | aarch64, PyTorch 2.10.0 |
+|---|---|---|
+| NumPy 2.4.6, native | `c1fb0887fa71` | `37dec43f5f33` |
+| PyTorch, native | `315dead2ee76` | `e5fc6264a46f` |
+| both, reproducible | `c061298b4718` | `c061298b4718` |
 """
 TABLE = """| where | dtype | backends | versions | updates | hash | published | date |
 |---|---|---|---|---|---|---|---|"""
