@@ -374,7 +374,8 @@ def bench(
     ] = None,
     patience: Annotated[float, typer.Option(help="seconds without a response after which a row is given up")] = 120.0,
     anatomy: Annotated[
-        bool, typer.Option("--anatomy", help="also show import, compilation, first update and memory")
+        bool,
+        typer.Option("--anatomy", help="also show import, compilation, first update, memory and the cost of each call"),
     ] = False,
     process: Annotated[bool, typer.Option("--process", help="also time the whole of equigrad compare")] = False,
     sweep: Annotated[
