@@ -13,16 +13,18 @@ from typing import Any
 from ..backends import FRAMEWORKS, everything, usable
 from ..backends.interface import ARITHMETICS, DTYPES
 from ..common.agreement import GOOD
-from ..common.errors import MissingError, UsageError
+from ..common.errors import EquigradError, MissingError, UsageError
 from ..common.machine import machine
 from ..common.nearest import nearest
 from ..scale import spread
 from ..session import Progress, loaded
+from . import calls, sizes
 from . import process as whole
-from . import sizes
+from .calls import Calls
 from .clock import Table, measure
 from .contestants import floors, roster
 from .results import Result
+from .worker import THREAD_VARIABLES, environment
 from .workload import Contestant, Workload
 
 WHO = ("backends", "floors", "headline", "everyone")
@@ -106,12 +108,25 @@ def bench(
                     result.passport.setdefault("backends", {})[row.name.partition(" ")[0]] = row.environment
             if table.interrupted:
                 raise KeyboardInterrupt
+            if anatomy and not sweep and roster.small(workload):
+                result.calls += _calls(workload, specs, rounds)
         if process:
             here = [name for name in frameworks if name in _elsewhere(usable)]
             result.process = whole.measure("one-layer", here, rounds, progress)
     except KeyboardInterrupt:
         result.interrupted = True
     return result
+
+
+def _calls(workload: Workload, specs: Sequence[str], rounds: int) -> list[Calls]:
+    """What each call costs in the two frameworks whose `train` repeats calls, where they are."""
+    found = []
+    with environment(dict.fromkeys(THREAD_VARIABLES, "1")):
+        for spec in specs:
+            if spec in ("numpy", "torch"):
+                with suppress(EquigradError):
+                    found.append(_elsewhere(calls.measure, workload, spec, rounds))
+    return found
 
 
 def status(result: Result, asked: Sequence[str] = ()) -> int:

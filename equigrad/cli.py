@@ -7,13 +7,14 @@ import io
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 import typer
+
+from . import interrupt
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -134,12 +135,6 @@ def leave_out(why: str, chosen: Chosen | None = None, **options: Any) -> None:
     ]
     if given:
         raise UsageError(f"{why}: leave out {', '.join(given)}")
-
-
-INTERRUPTED = 130
-_ending = threading.Lock()  # of two threads that find out, one says so
-_interrupted = threading.Event()
-_exit = os._exit  # while a user's module is imported, os._exit is another
 
 
 @command()
@@ -379,7 +374,8 @@ def bench(
     ] = None,
     patience: Annotated[float, typer.Option(help="seconds without a response after which a row is given up")] = 120.0,
     anatomy: Annotated[
-        bool, typer.Option("--anatomy", help="also show import, compilation, first update and memory")
+        bool,
+        typer.Option("--anatomy", help="also show import, compilation, first update, memory and the cost of each call"),
     ] = False,
     process: Annotated[bool, typer.Option("--process", help="also time the whole of equigrad compare")] = False,
     sweep: Annotated[
@@ -506,7 +502,7 @@ def passport() -> None:
 
 def main() -> None:
     """Run the command line; every expected error is one line on standard error."""
-    _end_promptly_on_ctrl_c()
+    interrupt.end_promptly_on_ctrl_c()
     from .scale import place
 
     place.be_silent_unless_first()
@@ -517,8 +513,8 @@ def main() -> None:
         status = typer.main.get_command(app)(sys.argv[1:] or ["--help"], prog_name="equigrad", standalone_mode=False)
     except (KeyboardInterrupt, Exception) as error:
         status = _explain(error)
-    if status == INTERRUPTED:
-        _end_interrupted()
+    if status == interrupt.STATUS:
+        interrupt.end()
     sys.exit(status)
 
 
@@ -527,8 +523,8 @@ def _explain(error: BaseException) -> int:
     from .common.errors import MissingError, UsageError
 
     # Abort is what click makes of Ctrl-C; a library in the middle of its import makes anything of it
-    if isinstance(error, KeyboardInterrupt) or _interrupted.is_set() or type(error).__name__ == "Abort":
-        return INTERRUPTED
+    if isinstance(error, KeyboardInterrupt) or interrupt.seen.is_set() or type(error).__name__ == "Abort":
+        return interrupt.STATUS
     if isinstance(error, MissingError):
         return _complain(str(error), 3)
     if isinstance(error, UsageError):
@@ -546,45 +542,3 @@ def _complain(message: str, status: int) -> int:
     line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
     print(f"equigrad: {line if len(line) <= 600 else line[:600] + ' ...'}", file=sys.stderr)
     return status
-
-
-def _end_promptly_on_ctrl_c() -> None:
-    """End within a second even when Ctrl-C comes inside a long compiled call, where Python cannot act.
-
-    The interpreter's own KeyboardInterrupt gets half a second to clean up; then the process ends. So it does
-    when the KeyboardInterrupt is raised where Python would print a traceback and go on, as in a callback of a
-    garbage collection.
-    """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(os, "set_blocking"):
-        return
-    signal.signal(signal.SIGINT, _on_ctrl_c)
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-
-    def watch() -> None:
-        while True:
-            if signal.SIGINT in os.read(reader, 1):
-                threading.Event().wait(0.5)
-                _end_interrupted()
-
-    def ignored(what: Any) -> None:
-        if issubclass(what.exc_type, KeyboardInterrupt):
-            _end_interrupted()
-        sys.__unraisablehook__(what)
-
-    sys.unraisablehook = ignored
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _on_ctrl_c(*_: object) -> None:
-    _interrupted.set()
-    raise KeyboardInterrupt
-
-
-def _end_interrupted() -> None:
-    """Say so and end at once, whatever is still at work in other threads."""
-    _ending.acquire()
-    show_cursor = "\x1b[?25h\n" if sys.stderr and sys.stderr.isatty() else ""  # the progress bar hides it
-    os.write(2, f"{show_cursor}equigrad: interrupted\n".encode())
-    _exit(INTERRUPTED)

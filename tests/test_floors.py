@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("common",),
     ("backends",),
-    ("session", "passport", "console", "referee"),
+    ("session", "passport", "console", "interrupt", "referee"),
     ("scale",),
     ("compare", "laws", "diverge", "crosscheck"),
     ("check", "conformance", "pytest_plugin"),
