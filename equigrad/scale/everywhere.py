@@ -199,6 +199,7 @@ def places() -> list[Place]:
         )  # fmt: skip
 
     here = partial(Place, versions=versions)
+    one = dict.fromkeys(THREADS, "1")  # more of them than free cores wait for each other
     arm = [f"{name}=={versions[name]}" for name in ("numpy", "jax")] + ["torch==2.10.0", "typer", "rich"]
     large = "PyTorch's package brings CUDA, with 2.11.0 a download of 1.7 GB"
     return [
@@ -207,9 +208,9 @@ def places() -> list[Place]:
         others("oldest JAX allowed", "jax", "jax==0.10.0", "jaxlib==0.10.0"),
         others("newest NumPy", "numpy", "numpy", known=False),
         others("newest JAX", "jax", "jax", known=False),
-        *(here(where, BOTH, environment=environment) for where, environment in VECTORS.items()),
+        *(here(where, BOTH, environment={**one, **environment}) for where, environment in VECTORS.items()),
         *(here(f"threads: {n}", BOTH, ALL[:2], environment=dict.fromkeys(THREADS, n)) for n in "12"),
-        here("1, 2, 3 and 4 processes", BOTH, options=["--processes", "1,2,3,4"]),
+        here("1, 2, 3 and 4 processes", BOTH, environment=one, options=["--processes", "1,2,3,4"]),
         Place(
             "aarch64 under emulation", BOTH, options=["--updates", str(EARLY[PROBLEM][0])],
             python=lambda folder: emulated.python(folder, *arm),
