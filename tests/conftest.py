@@ -96,7 +96,7 @@ def _command_line(*words: str | Path, cwd: Path) -> Done:
             patch.object(sys, "argv", ["equigrad", *map(str, words)]),
             patch.object(sys, "path", [*sys.path]),
             patch.object(sys, "dont_write_bytecode", True),
-            patch.object(cli.interrupt, "end_promptly_on_ctrl_c", lambda: None),
+            patch("equigrad.interrupt.end_promptly_on_ctrl_c", lambda: None),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
             pytest.raises(SystemExit) as end,
