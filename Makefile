@@ -54,7 +54,8 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# Where the published hash is seen: vector units, threads, processes, versions. A quarter of an hour.
+# Where the published hash is seen: vector units, threads, processes, versions, aarch64 under emulation. A line that these
+# versions have is kept, so an interrupted call goes on; the page says how to run single lines.
 everywhere: $(READY)
 	$(BIN)/python -m equigrad.scale.everywhere docs/everywhere.md
 

@@ -1,4 +1,7 @@
-"""One file per framework, all three with the same names in the same order."""
+"""How does each framework do it?
+
+One file per framework, all three with the same names in the same order.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from inspect import isabstract
+from pathlib import Path
 
 from ..common.errors import DeviceError, MissingError, UsageError, foreign, said
 from ..common.nearest import nearest
@@ -45,11 +49,13 @@ def backend_class(spec: str) -> tuple[type[Backend], str]:
         return _foreign_class(spec, registered[name].module, registered[name].attr), rest if colon else "cpu"
     if not rest:
         known = [*FRAMEWORKS, *sorted(registered.names)]
-        raise UsageError(f"unknown backend '{spec}'{nearest(spec, known)}; your own is package.module:ClassName")
+        raise UsageError(f"unknown backend '{spec}'{nearest(spec, known)} (your own: package.module:ClassName)")
     return _foreign_class(spec, name, rest), "cpu"
 
 
 def _foreign_class(spec: str, module_name: str, class_name: str) -> type[Backend]:
+    if module_name.endswith(".py"):
+        raise UsageError(f"backend '{spec}': name the module, not its file: {Path(module_name).stem}:{class_name}")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # an installed command does not look there, its user does
     try:

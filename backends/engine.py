@@ -1,4 +1,4 @@
-"""The short way in for an engine that takes and gives NumPy arrays: two methods, and the rest follows."""
+"""The shortest backend: an engine that takes and returns NumPy arrays needs two methods."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from .interface import Backend, LayerTrace, Weights
 
 
 class Engine(Backend):
-    """Write `predict` and `gradient`; update, training and trace are made of these two.
+    """Write `predict` and `gradient`; update, training and trace are derived from these two.
 
+    `predict(weights, x)` returns (N, outputs) and `gradient(weights, x, y)` a tuple of dL/dw, one (fan_in, fan_out)
+    matrix per layer, as NumPy arrays of the dtype of x; L is half the sum of squares, see `Backend`.
     An engine with arrays, devices or a training loop of its own subclasses `Backend` itself.
     """
 

@@ -29,7 +29,7 @@ ARITHMETICS = ("native", "reproducible")
 
 
 class LayerTrace(NamedTuple):
-    """What one layer holds during one update, as NumPy arrays, in order of computation."""
+    """What one layer computes during one update, as NumPy arrays, in order of computation."""
 
     preactivation: np.ndarray
     """z = a_prev @ w, (N, fan_out)"""
@@ -47,11 +47,11 @@ class LayerTrace(NamedTuple):
 class Backend(ABC):
     """One framework on one device, in one dtype, with one arithmetic.
 
-    A backend is frozen and holds no weights; every method is a function of its arguments and
-    leaves them alone. `x` is (N, inputs), `y` is (N, outputs), `lr` a Python float.
+    A backend is frozen and holds no weights. Every method is a function of its arguments and does not
+    modify them. `x` is (N, inputs), `y` is (N, outputs), `lr` a Python float.
 
-    A result belongs to the caller: no later call changes it. It may be read-only, and it may share memory with an
-    argument, as the result of `train` does for n = 0.
+    No later call changes a result. A result may be read-only, and may share memory with an argument, as that of
+    `train` does for n = 0.
 
     Laws, one function each in `equigrad.laws.laws`; what rounding may do is bounded there:
 
@@ -78,7 +78,7 @@ class Backend(ABC):
 
     name: ClassVar[str]
     compiles: ClassVar[bool] = False
-    """Whether a new shape takes far longer than new numbers; the search for mistakes then goes for numbers."""
+    """Whether a new shape takes far longer than new numbers; the search then varies numbers more than shapes."""
     arithmetics: ClassVar[tuple[str, ...]] = ("native",)
 
     @classmethod
@@ -121,11 +121,11 @@ class Backend(ABC):
 
     @abstractmethod
     def trace(self, weights: Weights, x: Array, y: Array, lr: float) -> tuple[LayerTrace, ...]:
-        """One update, opened up, one LayerTrace per layer. Never timed."""
+        """Everything that one update computes, one LayerTrace per layer. Never timed."""
 
     @property
     def traced(self) -> tuple[str, ...]:
-        """The fields of its traces that are its own; nobody asks about the others."""
+        """The fields of its traces that the backend computes itself; only these are tested."""
         return LayerTrace._fields
 
     @abstractmethod

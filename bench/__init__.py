@@ -1,1 +1,1 @@
-"""Benchmarks of the core update loop."""
+"""How long does an update take?"""

@@ -249,16 +249,21 @@ def measure(
 def _rounds(table: Table, heats: list[Heat], rounds: int, progress: Progress) -> None:
     base = next((h for h in heats if h.row.group in ("floor", "backend") and h.row.name != "null"), None)
     table.base = base.row.name if base else ""
+    laps = len(heats) + (base is not None)
     for i in range(rounds):
-        progress("timing", i, rounds)
-        times = {id(heat): heat.lap() for heat in heats if heat.running}
+        times = {}
+        for j, heat in enumerate(heats):
+            progress("timing", i * laps + j, rounds * laps)
+            if heat.running:
+                times[id(heat)] = heat.lap()
+        progress("timing", i * laps + len(heats), rounds * laps)
         again = base.lap() if base and base.running else None
         for heat in heats:  # only a whole round counts, so that all sides have the same rounds
             if heat.running:
                 heat.row.samples.append(times[id(heat)])
         if again is not None and base is not None and base.running:
             table.control.append(again / times[id(base)])
-    progress("timing", rounds, rounds)
+    progress("timing", rounds * laps, rounds * laps)
 
 
 class Gate:
@@ -346,7 +351,9 @@ class Heat:
         except Refused as reason:
             self._out(reason)
             return
-        self.row.peak_bytes, self.row.threads = facts["peak_bytes"], facts["threads"]
+        self.row.threads = facts["threads"]
+        if self.row.processes == 1:  # of several, nobody has asked the others
+            self.row.peak_bytes = facts["peak_bytes"]
         self.row.versions, self.row.environment = facts["versions"], facts.get("environment", {})
         self.row.transfer_seconds, self.row.precision = facts["transfer_seconds"], facts["precision"]
         lower = {name: p for name, p in self.row.precision.items() if not p.startswith("highest")}

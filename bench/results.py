@@ -21,6 +21,7 @@ from typing import Any
 from ..common.crossings import crossings
 from ..common.errors import UsageError
 from ..common.files import read_json, write_json
+from .calls import Calls
 from .clock import Ratio, Row, Table, ratio, spread
 from .process import Process
 
@@ -40,6 +41,8 @@ class Result:
     """Seconds to import each framework in a fresh interpreter; for --anatomy."""
     process: Process | None = None
     """For --process."""
+    calls: list[Calls] = field(default_factory=list)
+    """For --anatomy, of small networks."""
     interrupted: bool = False
     """By Ctrl-C: what was complete until then is here."""
 
@@ -55,6 +58,7 @@ class Result:
             "interrupted": self.interrupted,
             "imports": self.imports,
             "process": None if self.process is None else asdict(self.process),
+            "calls": [asdict(each) for each in self.calls],
             "tables": [_table(table) for table in self.tables],
             "benchmarks": [_benchmark(table, row) for table in self.tables for row in table.timed],
         }
@@ -75,6 +79,7 @@ class Result:
             data["datetime"],
             data["imports"],
             process,
+            [Calls(**each) for each in data.get("calls", [])],
             bool(data.get("interrupted")),
         )
 
@@ -263,7 +268,9 @@ def break_even(name: str, tables: Sequence[Table], values: Sequence[int]) -> lis
     noisy = [f"{value:,}" for value, table in zip(values, tables, strict=True) if table.noisy]
     if noisy:
         lines.append(f"too noisy to rank at {name} {', '.join(noisy)}: the control was not the same twice")
-    for one, other in combinations(names, 2):
+    several = [row.name for row in tables[0].rows if row.processes > 1] if tables else []
+    pairs = [(more.rpartition(" x")[0], more) for more in several] or list(combinations(names, 2))
+    for one, other in pairs:
         both = [
             (v, statistics.median(a.samples), statistics.median(b.samples))
             for v, table in zip(values, tables, strict=True)

@@ -28,7 +28,7 @@ def chosen(name: str) -> Problem:
         return sized(int(match[1]), [int(size) for size in match[2].split("-")])
     if name in PROBLEMS:
         return problem(name)
-    raise UsageError(f"unknown problem '{name}'{nearest(name, PROBLEMS)}; a size is written 4096x256-256-10")
+    raise UsageError(f"unknown problem '{name}'{nearest(name, PROBLEMS)} (a size: 4096x256-256-10)")
 
 
 def sized(samples: int, layers: Sequence[int]) -> Problem:
@@ -88,10 +88,11 @@ SWEEP = {
 """One axis grows, the others stay. Together they span more than four decades of work per update."""
 
 
-def sweep() -> list[Problem]:
-    """The problems of the sweep, refused as a whole if the largest does not fit."""
-    check_memory([shape for shapes in SWEEP.values() for shape in shapes])
-    return [sized(shape.samples, shape.layers) for shapes in SWEEP.values() for shape in shapes]
+def sweep(axes: Sequence[str] = tuple(SWEEP)) -> list[Problem]:
+    """The problems along these axes, refused as a whole if the largest does not fit."""
+    chosen = [shape for axis in axes for shape in SWEEP[axis]]
+    check_memory(chosen)
+    return [sized(shape.samples, shape.layers) for shape in chosen]
 
 
 def axis(table: Table) -> tuple[str, int] | None:

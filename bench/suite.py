@@ -13,16 +13,18 @@ from typing import Any
 from ..backends import FRAMEWORKS, everything, usable
 from ..backends.interface import ARITHMETICS, DTYPES
 from ..common.agreement import GOOD
-from ..common.errors import MissingError, UsageError
+from ..common.errors import EquigradError, MissingError, UsageError
 from ..common.machine import machine
 from ..common.nearest import nearest
 from ..scale import spread
 from ..session import Progress, loaded
+from . import calls, sizes
 from . import process as whole
-from . import sizes
+from .calls import Calls
 from .clock import Table, measure
 from .contestants import floors, roster
 from .results import Result
+from .worker import THREAD_VARIABLES, environment
 from .workload import Contestant, Workload
 
 WHO = ("backends", "floors", "headline", "everyone")
@@ -53,7 +55,8 @@ def bench(
     problem, all other ways to write it and what others write).
     `threads` is everyone's; by default one for a small problem, all cores for others. `anatomy` times imports too,
     `process` the whole of `equigrad compare`. With `processes` the backends alone are timed, on one process and on each
-    of these numbers, one thread each unless `threads` says otherwise. Ctrl-C keeps the rounds that are complete.
+    of these numbers, one thread each unless `threads` says otherwise, and a sweep is over samples, which they share.
+    Ctrl-C keeps the rounds that are complete.
 
     Raises UsageError, before anything is timed, for an argument that cannot be used, a device that is not here
     and a size that does not fit into memory.
@@ -76,7 +79,8 @@ def bench(
         raise UsageError(f"{max(numbers)} processes of {threads or 1} threads need more than the {cores()} cores here")
     if sweep and names:
         raise UsageError("--sweep has its own sizes: give no problem with it")
-    chosen = sizes.sweep() if sweep else [sizes.chosen(name) for name in names or ("one-layer",)]
+    axes = ["samples"] if processes else [*sizes.SWEEP]
+    chosen = sizes.sweep(axes) if sweep else [sizes.chosen(name) for name in names or ("one-layer",)]
     chosen = [problem.with_(updates=updates) for problem in chosen]
     for problem in chosen:
         spread.checked(processes, problem.samples)
@@ -104,12 +108,25 @@ def bench(
                     result.passport.setdefault("backends", {})[row.name.partition(" ")[0]] = row.environment
             if table.interrupted:
                 raise KeyboardInterrupt
+            if anatomy and not sweep and roster.small(workload):
+                result.calls += _calls(workload, specs, rounds)
         if process:
             here = [name for name in frameworks if name in _elsewhere(usable)]
             result.process = whole.measure("one-layer", here, rounds, progress)
     except KeyboardInterrupt:
         result.interrupted = True
     return result
+
+
+def _calls(workload: Workload, specs: Sequence[str], rounds: int) -> list[Calls]:
+    """What each call costs in the two frameworks whose `train` repeats calls, where they are."""
+    found = []
+    with environment(dict.fromkeys(THREAD_VARIABLES, "1")):
+        for spec in specs:
+            if spec in ("numpy", "torch"):
+                with suppress(EquigradError):
+                    found.append(_elsewhere(calls.measure, workload, spec, rounds))
+    return found
 
 
 def status(result: Result, asked: Sequence[str] = ()) -> int:

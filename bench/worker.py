@@ -57,7 +57,7 @@ class Worker:
         variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | ON_DEVICE.get(contestant.device, {})
         variables |= dict(contestant.environment)
         self._process = context.Process(target=_serve, args=(child, contestant, threads), daemon=True)
-        with _environment(variables):
+        with environment(variables):
             self._process.start()
         child.close()
         self.import_seconds: float = self._answer()
@@ -113,7 +113,7 @@ class Worker:
 
 
 @contextmanager
-def _environment(variables: dict[str, str]) -> Any:
+def environment(variables: dict[str, str]) -> Any:
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

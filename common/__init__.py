@@ -1,1 +1,1 @@
-"""The ground floor: problems, arithmetic, comparison and results. Knows no framework."""
+"""What is trained, and when are two results the same?"""

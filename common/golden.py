@@ -19,3 +19,21 @@ GOLDEN = {
     },
 }
 """By problem, with its own number of updates, learning rate and seed, and by dtype."""
+
+EARLY = {
+    "digits": (
+        20,
+        {
+            "float64": "5fa76c8bc488a8a94ca3c4938a26b25bff343064b7e90dea889b554d1c36f234",
+            "float32": "c262c14c2d053f8f2d066c8b5f3b326bb752a7ed599812fe320864b2aaf3e9d7",
+        },
+    ),
+    "two-layer": (
+        50,
+        {
+            "float64": "f1b80065c257a6fa936d080d936522d3df72697292db4e46170f72c3eee9d436",
+            "float32": "fe5c7482bdc51f7d0929b676af05de9577d9c19fba8c0c22751cbc1e3616b9fc",
+        },
+    ),
+}
+"""After this many updates already, for places where a whole training takes too long: docs/scale.md."""

@@ -44,7 +44,10 @@ class Figure:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A network, its data and its training, the same bytes for every backend."""
+    """A network, its data and its training, the same bytes for every backend.
+
+    The built-in ones are those of Andrew Trask's post and of the UCI repository, see `equigrad.problem`.
+    """
 
     name: str
     inputs: np.ndarray
@@ -230,9 +233,10 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
 
 
 def problem(name: str) -> Problem:
-    """The built-in problem of that name.
+    """The built-in problem of that name: one-layer, two-layer or digits.
 
-    Raises UsageError for another name, and names the nearest.
+    The first two are those of Andrew Trask's post, https://iamtrask.github.io/2015/07/12/basic-python-network/, the
+    third UCI's handwritten digits. Raises UsageError for another name, and names the nearest.
     """
     if name not in PROBLEMS:
         raise UsageError(f"unknown problem '{name}'{nearest(name, PROBLEMS)}")

@@ -10,6 +10,12 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+def a(value: object) -> str:
+    """The type of a value, with its article: an int."""
+    name = type(value).__name__
+    return f"an {name}" if name[0].lower() in "aeiou" else f"a {name}"
+
+
 def short(value: float | None) -> str:
     """Two digits of a small number, 0 for zero, nothing for what is not known."""
     return "" if value is None else "0" if value == 0 else f"{value:.1e}"

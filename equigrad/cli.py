@@ -7,13 +7,14 @@ import io
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
 import typer
+
+from . import interrupt
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -136,12 +137,6 @@ def leave_out(why: str, chosen: Chosen | None = None, **options: Any) -> None:
         raise UsageError(f"{why}: leave out {', '.join(given)}")
 
 
-INTERRUPTED = 130
-_ending = threading.Lock()  # of two threads that find out, one says so
-_interrupted = threading.Event()
-_exit = os._exit  # while a user's module is imported, os._exit is another
-
-
 @command()
 def compare(
     chosen: Chosen,
@@ -152,7 +147,7 @@ def compare(
         list[str] | None, typer.Option(help='also predict for a new input, such as "0,1,1"; repeatable')
     ] = None,
     watch: Annotated[
-        int, typer.Option(help="also show what each layer holds in the first N and the last N updates")
+        int, typer.Option(help="also show what each layer computes in the first N and the last N updates")
     ] = 0,
     processes: Annotated[
         str | None,
@@ -197,10 +192,10 @@ def check(
         bool, typer.Option("--curve", help="also show the error of difference quotients over the step size")
     ] = False,
     power: Annotated[
-        bool, typer.Option("--power", help="prove that wrong backends are caught, and right ones are not")
+        bool, typer.Option("--power", help="prove that wrong backends are caught, without false alarms")
     ] = False,
     problems: Annotated[
-        int | None, typer.Option(help="networks for each right backend, with --power", show_default="500")
+        int | None, typer.Option(help="networks for each correct backend, with --power", show_default="500")
     ] = None,
     json: JsonFile = None,
 ) -> None:
@@ -294,7 +289,7 @@ def trace(
     dtype: Dtypes = None,
     arithmetic: Arithmetics = None,
 ) -> None:
-    """Show what each backend holds at every line of the training loop, side by side, and mark what differs."""
+    """Show what each backend computes at every line of the training loop, side by side, and mark what differs."""
     from . import console
     from .diverge import tracing, view
 
@@ -310,22 +305,33 @@ def crosscheck(
         list[str],
         typer.Argument(
             metavar="FILE.py:NAME ...",
-            help="the same function, for up to three frameworks; torch=FILE.py:NAME where its file does not tell",
+            help="the same function, for one to three frameworks; torch=FILE.py:NAME if its file shows none",
         ),
     ],
-    inputs: Annotated[Path | None, typer.Option(help="the arrays it is called with, .npz")] = None,
+    inputs: Annotated[Path | None, typer.Option(help="the arrays that it is called with, .npz")] = None,
     parameters: Annotated[
-        str | None, typer.Option(metavar="FILE", help="what is differentiated instead: FILE.npz or FILE.py:NAME")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="parameters, differentiated in place of the inputs: FILE.npz or FILE.py:NAME"
+        ),
+    ] = None,
+    gradient: Annotated[
+        str | None, typer.Option(metavar="FILE.py:NAME", help="the gradient of the NumPy function, written by hand")
     ] = None,
     dtype: Dtype = "float64",
     elements: Annotated[
-        int | None, typer.Option(help="of each leaf, to ask NumPy's function at one by one", show_default="200")
+        int | None,
+        typer.Option(
+            help="elements of each array at which NumPy's function is differentiated one by one", show_default="200"
+        ),
     ] = None,
     json: JsonFile = None,
 ) -> None:
-    """Compare a function with its port: value, gradient, and the line of each at which they part.
+    """Check a function's gradient, or its port to another framework: value, gradient and the line where they part.
 
-    equigrad crosscheck model.py:f port.py:f --inputs data.npz
+    A port: equigrad crosscheck model.py:f port.py:f --inputs data.npz
+
+    A gradient by hand: equigrad crosscheck model.py:f --gradient model.py:df --inputs data.npz
     """
     from . import console
     from .common.errors import UsageError, foreign, said
@@ -335,7 +341,7 @@ def crosscheck(
     check_writable(json)
     try:
         with foreign(), console.progress() as report:
-            given = loading.from_files(functions, inputs, parameters)
+            given = loading.from_files(functions, inputs, parameters, gradient)
             most = crosschecks.MOST if elements is None else elements
             result = crosschecks.crosscheck(**given, dtype=dtype, elements=most, progress=report)
     except SystemExit as error:
@@ -366,9 +372,10 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(help="threads for every row", show_default="1 if small, else all")
     ] = None,
-    patience: Annotated[float, typer.Option(help="seconds without an answer after which a row counts as hung")] = 120.0,
+    patience: Annotated[float, typer.Option(help="seconds without a response after which a row is given up")] = 120.0,
     anatomy: Annotated[
-        bool, typer.Option("--anatomy", help="also show import, compilation, first update and memory")
+        bool,
+        typer.Option("--anatomy", help="also show import, compilation, first update, memory and the cost of each call"),
     ] = False,
     process: Annotated[bool, typer.Option("--process", help="also time the whole of equigrad compare")] = False,
     sweep: Annotated[
@@ -456,9 +463,9 @@ def report(
 ) -> None:
     """Write an HTML page that shows all results and trains the network in your browser.
 
-    With a problem it runs what it shows, except for timings: they come from a JSON file of equigrad bench.
+    With a problem it computes all that it shows, except for timings: they come from a JSON file of equigrad bench.
 
-    With files alone it shows what they hold, and replays their problem.
+    With JSON files alone it shows these results, and replays their problem.
     """
     from . import console, reporting
 
@@ -495,7 +502,7 @@ def passport() -> None:
 
 def main() -> None:
     """Run the command line; every expected error is one line on standard error."""
-    _end_promptly_on_ctrl_c()
+    interrupt.end_promptly_on_ctrl_c()
     from .scale import place
 
     place.be_silent_unless_first()
@@ -506,8 +513,8 @@ def main() -> None:
         status = typer.main.get_command(app)(sys.argv[1:] or ["--help"], prog_name="equigrad", standalone_mode=False)
     except (KeyboardInterrupt, Exception) as error:
         status = _explain(error)
-    if status == INTERRUPTED:
-        _end_interrupted()
+    if status == interrupt.STATUS:
+        interrupt.end()
     sys.exit(status)
 
 
@@ -516,8 +523,8 @@ def _explain(error: BaseException) -> int:
     from .common.errors import MissingError, UsageError
 
     # Abort is what click makes of Ctrl-C; a library in the middle of its import makes anything of it
-    if isinstance(error, KeyboardInterrupt) or _interrupted.is_set() or type(error).__name__ == "Abort":
-        return INTERRUPTED
+    if isinstance(error, KeyboardInterrupt) or interrupt.seen.is_set() or type(error).__name__ == "Abort":
+        return interrupt.STATUS
     if isinstance(error, MissingError):
         return _complain(str(error), 3)
     if isinstance(error, UsageError):
@@ -535,45 +542,3 @@ def _complain(message: str, status: int) -> int:
     line = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
     print(f"equigrad: {line if len(line) <= 600 else line[:600] + ' ...'}", file=sys.stderr)
     return status
-
-
-def _end_promptly_on_ctrl_c() -> None:
-    """End within a second even when Ctrl-C comes inside a long compiled call, where Python cannot act.
-
-    The interpreter's own KeyboardInterrupt gets half a second to clean up; then the process ends. So it does
-    when the KeyboardInterrupt is raised where Python would print a traceback and go on, as in a callback of a
-    garbage collection.
-    """
-    if threading.current_thread() is not threading.main_thread() or not hasattr(os, "set_blocking"):
-        return
-    signal.signal(signal.SIGINT, _on_ctrl_c)
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-
-    def watch() -> None:
-        while True:
-            if signal.SIGINT in os.read(reader, 1):
-                threading.Event().wait(0.5)
-                _end_interrupted()
-
-    def ignored(what: Any) -> None:
-        if issubclass(what.exc_type, KeyboardInterrupt):
-            _end_interrupted()
-        sys.__unraisablehook__(what)
-
-    sys.unraisablehook = ignored
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _on_ctrl_c(*_: object) -> None:
-    _interrupted.set()
-    raise KeyboardInterrupt
-
-
-def _end_interrupted() -> None:
-    """Say so and end at once, whatever is still at work in other threads."""
-    _ending.acquire()
-    show_cursor = "\x1b[?25h\n" if sys.stderr and sys.stderr.isatty() else ""  # the progress bar hides it
-    os.write(2, f"{show_cursor}equigrad: interrupted\n".encode())
-    _exit(INTERRUPTED)

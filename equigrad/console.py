@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
-from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
@@ -59,7 +59,7 @@ def bar(value: float, values: Sequence[float]) -> str:
 
 
 LONG_SECONDS = 60.0
-"""Work that goes on for longer is announced where no progress bar can be shown."""
+"""Work that goes on for longer is announced where no progress bar can be shown, no more often than this."""
 TELLING_SECONDS = 0.5
 """From so long a stretch of it the rest is estimated."""
 
@@ -68,14 +68,21 @@ TELLING_SECONDS = 0.5
 def progress() -> Iterator[Progress]:
     """A progress bar on standard error, once the work has taken longer than a second.
 
-    In a log file, where a bar would be noise, one line says how long it will take if that is more than a minute.
+    In a log file, where a bar would be noise, a line says how long it will take if that is more than a minute, and
+    another one every minute.
     """
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _announcements(console)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    bars = Bars(*columns, console=console, transient=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    bars = Bars(*columns, console=console, transient=True, speed_estimate_period=3600)  # a step may take minutes
     tasks: dict[str, TaskID] = {}
     start = monotonic()
 
@@ -96,19 +103,20 @@ def progress() -> Iterator[Progress]:
 def _announcements(console: Console) -> Progress:
     begun: dict[str, tuple[float, int]] = {}
     latest: dict[str, int] = {}
-    announced: set[str] = set()
+    announced: dict[str, float] = {}
 
     def report(what: str, done: int, total: int) -> None:
         if done < latest.get(what, done):  # the same kind of work begins again
             del begun[what]
         latest[what] = done
         start, first = begun.setdefault(what, (monotonic(), done))
-        spent = monotonic() - start
-        if what in announced or spent < TELLING_SECONDS:  # the first report comes after warming up
+        now = monotonic()
+        if now - start < TELLING_SECONDS:  # the first report comes after warming up
             return
-        left = spent / (done - first) * (total - done) if done > first else 0.0
-        if left > LONG_SECONDS:
-            announced.add(what)
+        left = (now - start) / (done - first) * (total - done) if done > first else 0.0
+        again = what in announced and now - announced[what] >= LONG_SECONDS and done < total
+        if again or (what not in announced and left > LONG_SECONDS):
+            announced[what] = now
             console.print(f"equigrad: {what}: about {duration(left)} to go", highlight=False, soft_wrap=True)
 
     return report

@@ -18,6 +18,7 @@ from .common.errors import DeviceError, MissingError, TrainingError, UsageError,
 from .common.nearest import nearest
 from .common.problem import Problem
 from .common.progress import Progress as Progress
+from .common.words import a
 
 Matrices = tuple[np.ndarray, ...]
 Traces = tuple[LayerTrace, ...]
@@ -122,12 +123,12 @@ class Session:
         """What `method` returned, once it is one LayerTrace of NumPy arrays per layer."""
         if not isinstance(value, tuple) or len(value) != len(self.first):
             count = f" of {len(value)}" if isinstance(value, (tuple, list)) else ""
-            raise self.unfit(method, f"{_a(value)}{count}")
+            raise self.unfit(method, f"{a(value)}{count}")
         return tuple(self._layer(layer, shape, method) for layer, shape in zip(value, self.shapes, strict=True))
 
     def _layer(self, layer: Any, shape: tuple[int, ...], method: str) -> LayerTrace:
         if not isinstance(layer, LayerTrace):
-            raise self.unfit(method, f"{_a(layer)} for a layer")
+            raise self.unfit(method, f"{a(layer)} for a layer")
         between = (len(self.inputs), shape[1])
         fields = layer._asdict().items()
         return LayerTrace(*(self.checked(method, v, shape if k == "change" else between) for k, v in fields))
@@ -135,7 +136,7 @@ class Session:
     def numpy(self, weights: Any, method: str = "train") -> Matrices:
         """What `method` returned, as NumPy, once it is a tuple of arrays like the weights, on the right device."""
         if not isinstance(weights, tuple):
-            raise self.unfit(method, _a(weights))
+            raise self.unfit(method, a(weights))
         if len(weights) != len(self.first):
             raise self.unfit(method, f"{len(weights)} array{'s' * (len(weights) != 1)}")
         return tuple(self.array(method, w, shape) for w, shape in zip(weights, self.shapes, strict=True))
@@ -143,7 +144,7 @@ class Session:
     def array(self, method: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
         """What `method` returned, as NumPy, once it has this shape and the backend's device and dtype."""
         if isinstance(value, (list, tuple, float, int, type(None))):
-            raise self.unfit(method, _a(value))
+            raise self.unfit(method, a(value))
         device = self.call("device_of", value)
         if device != self.backend.device:
             raise self.fault("wrong-device", f"{method} left its result on {device!r}, not on {self.backend.device!r}")
@@ -152,7 +153,7 @@ class Session:
     def checked(self, method: str, array: Any, shape: tuple[int, ...]) -> np.ndarray:
         """`array`, which `method` returned, once it is a NumPy array of this shape and the backend's dtype."""
         if not isinstance(array, np.ndarray):
-            raise self.unfit("trace" if method == "trace" else "to_numpy", _a(array))
+            raise self.unfit("trace" if method == "trace" else "to_numpy", a(array))
         if str(array.dtype) != self.backend.dtype:
             outcome = "wrong-dtype" if array.dtype.kind == "f" else "failed"
             raise self.unfit(method, f"an array of {array.dtype}", outcome)
@@ -181,11 +182,6 @@ class Session:
             "trace": f"a tuple of {n} LayerTrace of NumPy arrays, {dtype}",
             "replay": f"a tuple of {n} LayerTrace of NumPy arrays, {dtype}",
         }.get(method, "no exception")
-
-
-def _a(value: object) -> str:
-    name = type(value).__name__
-    return f"an {name}" if name[0].lower() in "aeiou" else f"a {name}"
 
 
 def loaded(spec: Spec, dtype: str = "float64", arithmetic: str = "native") -> Backend:

@@ -27,6 +27,16 @@ def test_work_of_more_than_a_minute_is_announced_once_after_its_first_stretch(
     assert capsys.readouterr().err == "equigrad: numpy native: about 3 hours to go\n"
 
 
+def test_longer_work_is_announced_again_every_minute(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    with console.progress() as report:
+        for done in range(10):
+            report("timing", done, 9)
+            clock[0] += 30
+    assert capsys.readouterr().err.splitlines() == [
+        f"equigrad: timing: about {left} to go" for left in ("4 minutes", "3 minutes", "2 minutes", "60 seconds")
+    ]
+
+
 def test_the_same_work_begun_again_is_estimated_anew(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     with console.progress() as report:
         for _ in range(2):

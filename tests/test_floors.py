@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 FLOORS = (
     ("common",),
     ("backends",),
-    ("session", "passport", "console", "referee"),
+    ("session", "passport", "console", "interrupt", "referee"),
     ("scale",),
     ("compare", "laws", "diverge", "crosscheck"),
     ("check", "conformance", "pytest_plugin"),
@@ -87,6 +88,19 @@ def test_every_room_has_its_floor() -> None:
     assert is_module("equigrad.backends")
 
 
+def test_contributing_maps_the_same_floors() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), flags=re.M)
+    rooms = [{name for name in re.findall(r"`(\w+)(?:/|\.py)`", row) if name != "equigrad"} for row in rows]
+    assert rooms == [set(floor) for floor in FLOORS[:-1]]
+
+
+@pytest.mark.parametrize("name", sorted({path.parent.name for path in FILES if path.name == "__init__.py"}))
+def test_a_room_says_its_question_in_one_line(name: str) -> None:
+    path = next(path for path in FILES if path.name == "__init__.py" and path.parent.name == name)
+    first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0]
+    assert path == ROOT / "equigrad" / "__init__.py" or first.endswith("?"), first
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_is_imported_from_a_higher_floor_or_the_room_next_door_by(path: Path) -> None:
     here = module(path)
@@ -121,7 +135,12 @@ def test_common_needs_numpy_and_the_standard_library_alone(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "backends").rglob("*.py")), ids=lambda path: path.name)
 def test_no_backend_knows_another(path: Path) -> None:
     framework = path.stem.partition("_")[0]
-    known = ("numpy", "equigrad", *([framework] if framework in FRAMEWORKS else []))
+    known = (
+        "numpy",
+        "equigrad",
+        *([framework] if framework in FRAMEWORKS else []),
+        *(["numba"] if path.name == "fused.py" else []),
+    )
     for name, _, line in imports(path):
         top = name.partition(".")[0]
         assert top in known or top in sys.stdlib_module_names, f"{path}:{line} imports {name}"

@@ -1,1 +1,1 @@
-"""An update noted once and repeated into arrays that are reused."""
+"""How is an update recorded once and repeated into the same arrays?"""

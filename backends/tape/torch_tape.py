@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..interface import Weights
-from .tape import Call, Step, Tape, Untapeable, Value, taping
+from .tape import Call, Step, Tape, Train, Untapeable, Value, taping
 
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "add": torch.add,
@@ -41,19 +42,30 @@ VIEWS = ("alias", "detach", "permute", "select", "slice", "t", "unsqueeze", "vie
 
 
 def repeat(
-    update: Callable[..., Weights], weights: Weights, x: torch.Tensor, y: torch.Tensor, lr: float, n: int
+    update: Callable[..., Weights],
+    weights: Weights,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    lr: float,
+    n: int,
+    change: Callable[[Tape], Tape] = lambda tape: tape,
 ) -> Weights:
-    """n times `update`. The first is the one that is noted. Raises Untapeable."""
+    """n times `update`, by the tape as `change` has it. The first is the one that is noted. Raises Untapeable."""
     inputs = [v.detach() for v in (*weights, x, y)]
     with torch.no_grad():
         held, tape = _noted(update, inputs, lr)
-        calls = tape.bind([*held, x, y], partial(_empty, x.device), _ready, _cast)
+        calls = change(tape).bind([*held, x, y], partial(_empty, x.device), _ready, _cast)
         (run_on_cuda if x.is_cuda else Tape.run)(calls, n - 1)
     return held
 
 
 taped = taping(repeat)
 """For `train`."""
+
+
+def taped_with(change: Callable[[Tape], Tape]) -> Callable[[Train], Train]:
+    """For `train`, with a tape that is changed."""
+    return taping(partial(repeat, change=change))
 
 
 def _noted(update: Callable[..., Weights], inputs: Sequence[torch.Tensor], lr: float) -> tuple[Weights, Tape]:
@@ -107,6 +119,8 @@ def _empty(device: torch.device, like: tuple[torch.Size, torch.dtype]) -> torch.
 def _ready(call: Callable[..., Any], arguments: Sequence[Any], into: torch.Tensor) -> Call:
     if isinstance(call, Unknown):
         raise Untapeable(f"{call.function}")
+    if isinstance(call, np.ufunc):  # a ufunc, which works in the memory that NumPy sees of the tensors
+        return partial(call, *(a.numpy() if isinstance(a, torch.Tensor) else a for a in arguments), into.numpy())
     if call is _cast:
         return partial(into.copy_, *arguments)
     if call is _sigmoid_backward:
@@ -175,7 +189,7 @@ class Noting(TorchDispatchMode):
     def _noted(self, function: Any, name: str, values: list[Any], kwargs: Any, result: torch.Tensor) -> Value:
         like = (result.shape, result.dtype)
         if name in VIEWS and not kwargs:
-            return self.tape.note(lambda a, *rest: function(a, *rest), values, None)
+            return self.tape.note(function, values, None)
         if name in ELEMENTWISE and not kwargs:
             return self.tape.note(ELEMENTWISE[name], values, like)
         if name == "rsub" and len(values) == 2 and not kwargs:

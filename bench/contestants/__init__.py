@@ -1,1 +1,4 @@
-"""What is timed: the backends, floors, idioms and peers."""
+"""What is timed?
+
+The backends, floors, other ways to write the update, and what others write.
+"""

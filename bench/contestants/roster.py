@@ -81,7 +81,21 @@ def _numpy(device: str) -> list[Contestant]:
         Contestant("numpy, expressions", "numpy", f"{make}:expressions", (), numpy),
         Contestant("numpy, preallocated", "numpy", f"{make}:preallocated", (), numpy),
         Contestant("numpy, preallocated, SciPy's expit", "numpy", f"{make}:expit", (), (*numpy, "scipy.special")),
+        _fused("numpy"),
     ]
+
+
+def _fused(framework: str) -> Contestant:
+    """`train` by Numba; not a backend's row, so that nobody takes it for what `equigrad` does unless told to."""
+    return Contestant(
+        f"{framework}, train, reproducible, fused by Numba",
+        framework,
+        "backend:train",
+        (f"equigrad.backends.{framework}_fused:{framework.capitalize()}Fused", "reproducible"),
+        (framework, "numba"),
+        arithmetic="reproducible",
+        about="its elementwise operations run together, compiled by Numba",
+    )
 
 
 def _torch(device: str) -> list[Contestant]:
@@ -93,9 +107,10 @@ def _torch(device: str) -> list[Contestant]:
         Contestant(f"torch{at}, torch.compile of a step", "torch", f"{make}:compiled_step", (device,), torch, cold),
     ]
     if device == "cpu":
-        found.append(
-            Contestant("torch, torch.compile of the loop", "torch", f"{make}:compiled_loop", (device,), torch, cold)
-        )
+        found += [
+            Contestant("torch, torch.compile of the loop", "torch", f"{make}:compiled_loop", (device,), torch, cold),
+            _fused("torch"),
+        ]
     else:
         found += [
             Contestant(f"torch{at}, CUDA graph of {k}", "torch", f"{make}:cuda_graph", (device, k), torch)
@@ -165,5 +180,6 @@ def chosen(
     if who == "headline":
         found += [one for one in idioms(specs) if is_written(one.name, one.group)]
     elif who == "everyone" and small(workload):
-        found += [*idioms(specs), *PEERS]
+        ways = [one for one in idioms(specs) if one.arithmetic in ("native", *arithmetics)]
+        found += [*ways, *PEERS]
     return found

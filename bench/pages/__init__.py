@@ -1,1 +1,4 @@
-"""What is made of the timings: tables, pictures, documents."""
+"""How are the timings shown?
+
+As tables, pictures and documents.
+"""

@@ -65,11 +65,12 @@ def _rendered(template: str, **values: Any) -> str:
     environment.filters |= {
         "rounded": rounded, "us": lambda seconds: rounded(1e6 * seconds),
         "ms": lambda seconds: rounded(1e3 * (seconds or 0)),
+        "ns": lambda seconds: rounded(1e9 * seconds),
         "median": statistics.median, "cell": lambda text: str(text).replace("|", "/"), "machine": _machine,
     }  # fmt: skip
     known = {
         "ways": headline.ways, "train": TRAIN, "title": view.title, "refusals": view.refusals,
-        "verdict": verdict, "spread": spread, "ratio": ratio,
+        "call_rows": view.call_rows, "calls_caption": view.CALLS, "verdict": verdict, "spread": spread, "ratio": ratio,
         "times": _times, "hash": _hash, "axis": sizes.axis, "sweeps": _sweeps,
     }  # fmt: skip
     return environment.get_template(template).render(**known, **values).rstrip() + "\n"

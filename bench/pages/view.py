@@ -13,7 +13,8 @@ from rich.text import Text
 
 from ...common.headline import TRAIN, is_written, shown, written
 from ...console import Fitting, bar, outcome, titled
-from .. import sizes
+from .. import forecast, sizes
+from ..calls import Calls
 from ..clock import Row, Table, ratio, rounded, scaling, spread, verdict
 from ..hardware import Hardware
 from ..headline import pays, ways
@@ -26,8 +27,10 @@ def everything(
 ) -> RenderableType:
     """What the command shows: a sweep or the tables, and what else was asked for."""
     parts = [sweep(result) if any(sizes.axis(table) for table in result.tables) else tables(result)]
+    parts += [Text(line) for line in forecast.lines(result.tables)]
     if with_anatomy:
         parts.append(anatomy(result))
+        parts += map(calls, result.calls)
     if result.process is not None:
         parts.append(process(result.process))
     if before is not None:
@@ -194,6 +197,39 @@ ANATOMY = (
     "again. compile: the first update less the second. pays off: from how many updates on compiling and these updates\n"
     "together beat NumPy's, as people write it where that was timed. null: no update at all, what the suite itself\n"
     "costs. peak: above what its process held after its imports; on a GPU, the GPU's memory."
+)
+
+
+def calls(found: Calls) -> RenderableType:
+    """What each call of an update costs, beside the whole of it and the seed's own loop."""
+    grid = titled(
+        f"{found.problem}: what each call of {found.spec}'s train costs", caption=CALLS, caption_justify="left"
+    )
+    grid.add_column("", no_wrap=True)
+    for name in ("ns\nmedian", "middle half", "of the seed's loop"):
+        grid.add_column(name, justify="right")
+    for name, samples in call_rows(found):
+        low, median, high = quartiles(samples)
+        cells = (rounded(1e9 * median), f"{rounded(1e9 * low)} to {rounded(1e9 * high)}")
+        grid.add_row(name, *cells, escape(str(ratio(samples, found.seed))))
+    return grid
+
+
+def call_rows(found: Calls) -> list[tuple[str, list[float]]]:
+    """Each line of that table: what, and its seconds round by round."""
+    n = len(found.names)
+    return [
+        *zip(found.names, found.seconds, strict=True),
+        (f"these {n} calls together", found.total),
+        (f"of it the loop: {n} calls of nothing", [n * each for each in found.empty]),
+        ("a whole update, as train repeats it", found.update),
+        ("the seed's own loop", found.seed),
+    ]
+
+
+CALLS = (
+    "Each call was made 1,000 times in a row in every round, into an array of its own. In an update the calls take\n"
+    "turns, which takes longer than the same one again; that they are written out, without a loop, takes less."
 )
 
 

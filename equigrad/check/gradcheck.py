@@ -14,7 +14,7 @@ from ..common.problem import Problem
 from ..common.problem import problem as built_in
 from ..common.ulp import max_ulp
 from ..laws.laws import LAWS, LawBroken, Network, Subject, unasked
-from ..laws.search import SECONDS, search
+from ..laws.search import SECONDS, check_seconds, search
 from ..passport import passport
 from ..referee import exact as referee
 from ..referee import roundoff
@@ -37,7 +37,7 @@ def check(
 ) -> Check:
     """The gradient at the problem's first weights, or at `weights`, from every backend, against the referee.
 
-    `backends` are names as `equigrad.load` takes them, or classes; everything that is here unless given.
+    `backends` are names as `equigrad.load` takes them, or classes; all that are installed unless given.
     `arithmetic` is 'native', 'reproducible' or 'both'. `weights` are (fan_in, fan_out) matrices, first layer
     first. `curve` adds difference quotients over the step size. What goes wrong inside one backend is its
     outcome and message.
@@ -74,11 +74,12 @@ def thorough(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Thorough:
-    """Every law on network after network, for every backend, until one is broken or the budget is spent.
+    """Every law on many networks, for every backend, until one is broken or the budget is spent.
 
     `seconds` are for all backends together, `examples` networks for each. Other arguments are as for `check`,
     and what it raises; UsageError for a budget that cannot be spent, MissingError without Hypothesis, too.
     """
+    check_seconds(seconds)
     found = load_all(backends, dtypes[0], arithmetic)
     ready = dict.fromkeys(one.name for one in found if isinstance(one.backend, Backend))
     results = {}

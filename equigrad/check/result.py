@@ -108,7 +108,7 @@ class Check(Judged):
         if self.complex_step > self.complex_step_bound:
             return "the referee and the complex step contradict each other: trust neither."
         if bad:
-            return f"NOT the gradient: {', '.join(bad)}."
+            return f"NOT correct: {', '.join(bad)}."
         if not good:
             return "no backend could be checked."
         worst = max(layer.margin for b in good for layer in b.layers)
@@ -149,7 +149,7 @@ def not_asked(name: str, unasked: dict[str, str]) -> Iterator[str]:
     """Which laws ask nothing of a backend, for each reason."""
     for why in dict.fromkeys(unasked.values()):
         laws = [law for law, reason in unasked.items() if reason == why]
-        yield f"{name}: not asked: {listed(laws)}, for {why}"
+        yield f"{name}: not tested: {listed(laws)}, since {why}"
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class Thorough(Judged):
         bad = [f"{b.name} {b.outcome}" for b in self.backends if b.outcome not in (*GOOD, "missing")]
         good = [b.search for b in self.backends if b.search and b.outcome in GOOD]
         if bad:
-            return f"NOT right: {', '.join(bad)}."
+            return f"NOT correct: {', '.join(bad)}."
         if not good:
             return "no backend could be checked."
         networks = sum(search.networks for search in good)

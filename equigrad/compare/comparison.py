@@ -1,4 +1,4 @@
-"""Train one problem in every backend, and hold the weights against NumPy's."""
+"""Train one problem in every backend, and compare the weights with NumPy's."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def compare(
 ) -> Comparison:
     """Train `problem` from the same first weights in each backend and compare each with NumPy.
 
-    `backends` are names as `equigrad.load` takes them, or classes, everything that is here unless given; NumPy
+    `backends` are names as `equigrad.load` takes them, or classes, all that are installed unless given; NumPy
     always runs first, since it is the reference. `arithmetic` is 'native', 'reproducible' or 'both'. `predict`
-    holds further inputs, (rows, inputs), for the trained networks. `watch` opens up the first and the last
-    that many updates. `processes` are numbers of processes of this machine: each backend trains on each number,
-    NumPy on one too, the reference. What goes wrong inside one backend is its run's outcome and message.
+    holds further inputs, (rows, inputs), for the trained networks. `watch` records what each layer computes in the
+    first and the last `watch` updates. `processes` are numbers of processes of this machine: each backend trains on
+    each number, NumPy on one too, the reference. What goes wrong inside one backend is its run's outcome and message.
 
     Raises UsageError for arguments that cannot be used, before anything is trained.
     """

@@ -1,1 +1,1 @@
-"""Does a function do what its port to another framework does, and if not, at which line do they part?"""
+"""Is a function's gradient right, or its port to another framework, and if not, at which line do they part?"""

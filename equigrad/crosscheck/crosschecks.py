@@ -16,6 +16,7 @@ import numpy as np
 from ..common.errors import UsageError
 from ..common.nearest import nearest
 from ..common.progress import Progress
+from ..common.words import a
 from .arguments import Arguments, arguments
 from .measuring import ALLOWED, Measurements
 from .nesting import Function, is_array, is_pytree, leaves
@@ -68,15 +69,20 @@ def crosscheck(
     if elements < 1:
         raise UsageError(f"elements must be at least 1, not {elements}")
     if torch is None and jax is None and not isinstance(numpy, tuple):
-        raise UsageError("nothing to check: give torch= or jax=, or numpy=(f, df)")
+        raise UsageError(
+            "nothing to check: a NumPy function needs a port to torch or jax, or its gradient, numpy=(f, df) or "
+            "--gradient FILE.py:df"
+        )
     for name, function in (("numpy", numpy), ("torch", torch), ("jax", jax)):
         for part in function if isinstance(function, tuple) else (function,):
             if part is not None and not callable(part):
-                raise UsageError(f"{name}= is a {type(part).__name__} - expected a function")
+                raise UsageError(f"{name}= is {a(part)} - expected a function")
     given, jax = _given(torch, jax, inputs, parameters, mapping, dtype)
     if not given.varied and (torch is None or jax is None):
         whole = [path for path, v in given.points.items() if v.dtype.kind != "f"]
-        raise UsageError(f"nothing to differentiate: {', '.join(whole) or 'there'} is no floating-point array")
+        if not given.points:
+            raise UsageError("nothing to differentiate: give inputs=, or --inputs FILE.npz")
+        raise UsageError(f"nothing to differentiate: {', '.join(whole)} is no floating-point array")
     measurements = Measurements(given, dtype, elements)
     named: dict[str, Any] = {"numpy": numpy, "torch": torch, "jax": jax}
     asked = {name: function for name, function in named.items() if function is not None}

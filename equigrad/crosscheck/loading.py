@@ -17,26 +17,34 @@ from ..backends import FRAMEWORKS
 from ..common.archive import read_npz
 from ..common.errors import UsageError, said
 from ..common.nearest import nearest
+from ..common.words import a
 
 
 def from_files(
-    functions: Sequence[str], inputs: str | os.PathLike[str] | None, parameters: str | None = None
+    functions: Sequence[str],
+    inputs: str | os.PathLike[str] | None,
+    parameters: str | None = None,
+    gradient: str | None = None,
 ) -> dict[str, Any]:
     """The arguments of `crosscheck`: functions as FILE.py:NAME or torch=FILE.py:NAME, arrays from .npz files.
 
     Which framework a function is for is what its file imports, unless said. A class of modules is made with
-    no arguments, after torch.manual_seed(0). `parameters` is an .npz file or FILE.py:NAME. The arrays of a
-    file come as a dictionary, or by themselves where a function takes one argument of that name. Raises
-    UsageError for what cannot be read or imported.
+    no arguments, after torch.manual_seed(0). `parameters` is an .npz file or FILE.py:NAME. `gradient` is the
+    gradient of NumPy's function, FILE.py:NAME. The arrays of a file come as a dictionary, or by themselves where
+    a function takes one argument of that name. Raises UsageError for what cannot be read or imported.
     """
     found: dict[str, Any] = {}
     for text in functions:
         name, function = _function(text)
         if name in found:
             raise UsageError(
-                f"two functions for {name}: say which framework with numpy=, torch= or jax= before the file"
+                f"two functions for {name}: write torch= or jax= before a port, --gradient before a gradient"
             )
         found[name] = function
+    if gradient is not None:
+        if "numpy" not in found or isinstance(found["numpy"], tuple):
+            raise UsageError("--gradient is the gradient of a NumPy function: name that function before it")
+        found["numpy"] = (found["numpy"], _named(gradient))
     if parameters is not None:
         found["parameters"] = _arrays(Path(parameters)) if parameters.endswith(".npz") else _named(parameters)
     arrays = {} if inputs is None else _arrays(Path(inputs))
@@ -66,7 +74,7 @@ def _function(text: str) -> tuple[str, Any]:
         function = _made(rest, function)
     part = function[0] if isinstance(function, tuple) else function
     if not callable(part):
-        raise UsageError(f"'{rest}' is a {type(part).__name__} - expected a function")
+        raise UsageError(f"'{rest}' is {a(part)} - expected a function")
     return name or _framework(rest, part), function
 
 
@@ -117,10 +125,11 @@ def _named(text: str) -> Any:
             raise UsageError(f"'{file}' cannot be imported: {said(error)}") from error
         finally:
             sys.path.remove(str(path.resolve().parent))
-    public = [n for n in vars(sys.modules[key]) if not n.startswith("_")]
-    if name not in public:
+    found = vars(sys.modules[key])
+    if name not in found:
+        public = [n for n, v in found.items() if not n.startswith("_") and not isinstance(v, ModuleType)]
         raise UsageError(f"'{file}' has no '{name}'{nearest(name, public)}")
-    return getattr(sys.modules[key], name)
+    return found[name]
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..common.errors import said
+from ..common.words import listed
 from ..passport import passport
 from .differences import gradients_unlike, largest, unfit, unlike
 from .measuring import ALLOWED, Measured, Measurements
@@ -85,9 +86,9 @@ def _against_truth(m: Measurements, name: str, gradient: Leaves) -> FunctionChec
 
 
 def _of(leaves: tuple[LeafCheck, ...]) -> tuple[str, str]:
-    """(the outcome, which leaves it comes from)."""
+    """(the outcome, the leaves that it comes from, in words)."""
     bad = [leaf for leaf in leaves if leaf.outcome != "agree"]
-    return bad[0].outcome if bad else "agree", ", ".join(leaf.path for leaf in bad)
+    return (bad[0].outcome, f"gradient with respect to {listed([leaf.path for leaf in bad])}") if bad else ("agree", "")
 
 
 def _leaf_against_truth(m: Measurements, path: str, gradient: Any) -> LeafCheck:

@@ -30,7 +30,7 @@ def crosscheck(result: Crosscheck) -> RenderableType:
             head, mode = ["", ""], ""
         table.add_section()
     parts: list[RenderableType] = [table]
-    parts += [Text(f"{f.name}: {f.message}") for f in result.functions if f.message and f.leaves]
+    parts += [Text(f"{f.name} {f.outcome}: {f.message}") for f in result.functions if f.message and f.leaves]
     if result.parting is not None:
         parts += [Text(), _parting(result.parting)]
     parts += [Text(match) for match in result.matches]

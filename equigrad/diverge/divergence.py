@@ -47,7 +47,7 @@ def diverge(
 
     The first update after which any weight differs, be it by one bit, is exact within the first 1,000 updates, where
     the weights are compared after every one. Later they are compared every 1,000 updates, and after each of the
-    last 1,000 once these differ: a difference that comes and heals wholly between two comparisons is not seen.
+    last 1,000 once these differ: a difference that appears and vanishes between two comparisons is not seen.
     In that update the traced quantities are compared in order of computation, and each operation is run in
     both backends on the same inputs.
 
@@ -67,8 +67,7 @@ def diverge(
         raise MissingError(f"{error}; what is here can be compared with itself: {alone}") from None
     if len(both) != 2:
         raise UsageError(
-            f"two are compared with each other, not {len(both)}: name two backends, or one and two dtypes or "
-            "arithmetics"
+            f"two backends are compared, not {len(both)}: name two, or one with two dtypes or two arithmetics"
         )
     a, b = both
     notes = [] if a.backend.dtype == b.backend.dtype else [_across_dtypes(a, b)]

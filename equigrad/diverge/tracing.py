@@ -25,11 +25,11 @@ def trace(
     dtype: str | Sequence[str] = "float64",
     arithmetic: str | Sequence[str] = "native",
 ) -> Trace:
-    """Open up the first `updates` updates of `problem` in each backend, line by line in the order of Trask's loop.
+    """What each backend computes in the first updates of `problem`, line by line in the order of Trask's loop.
 
     `backends` are names as `equigrad.load` takes them, or instances; all that are usable here unless given.
-    One dtype or arithmetic holds for all, several go with the backends in order; values of different
-    dtypes are compared in the narrower one. Every backend goes on from its own weights.
+    One dtype or arithmetic is for all backends, several are for the backends in order; values of different
+    dtypes are compared in the narrower one. Every backend continues from its own weights.
 
     Raises UsageError for fewer than one update, numbers that do not fit, or where a backend raises; and what
     `equigrad.load` raises.

@@ -1,1 +1,1 @@
-"""What must a backend obey, and are mistakes caught?"""
+"""Which laws must a backend obey, and are mistakes caught?"""

@@ -123,7 +123,7 @@ class Power:
         else:
             sentence += "; no backend of this project was tried, so nothing is known of false alarms"
         if self.findings:
-            sentence += f"; NOT right: {', '.join(f.backend for f in self.findings)}"
+            sentence += f"; NOT correct: {', '.join(f.backend for f in self.findings)}"
         return sentence + "."
 
     def to_json(self) -> dict[str, Any]:

@@ -112,6 +112,12 @@ class Search:
     finding: Finding | None = None
 
 
+def check_seconds(seconds: float) -> None:
+    """Raise UsageError for a budget that is not a positive number."""
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"the seconds must be a positive number, not {seconds:g}")
+
+
 def search(
     make: Make,
     arithmetics: Sequence[str],
@@ -130,8 +136,7 @@ def search(
     """
     if examples is not None and examples < 1:
         raise UsageError(f"the number of networks must be at least 1, not {examples}")
-    if not 0 < seconds < float("inf"):
-        raise UsageError(f"the seconds must be a positive number, not {seconds:g}")
+    check_seconds(seconds)
     if not 0 <= seed < 2**32:
         raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
     referee.ready()

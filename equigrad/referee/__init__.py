@@ -1,1 +1,4 @@
-"""What is right, computed by none of the three: 50 digits, rounding bounds, difference quotients."""
+"""What is exactly right?
+
+50 digits, rounding bounds and difference quotients, computed by none of the three backends.
+"""

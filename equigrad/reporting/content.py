@@ -299,7 +299,9 @@ def crosschecks(given: Documents) -> list[dict[str, Any]]:
         sites = [_site(p[name], nice(name)) for name in ("torch", "jax")] if p else []
         if p and p["onward"] is not None and p["onward"]["line"]:
             sites.append(_site(p["onward"], "goes on"))
-        said = [f"{nice(f['name'])}: {f['message']}" for f in d["functions"] if f["message"] and f["leaves"]]
+        said = [
+            f"{nice(f['name'])} {f['outcome']}: {f['message']}" for f in d["functions"] if f["message"] and f["leaves"]
+        ]
         found.append({**d, "rows": rows, "sites": sites, "said": said, "bound": _number(d["bound"])})
         if p:
             found[-1]["apart"] = {"difference": _number(p["difference"]), "ulp": p["ulp"] and f"{p['ulp']:,}"}

@@ -1,32 +1,42 @@
 """Where the published hash has really been seen: python -m equigrad.scale.everywhere docs/everywhere.md
 
-Each line of the page is a command that was run, with what was installed; what could not be run is named too.
+Each line of the page is a command that was run, with what was installed; what could not be run is named too. The lines
+are kept in a JSON file beside the page, so that an interrupted run goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 import tempfile
+import time
 import venv
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..common.files import write_text
+import numpy as np
+
+from ..common.errors import EquigradError, UsageError, said
+from ..common.files import check_writable, read_json, write_json, write_text
+from ..common.golden import EARLY, GOLDEN
 from ..common.machine import machine
 from ..common.problem import problem
+from ..common.ulp import sha256
+from ..common.words import listed
+from . import emulated
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBLEM = "digits"
 ALL = ("numpy", "torch", "jax")
+BOTH = ("float64", "float32")
 AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V4"
 VECTORS = {
     "AVX2 at most": {
@@ -42,144 +52,385 @@ VECTORS = {
 }  # fmt: skip
 """What keeps NumPy, PyTorch and JAX, and the libraries that multiply their matrices, from the wider vector units."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-VERSIONS = {
-    "oldest NumPy allowed": ("numpy", ["numpy==2.0.0"]),
-    "oldest JAX allowed": ("jax", ["jax==0.10.0", "jaxlib==0.10.0"]),
-    "newest NumPy": ("numpy", ["numpy"]),
-    "newest JAX": ("jax", ["jax"]),
-}
-OLDEST_OTHERS = ("typer==0.15.1", "rich==13.7.0")
+OURS = {*THREADS, *(name for environment in VECTORS.values() for name in environment)}
+"""Taken out of the environment, so that a line's command says all that was set."""
+OTHERS = ("typer==0.15.1", "rich==13.7.0")
 """What else the package needs, in old versions."""
-NOT_RUN = (
-    ("aarch64", "no such machine here; under emulation not run for this version"),
-    ("CUDA", "needs a GPU: `equigrad compare digits -b torch:cuda -b jax:cuda`"),
-    ("several machines", "one machine alone: [scale.md](scale.md) has the commands"),
-    ("the oldest PyTorch that pyproject.toml allows", "its wheel is a download of gigabytes"),
-    ("macOS, Windows", "no such machine here"),
-)
+LONGEST = 3600
+"""Seconds that one command may take."""
+NOT_RUN = {
+    "several machines": "only one machine was used; [scale.md](scale.md) has the commands, `--add` takes the result",
+    "macOS, Windows": "no such machine was used",
+}
 
 
 @dataclass
 class Seen:
-    """One command, and whether each backend's weights had the published hash."""
+    """One command, and the hash of each backend's weights."""
 
     where: str
+    dtype: str
+    machine: str
+    date: str
     command: str
-    versions: str
-    hashes: dict[str, str]
-    """Of each backend, or what it said instead."""
-    published: bool
+    updates: int
+    versions: dict[str, str]
+    hashes: dict[str, list[str]]
+    """By backend, those of all its runs, or what a run said instead."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.where, self.dtype, self.machine
+
+    @property
+    def expected(self) -> str:
+        early, hashes = EARLY[PROBLEM]
+        return (hashes if self.updates == early else GOLDEN[PROBLEM])[self.dtype]
+
+    @property
+    def published(self) -> bool:
+        return bool(self.hashes) and all(seen == [self.expected] for seen in self.hashes.values())
 
 
-def here(
-    environment: dict[str, str],
-    *options: str,
-    where: str,
-    backends: Sequence[str] = ALL,
-    python: str = sys.executable,
-    installed: str = "",
-) -> Seen:
-    """Run the command, and look for the hash in its result; `installed` is what was done before."""
-    chosen = [part for backend in backends for part in ("-b", backend)]
-    arguments = ["compare", PROBLEM, *chosen, "--arithmetic", "reproducible", *options]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "result.json"
-        done = subprocess.run(
-            [python, "-m", "equigrad", *arguments, "--json", str(path)],
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment}, capture_output=True, text=True,
+@dataclass
+class Place:
+    """What is to be run, for each dtype one command."""
+
+    where: str
+    dtypes: Sequence[str] = ("float64",)
+    backends: Sequence[str] = ALL
+    options: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    python: Callable[[Path], Path] = lambda _: Path(sys.executable)
+    """Makes, in an empty folder, the Python that runs the command."""
+    installed: str = ""
+    """How, in words of a shell."""
+    versions: Mapping[str, str] | None = field(default_factory=dict)
+    """What an earlier line must name to be kept; None: nothing is known before it is run."""
+    why_not: str = ""
+    """Why this is run only if it is asked for by name."""
+
+    def arguments(self, dtype: str) -> list[str]:
+        backends = [part for backend in self.backends for part in ("-b", backend)]
+        return ["compare", PROBLEM, *backends, "--arithmetic", "reproducible", "--dtype", dtype, *self.options]
+
+    def command(self, dtype: str) -> str:
+        variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        return self.installed + " ".join([*variables, "equigrad", *self.arguments(dtype)])
+
+    def keeps(self, seen: Seen) -> bool:
+        """Whether running it again would only say the same."""
+        same = self.versions is not None and self.versions.items() <= seen.versions.items()
+        return same and seen.published and seen.command == self.command(seen.dtype)
+
+    def run(self, python: Path, dtype: str) -> Seen:
+        """Run the command; raises UsageError if it leaves no result."""
+        kept = {name: value for name, value in os.environ.items() if name not in OURS}
+        environment = {**kept, "PYTHONPATH": str(ROOT), **self.environment}
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "result.json"
+            command = [str(python), "-m", "equigrad", *self.arguments(dtype), "--json", str(path)]
+            try:
+                done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LONGEST)
+            except subprocess.TimeoutExpired:
+                raise UsageError(f"not done after {LONGEST} seconds") from None
+            if not path.exists():
+                word = (done.stderr.strip().splitlines() or ["it said nothing"])[-1][:200]
+                raise UsageError(f"the command ended with {done.returncode}: {word}")
+            found = seen(read_json(path), self.where, self.command(dtype), this_machine())
+        if not found.hashes:
+            raise UsageError(f"none of {listed(self.backends)} is installed")
+        return found
+
+
+def seen(result: dict[str, Any], where: str, command: str, on: str = "") -> Seen:
+    """What `compare --json` found; raises UsageError for other files, and for hashes that are not the weights'."""
+    try:
+        passport, (name, updates) = result["passport"], (result["problem"][key] for key in ("name", "updates"))
+        runs = [run for run in result["runs"] if run["arithmetic"] == "reproducible" and run["outcome"] != "missing"]
+        dtypes, hashes = {run["dtype"] for run in runs}, dict[str, list[str]]()
+        for run in runs:
+            weights = [np.array(layer, dtype=run["dtype"]) for layer in run["weights"]]
+            if run["weights_sha256"] and sha256(weights) != run["weights_sha256"]:
+                raise UsageError(f"{run['backend']}'s weights do not have the hash that the result gives")
+            label = run["backend"] + (":cuda" if run["device"] == "cuda" else "")
+            hashes.setdefault(label, []).append(run["weights_sha256"] or f"{run['outcome']}: {run['message']}"[:100])
+        if name != PROBLEM or updates not in (EARLY[PROBLEM][0], problem(PROBLEM).updates) or len(dtypes) != 1:
+            raise UsageError(
+                f"the page needs `equigrad compare {PROBLEM} --arithmetic reproducible` and its own updates"
+            )
+        used = {"equigrad", *(label.partition(":")[0] for label in hashes)}
+        versions = {"python": passport["python"], "equigrad": passport["equigrad"], **passport["versions"]}
+        return Seen(
+            where, dtypes.pop(), on or _named(passport), f"{datetime.date.today():%Y-%m-%d}", command, updates,
+            {key: version for key, version in versions.items() if key in used | {"python", "numpy"} and version},
+            {label: sorted({*found}) for label, found in hashes.items()},
         )  # fmt: skip
-        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"runs": [], "passport": {}}
-    said = (done.stderr.strip().splitlines() or ["no result"])[-1][:100]
-    told = found["passport"].get("versions", {})
-    hashes, published = {}, True
-    for backend in backends:
-        runs = [run for run in found["runs"] if run["backend"] == backend]
-        seen = {str(run["weights_sha256"]) for run in runs}
-        hashes[backend] = ", ".join(sorted(one[:12] for one in seen)) or said
-        published &= bool(runs) and seen == {problem(PROBLEM).golden[runs[0]["dtype"]]}
-    return Seen(
-        where,
-        installed + " ".join([*(f"{k}={shlex.quote(v)}" for k, v in environment.items()), "equigrad", *arguments]),
-        ", ".join(f"{name} {told.get(name)}" for name in dict.fromkeys(["numpy", *backends])),
-        hashes,
-        published,
-    )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"no result of `equigrad compare --json`: {said(error)}") from None
 
 
-def in_other_versions(where: str, backend: str, packages: Sequence[str]) -> Seen:
-    """In a virtual environment of its own, which is thrown away."""
-    with tempfile.TemporaryDirectory(prefix="equigrad-") as folder:
-        venv.create(folder, with_pip=True, symlinks=True)
-        python = str(Path(folder) / "bin" / "python")
-        install = [python, "-m", "pip", "install", "--quiet", *packages, *OLDEST_OTHERS]
-        done = subprocess.run(install, capture_output=True, text=True)
-        command = f"pip install {' '.join([*packages, *OLDEST_OTHERS])}; "
-        if done.returncode:
-            line = (done.stderr.strip().splitlines() or ["it cannot be installed"])[-1]
-            return Seen(where, command, "", {backend: line[:100]}, False)
-        return here({}, where=where, backends=[backend], python=python, installed=command)
+def _named(facts: Mapping[str, Any]) -> str:
+    return f"{facts['processor']}, {facts['system']}, {facts['cores']} cores"
 
 
-def places() -> dict[str, Callable[..., Seen]]:
-    """All there is to run: this machine as it is, processes, other versions, narrower vector units, threads."""
-    found: dict[str, Callable[..., Seen]] = {}
-    for dtype in ("float64", "float32"):
-        found[f"as it is, {dtype}"] = partial(here, {}, "--dtype", dtype)
-    for where, (backend, packages) in VERSIONS.items():
-        found[where] = partial(in_other_versions, backend=backend, packages=packages)
-    for where, environment in VECTORS.items():
-        found[where] = partial(here, environment)
-    for threads in ("1", "2"):
-        found[f"threads: {threads}"] = partial(here, dict.fromkeys(THREADS, threads), backends=("numpy", "torch"))
-    for dtype in ("float64", "float32"):
-        found[f"1, 2, 3 and 4 processes, {dtype}"] = partial(here, {}, "--dtype", dtype, "--processes", "1,2,3,4")
-    return found
+def this_machine() -> str:
+    return _named(machine())
 
 
-def row(seen: Seen) -> str:
-    if len({*seen.hashes.values()}) == 1:
-        hashes = f"`{next(iter(seen.hashes.values()))}`"
+def in_versions(folder: Path, *packages: str) -> Path:
+    """A virtual environment's Python."""
+    venv.create(folder, symlinks=True)
+    python = folder / "bin" / "python"
+    emulated.install(python, [*packages, *OTHERS])
+    return python
+
+
+def places() -> list[Place]:
+    """All there is to run: versions, vector units, threads, processes, other processors."""
+    facts = machine()
+    versions = {"python": facts["python"], **{name: facts["versions"][name] or "" for name in ALL}}
+
+    def others(where: str, backend: str, *packages: str, known: bool = True, why_not: str = "") -> Place:
+        installed = f"pip install {' '.join([*packages, *OTHERS])}; "
+        return Place(
+            where, backends=[backend], python=lambda folder: in_versions(folder, *packages), installed=installed,
+            versions={} if known else None, why_not=why_not,
+        )  # fmt: skip
+
+    here = partial(Place, versions=versions)
+    one = dict.fromkeys(THREADS, "1")  # more of them than free cores wait for each other
+    arm = [f"{name}=={versions[name]}" for name in ("numpy", "jax")] + ["torch==2.10.0", "typer", "rich"]
+    large = "PyTorch's package brings CUDA, with 2.11.0 a download of 1.7 GB"
+    return [
+        here("as it is", BOTH),
+        others("oldest NumPy allowed", "numpy", "numpy==2.0.0"),
+        others("oldest JAX allowed", "jax", "jax==0.10.0", "jaxlib==0.10.0"),
+        others("newest NumPy", "numpy", "numpy", known=False),
+        others("newest JAX", "jax", "jax", known=False),
+        *(here(where, BOTH, environment={**one, **environment}) for where, environment in VECTORS.items()),
+        *(here(f"threads: {n}", BOTH, ALL[:2], environment=dict.fromkeys(THREADS, n)) for n in "12"),
+        here("1, 2, 3 and 4 processes", BOTH, environment=one, options=["--processes", "1,2,3,4"]),
+        Place(
+            "aarch64 under emulation", BOTH, options=["--updates", str(EARLY[PROBLEM][0])],
+            python=lambda folder: emulated.python(folder, *arm),
+            installed=f"pip install {' '.join(arm)}; ", versions={name: versions[name] for name in ("numpy", "jax")},
+        ),
+        others("oldest PyTorch allowed", "torch", "torch==2.11.0", why_not=large),
+        others("newest PyTorch", "torch", "torch", known=False, why_not=large),
+        Place("CUDA", BOTH, ["torch:cuda", "jax:cuda"], versions=None, why_not="it needs a GPU"),
+    ]  # fmt: skip
+
+
+@dataclass
+class Page:
+    """The lines that are there, and what was tried in vain."""
+
+    path: Path
+    lines: list[Seen]
+    failed: dict[str, str]
+    """By place and dtype, with the date."""
+
+    @classmethod
+    def read(cls, path: Path) -> Page:
+        """With nothing in it where there is none yet."""
+        beside = path.with_suffix(".json")
+        if not beside.exists():
+            return cls(path, [], {})
+        try:
+            data = read_json(beside)
+            return cls(path, [Seen(**line) for line in data["lines"]], dict(data["failed"]))
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"'{beside}' holds no lines of such a page: {said(error)}") from None
+
+    def put(self, found: Seen) -> None:
+        """In the place of the line that it replaces, or at the end."""
+        self.failed.pop(f"{found.where}, {found.dtype}", None)
+        keys = [line.key for line in self.lines]
+        if found.key in keys:
+            self.lines[keys.index(found.key)] = found
+        else:
+            self.lines.append(found)
+        order = [place.where for place in places()]
+        self.lines.sort(key=lambda line: (line.machine, order.index(line.where) if line.where in order else len(order)))
+        self.write()
+
+    def fail(self, place: Place, dtype: str, why: str) -> None:
+        self.failed[f"{place.where}, {dtype}"] = f"{why} ({datetime.date.today():%Y-%m-%d})"
+        self.write()
+
+    def write(self) -> None:
+        write_json(
+            self.path.with_suffix(".json"), {"lines": [asdict(line) for line in self.lines], "failed": self.failed}
+        )
+        write_text(self.path, self.text())
+
+    def text(self) -> str:
+        early, golden = EARLY[PROBLEM], GOLDEN[PROBLEM]
+        parts = [
+            HEAD.format(
+                problem=PROBLEM, updates=problem(PROBLEM).updates, early=early[0],
+                **{f"{name}_{dtype}": hashes[dtype][:12]
+                   for name, hashes in (("whole", golden), ("early", early[1])) for dtype in BOTH},
+            )
+        ]  # fmt: skip
+        for on in dict.fromkeys(line.machine for line in self.lines):
+            lines = [line for line in self.lines if line.machine == on]
+            parts += [f"## {on}\n", TABLE, *map(_row, lines), "", "The commands:\n", "```sh"]
+            parts += [f"# {line.where}, {line.dtype}\n{line.command}" for line in lines] + ["```", ""]
+        return "\n".join([*parts, "## Not run\n", *(f"- {what}: {why}" for what, why in self.not_run()), TAIL])
+
+    def not_run(self) -> Iterator[tuple[str, str]]:
+        yield from self.failed.items()
+        there = {(line.where, line.dtype) for line in self.lines}
+        for place in places():
+            for dtype in place.dtypes:
+                if (place.where, dtype) not in there and f"{place.where}, {dtype}" not in self.failed:
+                    yield (
+                        f"{place.where}, {dtype}",
+                        f"{place.why_not}; run only if `--only` names it" if place.why_not else "not run yet",
+                    )
+        yield from NOT_RUN.items()
+
+
+def _row(line: Seen) -> str:
+    hashes = dict.fromkeys(text[:12] if len(text) == 64 else text for found in line.hashes.values() for text in found)
+    if len(hashes) == 1:
+        shown = f"`{next(iter(hashes))}`"
     else:
-        hashes = ", ".join(f"{backend} `{text}`" for backend, text in seen.hashes.items())
-    yes = "yes" if seen.published else "**no**"
-    return f"| {seen.where} | {', '.join(seen.hashes)} | {seen.versions} | {hashes} | {yes} | `{seen.command}` |"
+        shown = "; ".join(
+            f"{backend} {', '.join(f'`{text[:12]}`' for text in f)}" for backend, f in line.hashes.items()
+        )
+    versions = ", ".join(f"{name} {version}" for name, version in line.versions.items() if name != "equigrad")
+    yes = "yes" if line.published else "**no**"
+    cells = [line.where, line.dtype, ", ".join(line.hashes), versions, str(line.updates), shown, yes, line.date]
+    return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
 
 
-def page(seen: list[Seen], left: Sequence[str]) -> str:
-    facts, golden = machine(), problem(PROBLEM).golden
-    lines = [
-        "# Where the hash has been seen",
-        "",
-        f"The weights that {PROBLEM} reaches under the reproducible arithmetic, by `make everywhere` on "
-        f"{datetime.date.today():%Y-%m-%d}: {facts['processor']}, {facts['system']}, {facts['cores']} cores, "
-        f"Python {facts['python']}. The published hash begins with `{golden['float64'][:12]}` in float64, "
-        f"`{golden['float32'][:12]}` in float32. Each line is one command; NumPy on one process is its reference.",
-        "",
-        "| where | backends | versions | hash | published | command |",
-        "|---|---|---|---|---|---|",
-        *map(row, seen),
-        "",
-        "## Not run",
-        "",
-        *(f"- {where}: `make everywhere` was ended before" for where in left),
-        *(f"- {what}: {why}" for what, why in NOT_RUN),
-        "",
-    ]
-    return "\n".join(lines)
+HEAD = """# Where the hash has been seen
+
+`equigrad compare {problem} --arithmetic reproducible` should reach the same weights on your machine as on every other.
+The first digits of their SHA-256:
+
+| updates | float64 | float32 |
+|---|---|---|
+| {updates}, the whole training | `{whole_float64}` | `{whole_float32}` |
+| {early} (`--updates {early}`) | `{early_float64}` | `{early_float32}` |
+
+Every line below is a command that was run on the date given, by `make everywhere` or by somebody who sent the result.
+"yes" means that all its backends had the published hash, in full. Will you see it too? It rests on IEEE 754 arithmetic
+alone, which every usual processor has; README says [what is not promised](../README.md#what-is-not-promised).
+Is your processor, your version or your GPU not among them? Please add it: the last section says how.
+
+The commands of aarch64 ran in Debian's Python for it, by QEMU 7.2 (`qemu-user-static`), which needs no root:
+[emulated.py](../equigrad/scale/emulated.py). PyTorch 2.10.0, the last whose package for aarch64 brings no CUDA, is
+older than the package allows.
+
+Native weights do depend on the processor. After `equigrad compare two-layer -b numpy -b torch --updates 2000`, float64,
+on 2026-11-25, x86-64 against aarch64 under QEMU 7.2:
+
+| weights | x86-64, PyTorch 2.13.0 | aarch64, PyTorch 2.10.0 |
+|---|---|---|
+| NumPy 2.4.6, native | `c1fb0887fa71` | `37dec43f5f33` |
+| PyTorch, native | `315dead2ee76` | `e5fc6264a46f` |
+| both, reproducible | `c061298b4718` | `c061298b4718` |
+"""
+TABLE = """| where | dtype | backends | versions | updates | hash | published | date |
+|---|---|---|---|---|---|---|---|"""
+TAIL = """
+## Add a line
+
+In a checkout, `make everywhere` runs what has no line on your machine yet, with these versions. Single lines:
+
+```sh
+python -m equigrad.scale.everywhere docs/everywhere.md --only "as it is"
+python -m equigrad.scale.everywhere docs/everywhere.md --only CUDA
+```
+
+From anywhere else, a GPU server or several machines, bring the result:
+
+```sh
+equigrad compare digits --arithmetic reproducible --json mine.json
+python -m equigrad.scale.everywhere docs/everywhere.md --add mine.json --where "two machines, MPI"
+```
+
+`--add` computes the hash from the weights in the file. Send the changed `docs/everywhere.md` and `docs/everywhere.json`
+as a pull request, or `mine.json` in an issue. A hash that is not the published one is worth even more: it is a fault of
+ours, and [`equigrad diverge`](diverge.md) finds the operation.
+"""
 
 
-def main() -> None:
+def _chosen(only: Sequence[str], again: bool, page: Page) -> Iterator[tuple[Place, list[str]]]:
+    """Each place that is to be run, and the dtypes. Raises UsageError for words that are in no place's name."""
+    known = places()
+
+    def named(place: Place, word: str) -> bool:
+        return re.search(rf"\b{re.escape(word)}", place.where, re.IGNORECASE) is not None
+
+    for word in only:
+        if not any(named(place, word) for place in known):
+            raise UsageError(f"'{word}' is none of the places: {'; '.join(place.where for place in known)}")
+    lines = {line.key: line for line in page.lines}
+    on = this_machine()
+    for place in known:
+        if not any(named(place, word) for word in only) if only else place.why_not:
+            continue
+        old = {dtype: lines.get((place.where, dtype, on)) for dtype in place.dtypes}
+        todo = [d for d, line in old.items() if again or only or line is None or not place.keeps(line)]
+        for dtype in (dtype for dtype in place.dtypes if dtype not in todo):
+            print(f"{place.where}, {dtype}: kept", flush=True)
+        if todo:
+            yield place, todo
+
+
+def run(page: Page, todo: Sequence[tuple[Place, list[str]]]) -> bool:
+    """Whether all had the published hash; the page is written after each, so that nothing seen is lost."""
+    good, number, all_ = True, 0, sum(len(dtypes) for _, dtypes in todo)
+    for place, dtypes in todo:
+        python: Path | None = None
+        with tempfile.TemporaryDirectory(prefix="equigrad-", ignore_cleanup_errors=True) as folder:
+            for dtype in dtypes:
+                number += 1
+                print(f"{number} of {all_}, {place.where}, {dtype} ...", end=" ", flush=True)
+                page.fail(place, dtype, "begun and not finished")  # true until it is: whoever ends this has it so
+                began = time.monotonic()
+                try:
+                    python = python or place.python(Path(tempfile.mkdtemp(dir=folder)))
+                    page.put(found := place.run(python, dtype))
+                    good &= found.published
+                    word = "the published hash" if found.published else f"NOT PUBLISHED: {found.hashes}"
+                except (EquigradError, OSError, subprocess.SubprocessError) as error:
+                    page.fail(place, dtype, str(error))
+                    word = f"not run: {error}"
+                    good = False
+                print(f"{word}, {time.monotonic() - began:.0f} s", flush=True)
+    return good
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("page", type=Path)
-    chosen = parser.parse_args()
-    seen: list[Seen] = []
-    todo = places()
-    for i, (where, run) in enumerate(todo.items(), 1):
-        seen.append(found := run(where=where))
-        print(f"{i} of {len(todo)}, {where}: {found.hashes}{'' if found.published else ' NOT PUBLISHED'}", flush=True)
-        write_text(chosen.page, page(seen, [*todo][i:]))  # whoever ends this early has what was seen so far
-    sys.exit(0 if all(found.published for found in seen) else 1)
+    parser.add_argument("--only", action="append", default=[], metavar="WORD", help="places with it in their name")
+    parser.add_argument("--again", action="store_true", help="also what has a line with the same versions")
+    parser.add_argument("--add", type=Path, metavar="FILE", help="a result of equigrad compare --json, from anywhere")
+    parser.add_argument("--where", default="as it is", help="the name of the line that --add makes")
+    chosen = parser.parse_args(arguments)
+    try:
+        check_writable(chosen.page)
+        page = Page.read(chosen.page)
+        if chosen.add:
+            result = read_json(chosen.add)
+            page.put(found := seen(result, chosen.where, f"equigrad compare {PROBLEM} --arithmetic reproducible"))
+            print(f"{found.where}, {found.dtype}, {found.machine}: {found.hashes}")
+            return 0 if found.published else 1
+        return 0 if run(page, list(_chosen(chosen.only, chosen.again, page))) else 1
+    except EquigradError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted: what was seen is on the page", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

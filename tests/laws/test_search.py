@@ -246,7 +246,7 @@ def test_the_command_without_a_problem_shows_the_smallest_network_and_writes_it(
     assert "gradient_is_exact: the gradient is off by" in done.stdout
     assert "the smallest network that shows it: " in done.stdout
     assert "sizes: right for " in done.stdout
-    assert "NOT right: wrong_engines:SquareNotTransposed disagree." in done.stdout
+    assert "NOT correct: wrong_engines:SquareNotTransposed disagree." in done.stdout
     written = json.loads(path.read_text())
     wrong, right = written["searched"]
     assert (right["outcome"], right["finding"], right["networks"]) == ("agree", None, 60)

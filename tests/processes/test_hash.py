@@ -12,6 +12,7 @@ import pytest
 from equigrad.backends import load
 from equigrad.backends.interface import Backend
 from equigrad.common.agreement import BOUNDS, distance
+from equigrad.common.golden import EARLY
 from equigrad.common.problem import problem
 from equigrad.scale.group import Group
 from equigrad.scale.launch import Local
@@ -19,14 +20,6 @@ from equigrad.scale.summation import bytes_per_update
 
 from .groups import after, hashed, listening, trained
 
-PUBLISHED = {
-    ("digits", "float64"): "5fa76c8bc488a8a94ca3c4938a26b25bff343064b7e90dea889b554d1c36f234",
-    ("digits", "float32"): "c262c14c2d053f8f2d066c8b5f3b326bb752a7ed599812fe320864b2aaf3e9d7",
-    ("two-layer", "float64"): "f1b80065c257a6fa936d080d936522d3df72697292db4e46170f72c3eee9d436",
-    ("two-layer", "float32"): "fe5c7482bdc51f7d0929b676af05de9577d9c19fba8c0c22751cbc1e3616b9fc",
-}
-"""After 20 updates of digits and 50 of two-layer, on one process: docs/scale.md."""
-UPDATES = {"digits": 20, "two-layer": 50}
 LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 
 
@@ -56,7 +49,7 @@ def group(request: pytest.FixtureRequest) -> Iterator[tuple[str, Group]]:
         on(spec, n, name, dtype, slow=spec != "numpy" and (n, name, dtype) != (3, "digits", "float64"))
         for spec in SPECS
         for n in (2, 3, 4)
-        for name in UPDATES  # digits in slices, two-layer in index order
+        for name in EARLY  # digits in slices, two-layer in index order
         for dtype in ("float64", "float32")
         if spec == "numpy" or n == 3 or (name, dtype) == ("digits", "float64")
     ],
@@ -64,8 +57,9 @@ def group(request: pytest.FixtureRequest) -> Iterator[tuple[str, Group]]:
 )
 def test_the_hash_is_that_of_one_process(group: tuple[str, Group], name: str, dtype: str) -> None:
     spec, ranks = group
-    weights = trained(ranks, spec, problem(name), dtype, "reproducible", UPDATES[name])
-    assert hashed(weights) == PUBLISHED[name, dtype]
+    updates, published = EARLY[name]
+    weights = trained(ranks, spec, problem(name), dtype, "reproducible", updates)
+    assert hashed(weights) == published[dtype]
 
 
 @pytest.mark.parametrize("group", [on(spec, 3, slow=spec == "jax") for spec in SPECS], indirect=True)
@@ -92,7 +86,7 @@ def test_ranks_listen_on_the_loopback_interface_alone(group: tuple[str, Group]) 
     [
         on(spec, 3, name, arithmetic, dtype, slow=spec != "numpy")
         for spec in ("numpy", "torch")  # JAX's messages are part of a compiled program, where nothing counts them
-        for name in UPDATES
+        for name in EARLY
         for arithmetic in ("native", "reproducible")
         for dtype in ("float64", "float32")
     ],

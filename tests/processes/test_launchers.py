@@ -49,9 +49,6 @@ def test_mpiexec_trains_all_three_and_rank_0_alone_writes(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    reason="known fault: under load a rank of torchrun may abort or hang, see docs/scale.md", strict=False
-)
 def test_torchrun_trains_pytorch_on_two_nodes() -> None:
     pytest.importorskip("torch")
     port = str(free_port())
@@ -70,6 +67,27 @@ def test_torchrun_trains_pytorch_on_two_nodes() -> None:
     finally:
         other.kill()
         other.communicate()
+
+
+def test_no_thread_of_gloo_outlives_the_group(tmp_path: Path) -> None:
+    """One that does may abort the process, or hang it, when Python ends."""
+    pytest.importorskip("torch")
+    code = (
+        "from pathlib import Path\nfrom equigrad.scale.torch_engine import Rank, join, leave\n"
+        "from equigrad.common.problem import problem\n"
+        "def threads(): return [path.read_text() for path in Path('/proc/self/task').glob('*/comm')]\n"
+        "p = problem('one-layer')\n"
+        f"join(0, 1, 'file://{tmp_path}/meeting', 'cpu')\n"
+        "b = Rank('cpu', 'float64', 'native', samples=p.samples)\n"
+        "held = tuple(map(b.from_numpy, p.first_weights())), b.rows(p.inputs), b.rows(p.targets)\n"
+        "b.train(*held, p.rate('float64'), 1)\n"
+        "before = threads()\nleave()\n"
+        "print(*(sum('gloo' in name for name in names) for names in (before, threads())))"
+    )
+    done = run(sys.executable, "-c", code)
+    before, after = map(int, done.stdout.split()[-2:])
+    assert before > 0
+    assert after == 0
 
 
 @pytest.mark.parametrize(

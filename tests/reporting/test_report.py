@@ -249,7 +249,7 @@ def test_a_crosscheck_is_shown_with_where_it_parts_and_nothing_of_trainings(
         "Largest difference of the two outputs: 3.6e-04, 3,208,784,627,985 ULP.",
         "at [0, 1] torch&#39;s derivative is 0.5, jax&#39;s 0.4",
         "NumPy failed ValueError: no such axis",
-        "PyTorch: another function than jax.",
+        "PyTorch disagree: another function than jax.",
         "x is fc.weight.",
         "Note: x has a kink.",
     ):
