@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
 import os
 import shutil
+import sys
 from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import pytest
 
+from equigrad import cli
 from equigrad.backends import FRAMEWORKS, load
 from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend
 from equigrad.common.errors import DeviceError, MissingError
@@ -72,6 +77,48 @@ def pytest_configure() -> None:
 def ready() -> Callable[..., Backend]:
     """`ready(spec, dtype, arithmetic)` is the backend, or skips, or fails."""
     return _ready
+
+
+class Done(NamedTuple):
+    """What a command left behind; the names are those of subprocess.CompletedProcess."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def _command_line(*words: str | Path, cwd: Path) -> Done:
+    out, err = io.StringIO(), io.StringIO()
+    before = set(sys.modules)
+    try:
+        with (
+            contextlib.chdir(cwd),
+            patch.object(sys, "argv", ["equigrad", *map(str, words)]),
+            patch.object(sys, "path", [*sys.path]),
+            patch.object(sys, "dont_write_bytecode", True),
+            patch.object(cli.interrupt, "end_promptly_on_ctrl_c", lambda: None),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            pytest.raises(SystemExit) as end,
+        ):
+            cli.main()
+    finally:
+        for name in set(sys.modules) - before:
+            if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(cwd):
+                del sys.modules[name]
+    status = end.value.code or 0
+    assert isinstance(status, int)
+    return Done(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def command_line() -> Callable[..., Done]:
+    """`command_line("check", "-b", "numpy", cwd=folder)` is `equigrad check -b numpy` there, run in this process.
+
+    A process of its own costs half a second for its imports; that it says the same, test_fuzz and test_bad_input
+    prove. What the command imported from the folder is forgotten again.
+    """
+    return _command_line
 
 
 @pytest.fixture(scope="session")

@@ -210,7 +210,7 @@ def fuzz(examples: int, seeded: bool, folder: Path) -> None:
             assert err[:-1].isprintable(), err
         else:
             assert out, "no word was said"
-        assert made <= ({"out.json", "out.html", "a\nb.json", "report.html"} if status in (0, 1, 3) else set())
+        assert made <= ({*words, "report.html"} if status in (0, 1, 3) else set())
         assert set(children()) <= running, "a process goes on"
 
     with backends_in(folder):
@@ -239,7 +239,7 @@ def run(words: list[str]) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
     with (
         patch.object(sys, "argv", ["equigrad", *words]),
-        patch.object(cli, "_end_promptly_on_ctrl_c", lambda: None),
+        patch.object(cli.interrupt, "end_promptly_on_ctrl_c", lambda: None),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         pytest.raises(SystemExit) as end,
@@ -256,6 +256,7 @@ def children() -> list[str]:
     return listed.read_text().split() if listed.exists() else []
 
 
+@pytest.mark.slow
 def test_sixty_command_lines_that_nobody_chose(tmp_path: Path) -> None:
     fuzz(60, True, tmp_path)
 
@@ -288,8 +289,8 @@ def test_no_wrong_backend_ends_a_command_in_a_traceback_or_in_silence(command: s
 
 
 @pytest.mark.slow
-def test_three_hundred_more_that_are_others_each_time(tmp_path: Path) -> None:
-    fuzz(300, False, tmp_path)
+def test_a_hundred_more_that_are_others_each_time(tmp_path: Path) -> None:
+    fuzz(100, False, tmp_path)
 
 
 @pytest.mark.parametrize(

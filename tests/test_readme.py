@@ -26,6 +26,7 @@ def test_loss_and_gradient_side_by_side_are_the_installed_ones(ready: Callable[.
     assert f"```python\n{shown}\n```" in README
 
 
+@pytest.mark.slow
 def test_the_python_block_runs() -> None:
     blocks = re.findall(r"```python\n(import equigrad.*?)```", README, flags=re.S)
     assert blocks

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from equigrad.backends import FRAMEWORKS, load
-from equigrad.backends.interface import Backend
+from equigrad.backends.interface import DTYPES, Backend
 from equigrad.backends.tape.tape import Tape
 from equigrad.bench.sizes import sized
 from equigrad.common.golden import GOLDEN
@@ -25,8 +25,8 @@ from equigrad.common.problem import PROBLEMS, Problem, problem
 from equigrad.common.ulp import sha256
 
 Ready = Callable[..., Backend]
-ALONE = {"torch": 2_000, "torch:cuda": 2_000}
-"""So many updates are called one by one; in PyTorch each takes autograd a millisecond. All go through `train`."""
+ALONE = 1_000
+"""So many updates are called one by one; all are looked at within one call, of `train` or of a user's own program."""
 OTHERS = ("torch", "torch:cuda", "jax", "jax:cuda")
 UPDATES = {"one-layer": 10_000, "two-layer": 60_000, "digits": 50}
 
@@ -38,6 +38,20 @@ def every_update(backend: Backend, task: Problem, updates: int) -> Iterator[byte
     for _ in range(updates):
         weights = backend.update(weights, x, y, task.rate(backend.dtype))
         yield b"".join(backend.to_numpy(w).tobytes() for w in weights)
+
+
+def every_update_of_a_scan(backend: Backend, task: Problem, updates: int) -> list[bytes]:
+    """The weights' bytes after each of JAX's updates within one compiled loop, which returns them all."""
+    import jax
+
+    x, y, *rest = (backend.from_numpy(a) for a in (task.inputs, task.targets, *task.first_weights(backend.dtype)))
+
+    def turn(weights: Any, _: Any) -> tuple[Any, Any]:
+        weights = backend.update(weights, x, y, task.rate(backend.dtype))
+        return weights, weights
+
+    _, stacked = jax.jit(lambda weights: jax.lax.scan(turn, weights, None, length=updates))(tuple(rest))
+    return [b"".join(w.tobytes() for w in each) for each in zip(*map(backend.to_numpy, stacked), strict=True)]
 
 
 def every_update_of_train(
@@ -83,12 +97,13 @@ def test_weights_are_numpys_after_every_update(
     backend, task, updates = ready(spec, dtype, "reproducible"), problem(name), UPDATES[name]
     history = numpys_history(name, dtype)
     assert len(history) == updates
-    alone = every_update(backend, task, min(updates, ALONE.get(spec, updates)))
-    assert first_difference(alone, history) is None
-    if spec in ALONE:
-        taped = every_update_of_train(backend, task, updates, monkeypatch)
-        assert len(taped) == updates
-        assert first_difference(taped, history) is None
+    assert first_difference(every_update(backend, task, min(updates, ALONE)), history) is None
+    if spec.startswith("torch"):
+        together = every_update_of_train(backend, task, updates, monkeypatch)
+    else:
+        together = every_update_of_a_scan(backend, task, updates)
+    assert len(together) == updates
+    assert first_difference(together, history) is None
 
 
 def first_difference(mine: Iterable[bytes], numpys: list[bytes]) -> int | None:
@@ -101,7 +116,19 @@ def trained(backend: Backend, task: Problem, updates: int) -> tuple[np.ndarray, 
     return tuple(map(backend.to_numpy, backend.train(tuple(rest), x, y, task.rate(backend.dtype), updates)))
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
+LONG = {("torch", "two-layer", "float64"), ("torch", "digits", "float64")} | {
+    (spec, name, "float32") for spec in FRAMEWORKS for name in ("two-layer", "digits")
+}
+"""Trainings of seconds: `make quick` has one dtype of each problem, and PyTorch's shortest."""
+TRAININGS = [
+    pytest.param(spec, name, dtype, marks=[pytest.mark.slow] * ((spec, name, dtype) in LONG))
+    for spec in (*FRAMEWORKS, "torch:cuda", "jax:cuda")
+    for name in PROBLEMS
+    for dtype in DTYPES
+]
+
+
+@pytest.mark.parametrize(("spec", "name", "dtype"), TRAININGS)
 def test_the_hash_is_the_golden_one(ready: Ready, spec: str, dtype: str, name: str) -> None:
     task = problem(name)
     weights = trained(ready(spec, dtype, "reproducible"), task, task.updates)
@@ -127,56 +154,73 @@ def problems(draw: st.DrawFn) -> Problem:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=16, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(task=problems(), dtype=st.sampled_from(["float64", "float32"]))
 def test_any_problem_gives_the_same_bits_in_all_three(task: Problem, dtype: str) -> None:
     hashes = {spec: sha256(trained(load(spec, dtype, "reproducible"), task, 3)) for spec in ("numpy", "torch", "jax")}
     assert len(set(hashes.values())) == 1, hashes
 
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 SETTINGS = {
-    "AVX2 only": {
+    "AVX2 only, one thread": {
         "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
         "OPENBLAS_CORETYPE": "Haswell",
         "ATEN_CPU_CAPABILITY": "avx2",
-        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2 --xla_cpu_multi_thread_eigen=false",
+        **dict.fromkeys(THREADS, "1"),
     },
-    "SSE only": {
+    "SSE only, two threads": {
         "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
         "OPENBLAS_CORETYPE": "Nehalem",
         "ATEN_CPU_CAPABILITY": "default",
         "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
+        **dict.fromkeys(THREADS, "2"),
     },
-    "one thread": {
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "MKL_NUM_THREADS": "1",
-        "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
-    },
-    "two threads": {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"},
+    "all vector units, two threads": dict.fromkeys(THREADS, "2"),
 }
+TRAINED = """
+import json, sys, torch
+from test_identical import FRAMEWORKS, load, problem, sha256, trained
+
+for name, dtype, updates in json.load(sys.stdin):
+    for spec in FRAMEWORKS:
+        weights = trained(load(spec, dtype, "reproducible"), problem(name), updates)
+        print(json.dumps([name, dtype, spec, sha256(weights)]))
+print(json.dumps(torch.backends.cpu.get_cpu_capability().lower()))
+"""
+"""One process trains everything under one setting: that spares most of the imports."""
+SHORTER = [(name, dtype, n) for name, n in (("one-layer", 1000), ("digits", 20)) for dtype in DTYPES]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["one-layer", "digits"])
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
-def test_the_hash_does_not_depend_on_vector_width_or_threads(
-    setting: dict[str, str], name: str, tmp_path: Path, dtype: str
-) -> None:
-    updates = {"one-layer": 1000, "digits": 20}[name]
-    command = [sys.executable, "-m", "equigrad", "compare", name, "--updates", str(updates), "--dtype", dtype]
-    command += ["--arithmetic", "reproducible", "--json", "result.json"]
+def test_the_hash_does_not_depend_on_vector_width_or_threads(setting: dict[str, str], ready: Ready) -> None:
+    for spec in FRAMEWORKS:
+        ready(spec)
     keep = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-    done = subprocess.run(command, cwd=tmp_path, env={**keep, **setting}, capture_output=True, text=True, check=False)
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINED],
+        input=json.dumps(SHORTER),
+        env={**keep, **setting, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    result = json.loads((tmp_path / "result.json").read_text())
-    expected = sha256(trained(load("numpy", dtype, "reproducible"), problem(name), updates))
-    assert {run["weights_sha256"] for run in result["runs"] if run["outcome"] != "missing"} == {expected}
-    if "ATEN_CPU_CAPABILITY" in setting:
-        in_force = result["passport"]["backends"]["torch"]["simd"].lower()
-        assert in_force == setting["ATEN_CPU_CAPABILITY"], "the setting did not reach torch"
+    *found, in_force = map(json.loads, done.stdout.splitlines())
+    here = {(name, dtype): expected(name, dtype, updates) for name, dtype, updates in SHORTER}
+    assert found == [[name, dtype, spec, here[name, dtype]] for name, dtype, _ in SHORTER for spec in FRAMEWORKS]
+    assert in_force == setting.get("ATEN_CPU_CAPABILITY", in_force), "the setting did not reach torch"
 
 
+@cache
+def expected(name: str, dtype: str, updates: int) -> str:
+    return sha256(trained(load("numpy", dtype, "reproducible"), problem(name), updates))
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("samples", "layers"),
     [(140, (3, 1100, 2)), (2, (3, 140_000, 2)), (300, (1000, 2)), (3000, (90, 100, 2))],

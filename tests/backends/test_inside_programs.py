@@ -99,7 +99,11 @@ ODD = sized(9, (5, 7, 2))
 """All products in index order, where an FMA would show."""
 
 
-@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__.replace("_", " "))
+@pytest.mark.parametrize(
+    "way",
+    [pytest.param(way, marks=[pytest.mark.slow] * (way not in (jitted, scanned))) for way in WAYS],
+    ids=lambda way: way.__name__.replace("_", " "),
+)
 def test_reproducible_bits_survive_a_users_own_program(ready: Ready, way: Call, dtype: str) -> None:
     numpy, jax = (ready(spec, dtype, "reproducible") for spec in ("numpy", "jax"))
     for name, call in CALLS.items():

@@ -50,7 +50,7 @@ def equigrad(names: list[str], error: str, *arguments: str) -> subprocess.Comple
 SHORT = ("compare", "--updates", "20", "--arithmetic", "native")
 
 
-@pytest.mark.parametrize("framework", ["torch", "jax"])
+@pytest.mark.parametrize("framework", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
 def test_compare_shows_a_missing_framework_and_its_command_and_goes_on(framework: str, tmp_path: Path) -> None:
     done = equigrad([framework], MISSING, *SHORT, "--json", str(tmp_path / "out.json"))
     assert done.stderr == ""
@@ -151,6 +151,7 @@ def test_no_framework_is_imported_by(statement: str) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_loading_one_framework_imports_no_other(ready: Callable[..., object]) -> None:
     ready("torch"), ready("jax")
     for framework, other in (("torch", "jax"), ("jax", "torch")):

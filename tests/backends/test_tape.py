@@ -444,6 +444,7 @@ def test_an_array_from_elsewhere_is_refused_by_numpy(ready: Ready) -> None:
         bool(noted > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [49, 50, 123])
 def test_unrolled_updates_of_jax_give_the_same_bits(ready: Ready, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a GPU would run them."""

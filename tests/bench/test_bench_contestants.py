@@ -68,6 +68,7 @@ def outcomes() -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [one.name for one in field(workload_of("two-layer"))])
 def test_contestant_agrees_with_numpy(outcomes: dict[str, list[str]], name: str) -> None:
     status, said = outcomes[name]

@@ -49,6 +49,7 @@ def test_a_wrong_backend_fails_with_the_distance_and_has_no_time(backend: str, w
     assert not file.exists() or json.loads(file.read_text())["benchmarks"] == []
 
 
+@pytest.mark.slow
 def test_a_right_one_is_kept_compared_and_held_against_the_last(tmp_path: Path) -> None:
     chosen = ("-k", "one-layer and numpy and float32")
     status, out = pytest_bench(tmp_path, *chosen, "--benchmark-autosave")
@@ -76,6 +77,7 @@ def test_a_right_one_is_kept_compared_and_held_against_the_last(tmp_path: Path) 
     assert "Performance has regressed" in out
 
 
+@pytest.mark.slow
 def test_a_device_that_is_not_here_is_skipped_with_the_reason(tmp_path: Path) -> None:
     status, out = pytest_bench(
         tmp_path, "--equigrad-backend", "numpy:cuda", "-k", "one-layer and float64 and native", "-rs"

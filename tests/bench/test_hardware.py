@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -102,10 +101,9 @@ def test_a_file_that_is_no_result_is_refused(tmp_path: Path, text: str, words: s
         hardware.merge([first, first])
 
 
-def test_the_command_shows_and_draws_them_and_ends_with_1_on_a_finding(tmp_path: Path) -> None:
+def test_the_command_shows_and_draws_them_and_ends_with_1_on_a_finding(command_line: Any, tmp_path: Path) -> None:
     files = written(tmp_path, a=made(1e-6), b=made(2e-6, digest="ef" * 32))
-    command = [sys.executable, "-m", "equigrad", "bench", "--merge", *map(str, files), "--plot", "hardware.html"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    done = command_line("bench", "--merge", *files, "--plot", "hardware.html", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "")
     assert "torch reproducible, one-layer float64: other weights on b cpu" in done.stdout
     assert "b cpu" in (tmp_path / "hardware.html").read_text()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,12 +24,21 @@ COMMANDS = re.findall(r"^\$ (.*)$", TEXT, re.MULTILINE)
 RIGHT = ENGINE.replace("0.25", "a * (1 - a)")
 
 
-def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    program, *arguments = shlex.split(line)
-    if program == "pytest":
-        arguments = ["-p", "equigrad.pytest_plugin", "-c", os.devnull, "--rootdir", str(folder), *arguments]
+@pytest.fixture
+def run(command_line: Any) -> Any:
+    """`run("equigrad check", folder)`, or another line of the page."""
+
+    def run(line: str, folder: Path) -> Any:
+        program, *arguments = shlex.split(line)
+        return command_line(*arguments, cwd=folder) if program == "equigrad" else pytest_in(folder, arguments)
+
+    return run
+
+
+def pytest_in(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    plugin = ["-p", "equigrad.pytest_plugin", "-c", os.devnull, "--rootdir", str(folder)]
     return subprocess.run(
-        [sys.executable, "-m", program, *arguments],
+        [sys.executable, "-m", "pytest", *plugin, *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)])},
         capture_output=True,
@@ -42,7 +52,7 @@ def test_the_engine_takes_ten_lines() -> None:
     assert len([line for line in ENGINE.splitlines() if line]) == 10
 
 
-def test_the_engine_fails_as_the_text_says_and_passes_once_mended(tmp_path: Path) -> None:
+def test_the_engine_fails_as_the_text_says_and_passes_once_mended(run: Any, tmp_path: Path) -> None:
     command, thorough = [line for line in COMMANDS if "mine:Mine" in line and line.startswith("equigrad")]
     (tmp_path / "mine.py").write_text(ENGINE)
     done = run(command, tmp_path)
@@ -57,7 +67,8 @@ def test_the_engine_fails_as_the_text_says_and_passes_once_mended(tmp_path: Path
     assert shown in done.stdout
 
 
-def test_the_kit_runs_from_the_command_line_and_as_a_class(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_kit_runs_from_the_command_line_and_as_a_class(run: Any, tmp_path: Path) -> None:
     (command,) = [line for line in COMMANDS if line.startswith("pytest")]
     (tmp_path / "mine.py").write_text(RIGHT)
     (tmp_path / "test_mine.py").write_text(SUITE)
@@ -73,7 +84,7 @@ def test_the_function_agrees(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "numpy: agree" in capsys.readouterr().out
 
 
-def test_the_remaining_commands_work(tmp_path: Path) -> None:
+def test_the_remaining_commands_work(run: Any, tmp_path: Path) -> None:
     assert run(COMMANDS[0] + " --examples 8", tmp_path).returncode == 0
     assert COMMANDS[-1] == "equigrad check --power"  # test_gradcheck runs it, with fewer networks
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -27,16 +25,10 @@ pytestmark = pytest.mark.needs("flint")
 ENGINES = Path(__file__).parents[1] / "engines"
 
 
-def command(*arguments: str, folder: Path = ENGINES) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "equigrad", "check", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+@pytest.fixture
+def command(command_line: Any) -> Any:
+    """`command("two-layer")` is `equigrad check two-layer` among the engines, or in `folder`."""
+    return lambda *arguments, folder=ENGINES: command_line("check", *arguments, cwd=folder)
 
 
 def outcomes(result: Check) -> dict[str, str]:
@@ -183,7 +175,7 @@ def test_a_wrong_referee_accuses_nobody_but_itself(monkeypatch: pytest.MonkeyPat
     assert "trust neither" in result.verdict
 
 
-def test_the_command_prints_a_table_and_writes_json(tmp_path: Path) -> None:
+def test_the_command_prints_a_table_and_writes_json(command: Any, tmp_path: Path) -> None:
     done = command("two-layer", "-b", "numpy", "--curve", "--json", str(tmp_path / "check.json"))
     assert done.returncode == 0, done.stderr
     assert "every gradient is right" in done.stdout
@@ -197,14 +189,14 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path: Path) -> None:
     assert len(written["curve"]["points"]) == 29
 
 
-def test_the_command_checks_data_of_ones_own(tmp_path: Path) -> None:
+def test_the_command_checks_data_of_ones_own(command: Any, tmp_path: Path) -> None:
     (tmp_path / "xor.csv").write_text("a,b,c,y\n0,0,1,0\n0,1,1,1\n1,0,1,1\n1,1,1,0\n")
     done = command("--data", "xor.csv", "--target", "y", "--hidden", "3", "-b", "numpy", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "3 x 3" in done.stdout
 
 
-def test_a_wrong_engine_fails_beside_a_right_one() -> None:
+def test_a_wrong_engine_fails_beside_a_right_one(command: Any) -> None:
     arguments = ["-b", "numpy", "-b", "wrong_engine:WrongBackend", "--arithmetic", "native"]
     done = command("two-layer", *arguments)
     assert done.returncode == 1
@@ -236,7 +228,7 @@ def test_a_wrong_engine_fails_beside_a_right_one() -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_bad_arguments_are_one_line(arguments: list[str], status: int, message: str) -> None:
+def test_bad_arguments_are_one_line(command: Any, arguments: list[str], status: int, message: str) -> None:
     done = command(*arguments)
     assert done.returncode == status, done.stdout + done.stderr
     assert message in done.stderr
@@ -245,7 +237,7 @@ def test_bad_arguments_are_one_line(arguments: list[str], status: int, message: 
 
 
 @pytest.mark.slow
-def test_the_proof_of_power_prints_and_writes_every_mutant(tmp_path: Path) -> None:
+def test_the_proof_of_power_prints_and_writes_every_mutant(command: Any, tmp_path: Path) -> None:
     done = command("--power", "--problems", "8", "-b", "numpy", "--json", str(tmp_path / "power.json"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "wrong backends caught" in done.stdout

@@ -52,8 +52,9 @@ def kit_on(backend: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return kit("--pyargs", "equigrad.conformance", "--equigrad-backend", backend, *arguments)
 
 
+@pytest.mark.slow
 def test_hips_autograd_passes_all_of_it() -> None:
-    done = kit_on(AUTOGRAD, "--equigrad-seconds", "4")
+    done = kit_on(AUTOGRAD, "--equigrad-seconds", "1")
     assert done.returncode == 0, done.stdout
     networks = 2 * len(chosen("float64"))
     assert f"{(len(LAWS) - 1) * networks + 2} passed, {networks} skipped" in done.stdout  # it has no replay
@@ -82,6 +83,7 @@ def test_the_wrong_engine_breaks_the_laws_about_gradients_and_no_other() -> None
     assert "laws.py:" not in done.stdout  # a message, not our traceback
 
 
+@pytest.mark.slow
 def test_an_expected_failure_is_no_failure_but_an_unexpected_pass_is(tmp_path: Path) -> None:
     expected = tmp_path / "expected.txt"
     known = "# known\n[!a]*_exact-*-one-layer: sets gradients\ntrace*: the same\nlayout*: the same\n"
@@ -97,6 +99,7 @@ def test_an_expected_failure_is_no_failure_but_an_unexpected_pass_is(tmp_path: P
     assert "4 xfailed" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_kit_looks_for_a_network_as_the_check_does_and_shows_the_smallest() -> None:
     done = kit_on("wrong_engine:WrongBackend", "-k", "any_law and float64")
     assert done.returncode == 1
@@ -105,6 +108,7 @@ def test_the_kit_looks_for_a_network_as_the_check_does_and_shows_the_smallest() 
     assert kit_on("wrong_engine:WrongBackend", "-k", "any_law", "--equigrad-seconds", "0").returncode == 5  # none left
 
 
+@pytest.mark.slow
 def test_an_expected_failure_that_names_no_test_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "expected.txt").write_text("gradient_is_wrong-*: no such law\n")
     done = kit_on(AUTOGRAD, "--equigrad-expected-failures", str(tmp_path / "expected.txt"))
@@ -121,6 +125,7 @@ def test_an_expected_failure_needs_a_reason(tmp_path: Path) -> None:
     assert read_expected(None) == {}
 
 
+@pytest.mark.slow
 def test_a_class_in_ones_own_suite_needs_no_option(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(
         "from autograd_engine import AutogradBackend\n"
@@ -162,6 +167,7 @@ def test_a_class_that_lacks_methods_fails_by_their_names(tmp_path: Path) -> None
     assert "Lacking lacks device_of, devices, environment, from_numpy, gradient, predict" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_registered_backend_goes_by_its_name(tmp_path: Path) -> None:
     info = tmp_path / "someones_engine-1.0.dist-info"
     info.mkdir()

@@ -65,6 +65,7 @@ BLIND = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("to", "law", "when"), BLIND, ids=[f"{law} blind to {to}" for to, law, _ in BLIND])
 def test_a_law_made_blind_proves_nothing(to: str, law: str, when: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seeing = LAWS[law]
@@ -95,6 +96,7 @@ def _without_change(subject: Subject, trace: Any, what: str = "") -> float:
     return 0.0
 
 
+@pytest.mark.slow
 def test_numpy_is_not_accused_and_the_sentence_counts() -> None:
     proof = power(["numpy"], problems=40, mutants=40)
     assert proof.missed == ()

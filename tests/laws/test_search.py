@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +17,7 @@ from equigrad.backends import backend_class
 from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend
 from equigrad.backends.numpy_backend import NumpyBackend
 from equigrad.common.errors import MissingError
+from equigrad.laws import networks
 from equigrad.laws import search as searching
 from equigrad.laws.laws import LAWS, LawBroken
 from equigrad.laws.networks import FIXED, NEAR, RATES, TARGETS, WEIGHTS, Recipe, recipes
@@ -44,6 +44,14 @@ def module(name: str) -> Any:
 wrong_engines = module("wrong_engines")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _networks_are_kept() -> Iterator[None]:
+    """What is owed on a network is the same for every wrong engine: without this each computes it anew."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "_network", lru_cache(maxsize=4_000)(networks._network.__wrapped__))
+        yield
+
+
 def looked(cls: type[Backend], examples: int, dtypes: tuple[str, ...] = DTYPES) -> Search:
     return search(
         lambda dtype, arithmetic: cls(device="cpu", dtype=dtype, arithmetic=arithmetic),
@@ -53,7 +61,7 @@ def looked(cls: type[Backend], examples: int, dtypes: tuple[str, ...] = DTYPES) 
     )
 
 
-NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (i % 4 > 0)) for i, name in enumerate(wrong_engines.WRONG)]
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (i % 12 > 0)) for i, name in enumerate(wrong_engines.WRONG)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -75,7 +83,7 @@ def test_the_engine_that_they_share_is_right() -> None:
     assert 0 < max(result.closest.values()) < 0.9
 
 
-@pytest.mark.parametrize("name", ["torch", "jax"])
+@pytest.mark.parametrize("name", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
 def test_a_right_backend_is_not_accused(name: str, ready: Ready) -> None:
     ready(name)
     result = looked(backend_class(name)[0], 12)
@@ -121,6 +129,7 @@ def test_the_lines_of_python_show_it_again(monkeypatch: pytest.MonkeyPatch) -> N
     repeat("numpy", finding.law, finding.dtype, finding.arithmetic, *finding.recipes)
 
 
+@pytest.mark.slow
 def test_the_same_seed_finds_the_same() -> None:
     first, again = (looked(wrong_engines.WRONG["BlocksOf16"], 200) for _ in range(2))
     assert first.finding == again.finding
@@ -155,7 +164,9 @@ def test_what_is_drawn_goes_along_every_dimension() -> None:
     assert {recipe.weights for recipe in seen} == set(WEIGHTS)
     assert {recipe.targets for recipe in seen} == {*TARGETS, *NEAR}
     assert {recipe.lr for recipe in seen} == set(RATES)
-    assert {1, 2, 3, 4, 5, 6} <= {recipe.depth for recipe in seen}
+    depths = {recipe.depth for recipe in seen}  # which, Hypothesis lets depend on the modules that are imported
+    assert {1, 2, 3, 4, 5} <= depths
+    assert max(depths) > 5
     assert max(max(recipe.layers) for recipe in seen) > 300
     assert {1, 2, 3} <= {recipe.samples for recipe in seen}
     assert max(recipe.samples for recipe in seen) > 1000
@@ -227,21 +238,12 @@ def test_without_hypothesis_the_message_says_how_to_get_it(monkeypatch: pytest.M
         looked(wrong_engines.Plain, 1)
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "equigrad", "check", *arguments],
-        cwd=ENGINES,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ENGINES), *filter(None, sys.path)])},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-
-
-def test_the_command_without_a_problem_shows_the_smallest_network_and_writes_it(tmp_path: Path) -> None:
+def test_the_command_without_a_problem_shows_the_smallest_network_and_writes_it(
+    command_line: Any, tmp_path: Path
+) -> None:
     path = tmp_path / "check.json"
-    done = run("-b", "wrong_engines:SquareNotTransposed", "-b", "numpy", "--examples", "60", "--json", str(path))
+    arguments = ("-b", "wrong_engines:SquareNotTransposed", "-b", "numpy", "--examples", "60", "--json", path)
+    done = command_line("check", *arguments, cwd=ENGINES)
     assert done.returncode == 1, done.stderr
     assert "gradient_is_exact: the gradient is off by" in done.stdout
     assert "the smallest network that shows it: " in done.stdout
@@ -255,8 +257,10 @@ def test_the_command_without_a_problem_shows_the_smallest_network_and_writes_it(
 
 
 @pytest.mark.parametrize("arguments", [("--examples", "12"), ("--seconds", "1.5")], ids=["examples", "seconds"])
-def test_a_right_engine_gets_status_0_and_no_row_for_what_it_does_not_have(arguments: tuple[str, ...]) -> None:
-    done = run("-b", "wrong_engines:Plain", *arguments)
+def test_a_right_engine_gets_status_0_and_no_row_for_what_it_does_not_have(
+    command_line: Any, arguments: tuple[str, ...]
+) -> None:
+    done = command_line("check", "-b", "wrong_engines:Plain", *arguments, cwd=ENGINES)
     assert done.returncode == 0, done.stdout
     assert "missing" not in done.stdout
     assert "no law broken on " in done.stdout

@@ -58,12 +58,13 @@ def task(problem: Problem, dtype: str) -> dict[str, Any]:
 HASH = "(t) => weightsHash(new Training(t).train(firstWeights(t), t.updates))"
 
 
-@pytest.mark.parametrize("name", ["one-layer", "two-layer"])
+@pytest.mark.parametrize("name", ["one-layer", pytest.param("two-layer", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_published_hash_is_reached_by(javascript: Any, name: str, dtype: str) -> None:
     assert javascript(HASH, task(built_in(name), dtype)) == GOLDEN[name][dtype]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_hash_is_numpys_after_an_update_of_the_digits_in(javascript: Any, dtype: str) -> None:
     problem = built_in("digits").with_(updates=1)

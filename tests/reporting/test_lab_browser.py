@@ -121,6 +121,7 @@ def test_on_load_the_browser_trains_and_is_identical(tab: Any) -> None:
     assert "float32: 200 updates in" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_digits_are_learned_to_numpys_bits_in(digits: Any, dtype: str) -> None:
     assert run(digits, precision=dtype) == by_numpy(DIGITS, dtype).weights_sha256
@@ -243,6 +244,7 @@ def test_any_update_can_be_gone_back_to(tab: Any, settings: dict[str, str], at: 
         tab.page.click("#first")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -473,6 +475,7 @@ def test_each_of_the_steps_has_one_thing_to_try(tab: Any, what: str, changed: di
     assert "undefined" not in tab.page.inner_text("#steps")
 
 
+@pytest.mark.slow
 def test_the_surface_has_the_colour_of_what_the_network_answers(tab: Any) -> None:
     """Warm where it says 1, cold where it says 0, at the four corners of exclusive or."""
     run(tab, updates=20_000)
@@ -496,6 +499,7 @@ def test_the_error_curve_starts_and_ends_where_numpys_does(tab: Any) -> None:
     assert f"{last:.3g} in update 1,000" in str(label)
 
 
+@pytest.mark.slow
 def test_the_digits_show_units_mistakes_and_a_pad(digits: Any) -> None:
     run(digits)
     backend = equigrad.load("numpy", "float64", "reproducible")
@@ -537,6 +541,7 @@ def test_the_digits_show_units_mistakes_and_a_pad(digits: Any) -> None:
     assert digits.page.inner_text("#guess").startswith("It is a ")
 
 
+@pytest.mark.slow
 def test_a_page_stays_under_three_megabytes(digits: Any, folder: Path) -> None:
     """All but the recording as it is, and the recording as large as it may be."""
     html = (folder / "digits.html").read_text()
@@ -546,6 +551,7 @@ def test_a_page_stays_under_three_megabytes(digits: Any, folder: Path) -> None:
     assert len(html.encode()) - recorded + 1.2 * recording.MOST_BYTES < 3e6
 
 
+@pytest.mark.slow
 @pytest.mark.needs("axe_playwright_python")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
@@ -553,6 +559,7 @@ def test_axe_finds_no_violation_on_a_page_that_is(open_tab: Any, page: Path, sch
     assert violations(open_tab, page, color_scheme=scheme, viewport={"width": width, "height": 900}) == []
 
 
+@pytest.mark.slow
 @pytest.mark.needs("axe_playwright_python")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_violation_among_the_digits_in(open_tab: Any, digits: Any, folder: Path, scheme: str) -> None:

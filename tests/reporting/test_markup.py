@@ -95,6 +95,7 @@ class Elements(HTMLParser):
             self.brought.append(f"{tag} {names}")
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=st.sampled_from(KINDS), share=st.sampled_from([0.03, 0.3, 1.0]), seed=st.integers(0, 2**32 - 1))
 def test_no_field_of_a_file_is_ever_markup(

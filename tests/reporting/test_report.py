@@ -53,14 +53,10 @@ def results(tmp_path_factory: pytest.TempPathFactory, timed: Path, crosschecked:
     return {**paths, "bench": timed}
 
 
-def command(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "equigrad", "report", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=cwd,
-    )
+@pytest.fixture
+def command(command_line: Any) -> Any:
+    """`command("--help", cwd=folder)` is `equigrad report --help` there."""
+    return lambda *arguments, cwd: command_line("report", *arguments, cwd=cwd)
 
 
 def edited(path: Path, to: Path, change: Callable[[dict[str, Any]], object]) -> Path:
@@ -71,7 +67,7 @@ def edited(path: Path, to: Path, change: Callable[[dict[str, Any]], object]) -> 
     return to
 
 
-def test_a_problem_is_run_and_every_section_is_there(tmp_path: Path) -> None:
+def test_a_problem_is_run_and_every_section_is_there(command: Any, tmp_path: Path) -> None:
     done = command("one-layer", "--updates", "30", "--backend", "numpy", cwd=tmp_path)
     assert done.stderr == ""
     assert done.returncode == 0
@@ -301,7 +297,7 @@ def test_the_code_shown_is_the_installed_source() -> None:
 
 
 def test_the_documentation_runs_and_its_pictures_are_light(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = (DOCS / "report.md").read_text()
     (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.S)
@@ -398,7 +394,7 @@ BAD = {
 
 @pytest.mark.parametrize(("spoil", "message"), BAD.values(), ids=BAD)
 def test_one_clear_line_and_nothing_written_for_a_file(
-    spoil: Callable[[str], str | bytes], message: str, results: dict[str, Path], tmp_path: Path
+    command: Any, spoil: Callable[[str], str | bytes], message: str, results: dict[str, Path], tmp_path: Path
 ) -> None:
     spoiled = spoil(results["compare"].read_text())
     (tmp_path / "bad.json").write_bytes(spoiled if isinstance(spoiled, bytes) else spoiled.encode())
@@ -466,7 +462,7 @@ def test_no_value_in_a_file_is_met_with_a_traceback(kind: str, results: dict[str
         ([BENCH, "--updates", "3"], "the results say how it was trained: leave out --updates"),
     ],
 )
-def test_one_clear_line_for(arguments: list[str], message: str, timed: Path, tmp_path: Path) -> None:
+def test_one_clear_line_for(command: Any, arguments: list[str], message: str, timed: Path, tmp_path: Path) -> None:
     done = command(*(timed if argument == BENCH else argument for argument in arguments), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"equigrad: {message}")

@@ -21,6 +21,7 @@ from equigrad.diverge.result import Trace
 
 BACKENDS = ("numpy", "torch", "jax")
 TASK = built_in("two-layer").with_(updates=300)
+pytestmark = pytest.mark.slow  # a page of all three frameworks; test_lab_browser opens one of NumPy alone
 
 
 @pytest.fixture(scope="module")

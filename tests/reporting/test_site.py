@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from functools import partial
 from html import unescape
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -36,6 +34,7 @@ def own(page: Path) -> str:
     return re.sub(r"<script.*?</script>", "", page.read_text(), flags=re.S)
 
 
+@pytest.mark.slow
 def test_it_holds_an_index_three_problems_and_every_page_of_the_documentation(site: Path) -> None:
     names = {path.name for path in site.iterdir()}
     documentation = {f"docs-{path.stem}.html" for path in DOCS.glob("*.md")}
@@ -45,6 +44,7 @@ def test_it_holds_an_index_three_problems_and_every_page_of_the_documentation(si
     assert all(f'href="{name}"' in index for name in names - {"images", "index.html"})
 
 
+@pytest.mark.slow
 def test_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(site: Path) -> None:
     pages = {path.name: own(path) for path in site.glob("*.html")}
     for name, text in pages.items():
@@ -58,6 +58,7 @@ def test_every_link_leads_somewhere_and_nothing_is_loaded_from_elsewhere(site: P
             assert (site / source).is_file(), (name, source)
 
 
+@pytest.mark.slow
 def test_a_web_server_hands_it_out_and_its_page_trains(site: Path, chromium: Any) -> None:
     """Over HTTP and not from a file: the worker and SHA-256 work there too."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(site)))
@@ -110,9 +111,8 @@ def test_a_folder_that_cannot_be_is_told_before_anything_is_run(
 
 
 @pytest.mark.parametrize("other", [("one-layer",), ("--out", "a.html"), ("--seed", "2")], ids=" ".join)
-def test_what_a_site_has_no_use_for_is_refused(other: tuple[str, ...], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "equigrad", "report", "--site", "site", *other]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+def test_what_a_site_has_no_use_for_is_refused(command_line: Any, other: tuple[str, ...], tmp_path: Path) -> None:
+    done = command_line("report", "--site", "site", *other, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("equigrad: --site writes a page for each built-in problem: leave out ")
     assert done.stderr.count("\n") == 1
@@ -126,6 +126,7 @@ def test_headings_get_the_names_that_links_expect() -> None:
     assert '<a href="#a-b-c">x</a> <a href="docs-other.html#z">y</a> <span>c</span>' in html
 
 
+@pytest.mark.slow
 @pytest.mark.needs("axe_playwright_python")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", ["index", "docs-check"])
