@@ -154,9 +154,15 @@ class Network:
             "other x": replace(self, x=_other(self.x)),
             "one input changed": replace(self, x=_last_changed(self.x)),
             "other y": replace(self, y=_other(self.y)),
+            **({"its rows in another order": self.reordered} if len(self.x) > 1 else {}),
             "another learning rate": replace(self, lr=rate),
             "other numbers throughout": self.other,
         }
+
+    @property
+    def reordered(self) -> Network:
+        """The same rows in another order, which have the same sums."""
+        return replace(self, x=np.roll(self.x, 1, axis=0), y=np.roll(self.y, 1, axis=0))
 
     @cached_property
     def other(self) -> Network:
@@ -264,7 +270,9 @@ class Subject(Session):
     ) -> float:
         for layer, (a, b) in enumerate(zip(got, wanted, strict=True)):
             if a.tobytes() != b.tobytes():
-                raise Broken(outcome, f"{what} differs in its bits, {layer + 1} of {len(got)}")
+                at = next(i for i in np.ndindex(a.shape) if a[i].tobytes() != b[i].tobytes())
+                where = f"layer {layer + 1} element {at}" if len(got) > 1 else f"element {at}"
+                raise Broken(outcome, f"{what} differs in its bits: {a[at]} for {b[at]} at {where}")
         return 0.0
 
     def right(self, method: str, value: Any, what: str = "", n: int = STEPS) -> float:
@@ -341,15 +349,15 @@ def round_trip(subject: Subject) -> float:
     for original in (*subject.network.weights, subject.network.x, awkward):
         for how, source in _laid_out(original):
             held = subject.call("from_numpy", source)
-            if source.flags.writeable:
-                source += 1
-            for attempt in ("", " after its first copy was overwritten"):
+            for overwritten in (None, source, subject.call("to_numpy", held)):
+                attempt = "" if overwritten is None else " after its source was overwritten, which it must not share,"
+                if overwritten is not None and overwritten is not source:
+                    attempt = " after the result of another to_numpy was overwritten, which it must not share,"
+                if overwritten is not None and overwritten.flags.writeable:
+                    overwritten[...] = 7
                 back = subject.call("to_numpy", held)
                 subject.checked("to_numpy", back, original.shape)
                 subject.same_bits(f"the round trip{how}{attempt}", [back], [original])
-                if not back.flags.writeable:
-                    break  # then nobody can overwrite it
-                back[...] = 7
     return 0.0
 
 
@@ -373,8 +381,29 @@ def calls_repeat(subject: Subject) -> float:
             continue  # `results_fit` says so
         for _ in range(CALLS - 1):
             again = subject.read(method, subject.run(method))
-            subject.same_bits("the same call, repeated,", again, first, "nondeterministic")
+            if [a.tobytes() for a in again] != [a.tobytes() for a in first]:
+                what = f"{method}, called again with {_the_same_arguments(subject)},"
+                subject.same_bits(what, again, first, "nondeterministic")
     return 0.0
+
+
+def _the_same_arguments(subject: Subject) -> str:
+    changed = _changed_arguments(subject)
+    return f"the same arguments, of which it changed {', '.join(changed)}" if changed else "the same arguments"
+
+
+def _changed_arguments(subject: Subject) -> dict[str, str]:
+    """By name what no longer has the bits that it was given with, and how it differs."""
+    names = (*(f"weights[{i}]" for i in range(len(subject.weights))), "x", "y")
+    before = (*subject.network.weights, subject.network.x, subject.network.y)
+    changed = {}
+    for name, held, old in zip(names, (*subject.weights, subject.x, subject.y), before, strict=True):
+        now = subject.checked("to_numpy", subject.call("to_numpy", held), old.shape)
+        try:
+            subject.same_bits("it", [now], [old])
+        except Broken as difference:
+            changed[name] = difference.message
+    return changed
 
 
 @law
@@ -390,14 +419,10 @@ def results_fit(subject: Subject) -> float:
 @law
 def arguments_stay(subject: Subject) -> float:
     """No method changes its arguments."""
-    before = (*subject.network.weights, subject.network.x, subject.network.y)
     for method in subject.methods:
         subject.run(method)
-        after = [
-            subject.checked("to_numpy", subject.call("to_numpy", v), old.shape)
-            for v, old in zip((*subject.weights, subject.x, subject.y), before, strict=True)
-        ]
-        subject.same_bits(f"an argument of {method}", after, before)
+        for name, how in _changed_arguments(subject).items():
+            raise Broken("disagree", f"{name}, an argument of {method}, was changed by it: {how}")
     return 0.0
 
 
@@ -443,7 +468,7 @@ def _step(subject: Subject, what: str, updated: Sequence[np.ndarray], steps: Seq
 @law
 def train_repeats_update(subject: Subject) -> float:
     """train(n) == n times update, for n of 0 to 3: to the bit if reproducible, else but for rounding."""
-    subject.same_bits("train, n = 0,", subject.result("train", 0), subject.network.weights)
+    subject.same_bits("the weights after train, n = 0,", subject.result("train", 0), subject.network.weights)
     weights, margin = subject.weights, 0.0
     for n in range(1, STEPS + 1):
         weights = subject.call("update", weights, subject.x, subject.y, subject.network.lr)
@@ -515,7 +540,7 @@ def calls_are_independent(subject: Subject) -> float:
     last = list(others.values())[-1]
     for method in first:
         for change, other in others.items():
-            what = f"{method} with {change}, called after it was called without,"
+            what = f"{method} with {change}"
             if method == "train" and n > MANY and other is not last:
                 continue
             try:
@@ -538,8 +563,10 @@ def _alone(subject: Subject, method: str) -> str:
         fresh = Subject.facing(like(backend, backend.dtype, backend.arithmetic), subject.network)
         fresh.right(method, fresh.run(method))
     except Exception:
-        return "; so it is in a backend just made"
-    return "; in a backend just made it is right"
+        return (
+            "; in a backend just made it is wrong, too: these numbers show it, and nothing was kept from call to call"
+        )
+    return "; in a backend just made it is right: something was kept from the calls before"
 
 
 def _overwritten(subject: Subject, methods: Sequence[str]) -> float:

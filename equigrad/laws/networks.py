@@ -42,6 +42,21 @@ def _one_saturated(generator: np.random.RandomState, shape: tuple[int, ...]) -> 
     return array
 
 
+def _scaled(generator: np.random.RandomState, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.clip(generator.uniform(-0.5, 1.5, shape), 0, 1)
+    array.flat[0], array.flat[-1] = 0, 1
+    return array
+
+
+def _one_hot(generator: np.random.RandomState, shape: tuple[int, ...]) -> np.ndarray:
+    return np.eye(shape[1])[generator.randint(0, shape[1], shape[0])]
+
+
+def _shares(generator: np.random.RandomState, shape: tuple[int, ...]) -> np.ndarray:
+    array = generator.uniform(0.1, 1, shape)
+    return np.asarray(array / array.sum(1, keepdims=True))
+
+
 PLAIN = "normal"
 WEIGHTS: dict[str, Draw] = {
     PLAIN: lambda g, s: g.standard_normal(s),
@@ -62,11 +77,15 @@ INPUTS: dict[str, Draw] = {
     PLAIN: lambda g, s: g.standard_normal(s),
     "uniform from 0 to 1": lambda g, s: g.random_sample(s),
     "zeros and ones": lambda g, s: g.randint(0, 2, s).astype(float),
+    "scaled to reach from 0 to 1": _scaled,
     "whole numbers": lambda g, s: g.randint(-9, 10, s).astype(float),
+    "whole numbers from 0 to 255": lambda g, s: g.randint(0, 256, s).astype(float),
+    "whole numbers up to 100,000": lambda g, s: g.randint(-100_000, 100_001, s).astype(float),
     "all negative": lambda g, s: -g.uniform(0.1, 3, s),
     "all zero": lambda g, s: np.zeros(s),
     "all ones": lambda g, s: np.ones(s),
     "every row the same": _repeated,
+    "every row the same but for 1e-7": lambda g, s: _repeated(g, s) + 1e-7 * g.standard_normal(s),
     "a row and a column of zeros": _dead,
     "normal / 1e6": lambda g, s: g.standard_normal(s) / 1e6,
     "normal times 10": lambda g, s: g.standard_normal(s) * 10,
@@ -78,6 +97,8 @@ INPUTS: dict[str, Draw] = {
 TARGETS: dict[str, Draw] = {
     "uniform from 0 to 1": lambda g, s: g.random_sample(s),
     "zeros and ones": lambda g, s: g.randint(0, 2, s).astype(float),
+    "one 1 in each row": _one_hot,
+    "shares that add up to 1 in each row": _shares,
     "all zero": lambda g, s: np.zeros(s),
     "all ones": lambda g, s: np.ones(s),
     "all one half": lambda g, s: np.full(s, 0.5),
@@ -91,7 +112,7 @@ TARGETS: dict[str, Draw] = {
 }
 NEAR = {f"the prediction but for {size:g}": size for size in (1e-2, 1e-4, 1e-6, 1e-8, 1e-10)}
 """Targets that the network all but has, where gradients are small and an early stop would stop."""
-RATES = (1.0, 0.5, 0.1, 0.3, 0.7, 2.7, 0.01, 1e-3, 1e-6, 1e-9, 10.0, 77.0, 1000.0)
+RATES = (1.0, 0.5, 0.1, 0.3, 0.7, 2.7, 0.01, 0.0123456789, 1e-3, 1e-6, 1e-9, 10.0, 77.0, 1000.0)
 
 
 @dataclass(frozen=True)
@@ -169,6 +190,10 @@ def _fixed() -> tuple[Recipe, ...]:
         """On shapes that all differ, and on shapes that are all the same, where a transpose goes unseen."""
         return [Recipe(small, 4, **given), Recipe((3, 3, 3), 3, **given)]
 
+    def all_three(**given: Any) -> list[Recipe]:
+        """And on more samples, for what the data look like is often asked of many only."""
+        return [*both(**given), Recipe((5, 3, 1), 12, **given)]
+
     turns = zip_longest(list(NEAR)[::-1], reversed(TARGETS))  # reversed: the most extreme first
     targets = [kind for turn in turns for kind in turn if kind]
     along = (
@@ -176,9 +201,11 @@ def _fixed() -> tuple[Recipe, ...]:
         [Recipe((3, 2), n, seed=n) for n in (1, 33, 300, 1025, 2, 3, 5, 7, 16, 64, 65, 100, 129, 2100)],
         [Recipe((3, *(2, 4, 3) * 5, 2)[: n + 1], 3, seed=n) for n in (6, 4, 9, 3, 5, 7, 2, 13)],
         [r for i, kind in enumerate(reversed(WEIGHTS)) for r in both(weights=kind, seed=i)],
-        [r for i, kind in enumerate(reversed(INPUTS)) for r in both(inputs=kind, seed=i)],
-        [r for i, kind in enumerate(targets) for r in both(targets=kind, seed=i)],
+        [r for i, kind in enumerate(reversed(INPUTS)) for r in all_three(inputs=kind, seed=i)],
+        [r for i, kind in enumerate(targets) for r in all_three(targets=kind, seed=i)],
         [Recipe(small, 4, targets="normal times 1e5", lr=1e-3),
+         Recipe((3, 1), 12, weights="normal / 1,000", inputs="whole numbers from 0 to 255"),
+         Recipe((3, 1), 12, weights="normal / 1e8", inputs="whole numbers up to 100,000"),
          Recipe(small, 4, weights="normal times 1,000", inputs="whole numbers"),
          Recipe(small, 4, inputs="every row the same", targets="every row the same"),
          Recipe(small, 4, weights="all zero", targets="all one half"),
@@ -200,7 +227,8 @@ def _fixed() -> tuple[Recipe, ...]:
         [Recipe((5, 5), 5), Recipe((64, 32, 10), 70), Recipe((1, 5, 1), 5), Recipe((5, 1, 5), 1), Recipe((6, 6, 6), 3),
          Recipe((4, 4, 2), 1),
          Recipe((3, 3), 1), Recipe((3,) * 8, 3), Recipe((2, 2, 1), 1025), Recipe((2,) * 5, 2), Recipe((2, 2, 2), 40),
-         Recipe((300, 300, 2), 2), Recipe((130, 130), 130), Recipe((4, 128, 2), 1024), Recipe((2, 1), 5000)],
+         Recipe((300, 300, 2), 2), Recipe((130, 130), 130), Recipe((4, 128, 2), 1024), Recipe((2, 1), 5000),
+         Recipe((2, 1), 33_000)],
         [Recipe(small, 4, targets=list(NEAR)[2], updates=100)],
     )  # fmt: skip
     longest = (Recipe((2, 1), 3, lr=1e-3, updates=10_001), Recipe(problem="digits"))

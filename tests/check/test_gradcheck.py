@@ -151,7 +151,8 @@ def test_a_right_gradient_does_not_excuse_a_broken_law() -> None:
     result = check("one-layer", [Fickle], arithmetic="native")
     assert outcomes(result) == {"Fickle": "nondeterministic"}
     assert result.backends[0].layers[0].margin < 1
-    assert [law.law for law in result.backends[0].laws if not law.kept] == ["calls_repeat"]
+    broken = [law.law for law in result.backends[0].laws if not law.kept]
+    assert broken == ["calls_repeat", "calls_are_independent"]  # both say that one call gives two results
 
 
 def test_only_right_backends_are_nearest() -> None:
