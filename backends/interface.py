@@ -81,6 +81,9 @@ class Backend(ABC):
     """Whether a new shape takes far longer than new numbers; the search then varies numbers more than shapes."""
     arithmetics: ClassVar[tuple[str, ...]] = ("native",)
 
+    def __post_init__(self) -> None:  # noqa: B027 - most have nothing to tell
+        """Runs when a backend is made: for what its framework has to be told first."""
+
     @classmethod
     @abstractmethod
     def devices(cls) -> tuple[str, ...]:

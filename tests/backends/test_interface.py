@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from equigrad.backends import backend_class
 from equigrad.backends.interface import Backend
 from equigrad.common.problem import problem
 from equigrad.laws.laws import LAWS
@@ -35,3 +36,19 @@ def test_the_device_is_spelt_as_devices_spells_it(backend: Backend) -> None:
     (w, *_), _, _ = given(backend)
     assert backend.device_of(w) == backend.device
     assert backend.device in backend.devices()
+
+
+@pytest.mark.needs("torch")
+def test_float32_products_on_cuda_keep_all_bits_whatever_precision_pytorch_was_set_to() -> None:
+    import torch
+
+    cls, _ = backend_class("torch")
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        cls(device="cpu")
+        assert torch.get_float32_matmul_precision() == "medium"
+        cls(device="cuda")
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.set_float32_matmul_precision(before)
