@@ -65,8 +65,8 @@ def headline(table: Table) -> list[RenderableType]:
     for column in (
         "us per update",
         "compile, ms",
-        "ahead of NumPy\nexpressions after",
-        "ahead of its own\nbold row after",
+        "updates until ahead of\nNumPy expressions",
+        "updates until ahead\nof its own bold row",
     ):
         grid.add_column(column, justify="right")
     for way in found:
@@ -79,7 +79,7 @@ def headline(table: Table) -> list[RenderableType]:
     return [grid]
 
 
-HEADLINE = "Bold: as people write it. ahead: after this many updates, compilation included. train:\n" + "\n".join(
+HEADLINE = "Bold: as people write it. Updates until ahead: compilation included. train:\n" + "\n".join(
     f"  {name}: {how}" for name, how in TRAIN.items()
 )
 
