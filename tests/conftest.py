@@ -78,6 +78,13 @@ def ready() -> Callable[..., Backend]:
     return _ready
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_pythons() -> Iterator[None]:
+    """A command that runs in a test must not end the tests when another test interrupts itself."""
+    with patch("equigrad.interrupt.end_promptly_on_ctrl_c", lambda: None):
+        yield
+
+
 class Done(NamedTuple):
     """What a command left behind; the names are those of subprocess.CompletedProcess."""
 
@@ -97,7 +104,6 @@ def _command_line(*words: str | Path, cwd: Path) -> Done:
             patch.object(sys, "argv", ["equigrad", *map(str, words)]),
             patch.object(sys, "path", [*sys.path]),
             patch.object(sys, "dont_write_bytecode", True),
-            patch("equigrad.interrupt.end_promptly_on_ctrl_c", lambda: None),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
             pytest.raises(SystemExit) as end,

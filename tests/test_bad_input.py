@@ -302,7 +302,6 @@ def complaint(
     """Status and standard error of the command line, run in this process; nothing may be on standard output."""
     words = shlex.split(arguments) if isinstance(arguments, str) else arguments
     monkeypatch.setattr(sys, "argv", ["equigrad", *words])
-    monkeypatch.setattr("equigrad.interrupt.end_promptly_on_ctrl_c", lambda: None)
     with pytest.raises(SystemExit) as end:
         cli.main()
     out, err = capsys.readouterr()
@@ -399,7 +398,6 @@ def test_a_real_process_says_the_same_about(arguments: str, here: Path) -> None:
 
 def test_help_is_what_no_arguments_get(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["equigrad"])
-    monkeypatch.setattr("equigrad.interrupt.end_promptly_on_ctrl_c", lambda: None)
     with pytest.raises(SystemExit) as end:
         cli.main()
     out, err = capsys.readouterr()

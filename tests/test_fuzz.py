@@ -239,7 +239,6 @@ def run(words: list[str]) -> tuple[int, str, str]:
     out, err = io.StringIO(), io.StringIO()
     with (
         patch.object(sys, "argv", ["equigrad", *words]),
-        patch("equigrad.interrupt.end_promptly_on_ctrl_c", lambda: None),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
         pytest.raises(SystemExit) as end,

@@ -94,7 +94,6 @@ def test_the_command_line_trains_on_a_file_with_every_option(
     monkeypatch.chdir(tmp_path)
     options = "--data xor.csv --target y --hidden 4 --updates 60000 --learning-rate 1 --seed 1 --predict 1,0,1"
     monkeypatch.setattr(sys, "argv", ["equigrad", "compare", *options.split(), "-b", "numpy", "--arithmetic", "native"])
-    monkeypatch.setattr("equigrad.interrupt.end_promptly_on_ctrl_c", lambda: None)
     with pytest.raises(SystemExit) as end:
         cli.main()
     out, err = capsys.readouterr()

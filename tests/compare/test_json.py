@@ -151,7 +151,6 @@ def test_a_disk_that_fills_up_costs_the_file_but_not_the_table_of(
 
     file = tmp_path / "a.json"
     monkeypatch.setattr(sys, "argv", ["equigrad", *arguments.split(), "--json", str(file)])
-    monkeypatch.setattr("equigrad.interrupt.end_promptly_on_ctrl_c", lambda: None)
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(SystemExit) as end:
         cli.main()

@@ -195,7 +195,6 @@ def test_bad_numbers_of_processes_are_refused(
     processes: str, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", command("one-layer", "--processes", processes)[2:])
-    monkeypatch.setattr("equigrad.interrupt.end_promptly_on_ctrl_c", lambda: None)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert (ended.value.code, *capsys.readouterr()) == (2, "", f"equigrad: {line}\n")
