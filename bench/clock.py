@@ -26,7 +26,8 @@ from .worker import Refused, Worker
 from .workload import Arrays, Contestant, Workload
 
 RUN_SECONDS = 0.2
-"""A run has as many of the problem's updates as fit into this; twice that where these are at most MANY."""
+"""A run has as many of the problem's updates as fit into this; five times that where these are at most MANY, since what
+shorter runs took says too little: a tape is made for the longer ones alone."""
 MANY = 1000
 """From so many updates on, what a backend does once for all of them does not show any more."""
 LEAST = 4
@@ -321,7 +322,7 @@ class Heat:
             row.second_call_seconds = self._run(1)
             seconds = row.second_call_seconds
             for n in ladder(workload.updates):
-                most = RUN_SECONDS if n > MANY else 2 * RUN_SECONDS
+                most = RUN_SECONDS if n > MANY else 5 * RUN_SECONDS
                 expected = seconds * n / max(row.updates, 1)
                 if expected <= most or not row.updates:
                     row.weights_sha256 = None

@@ -40,12 +40,12 @@ def readme(files: Sequence[Path], text: str) -> str:
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise UsageError(f"the text needs one line '{BEGIN}' and one line '{END}' after it")
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    shown = [(name, result) for name, result in _read(files) if any(map(_has_headline, result.tables))]
+    shown = [(name, result) for name, result in _read(files) if any(map(_in_readme, result.tables))]
     return f"{before}\n\n{_rendered('readme.md.jinja', results=shown)}\n{after}"
 
 
-def _has_headline(table: Table) -> bool:
-    return next(headline.ways(table), None) is not None
+def _in_readme(table: Table) -> bool:
+    return table.problem in ("one-layer", "two-layer") and next(headline.ways(table), None) is not None
 
 
 def _read(files: Sequence[Path]) -> list[tuple[str, Result]]:
