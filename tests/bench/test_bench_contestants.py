@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import pickle
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from importlib.util import find_spec
 
@@ -15,7 +17,7 @@ import pytest
 from equigrad.backends import load
 from equigrad.backends.interface import Backend
 from equigrad.bench.clock import measure
-from equigrad.bench.contestants import floors, roster
+from equigrad.bench.contestants import backend, floors, roster
 from equigrad.bench.workload import Contestant, Unsuitable, Workload
 from equigrad.common.agreement import BOUNDS, assert_agreement
 from equigrad.common.problem import problem
@@ -150,3 +152,15 @@ def test_small_problems_have_the_c_floor_and_peers_and_large_ones_the_products()
     headline = {one.name for one in roster.chosen("headline", workload_of("digits"), specs, native)}
     assert headline == large | {"numpy, expressions"}
     assert {one.name for one in roster.chosen("backends", workload_of("two-layer"), specs, native)} == {"numpy"}
+
+
+@pytest.mark.parametrize("spec", ["numpy", "torch", "jax"])
+def test_a_backend_holds_the_only_copy_of_the_data(ready: Callable[..., Backend], spec: str) -> None:
+    ready(spec)
+    workload = workload_of("two-layer")
+    data = [weakref.ref(workload.x), weakref.ref(workload.y)]
+    made = backend.train(workload, spec, "native")
+    made.run(2)
+    del workload
+    gc.collect()
+    assert [array() for array in data] == [None, None]
