@@ -11,7 +11,7 @@ import numpy as np
 
 from .numpy_backend import NumpyBackend
 from .tape.fused import Formulas, fused
-from .tape.numpy_tape import _cast, _viewed, taped_with
+from .tape.numpy_tape import cast, taped_with, viewed
 
 FORMULAS: Formulas = {
     np.add: "{} + {}",
@@ -25,8 +25,8 @@ FORMULAS: Formulas = {
     np.subtract: "{} - {}",
     np.left_shift: "{} << {}",
     np.right_shift: "{} >> {}",
-    _cast: "np.{dtype}({})",
-    _viewed: "np.{source}({}).view(np.{dtype})",
+    cast: "np.{dtype}({})",
+    viewed: "np.{source}({}).view(np.{dtype})",
 }
 
 

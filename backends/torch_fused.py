@@ -11,7 +11,7 @@ from functools import partial
 import torch
 
 from .tape.fused import Formulas, fused
-from .tape.torch_tape import _cast, taped_with
+from .tape.torch_tape import cast, taped_with
 from .torch_backend import TorchBackend
 
 FORMULAS: Formulas = {
@@ -27,7 +27,7 @@ FORMULAS: Formulas = {
     torch.ops.aten.view.dtype: "np.{source}({}).view(np.{dtype})",
     torch.round: "np.rint({})",
     torch.sub: "{} - {}",
-    _cast: "np.{dtype}({})",
+    cast: "np.{dtype}({})",
 }
 
 

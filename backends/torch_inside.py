@@ -13,9 +13,8 @@ from .torch_arrays import TorchArrays
 
 class TorchInside(TorchArrays):
     def trace(self, weights: Weights, x: torch.Tensor, y: torch.Tensor, lr: float) -> tuple[LayerTrace, ...]:
-        zeros = [
-            torch.full((len(x), w.shape[1]), -0.0, dtype=x.dtype, device=x.device) for w in weights
-        ]  # -0 + -0 is -0
+        # -0 and not 0, since 0 + -0 is 0, and a zero in the trace would lose its sign
+        zeros = [torch.full((len(x), w.shape[1]), -0.0, dtype=x.dtype, device=x.device) for w in weights]
 
         def loss(weights: Weights, dz: list[torch.Tensor], da: list[torch.Tensor]) -> tuple[torch.Tensor, Any]:
             zs, layers = [], [x]

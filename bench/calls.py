@@ -38,6 +38,8 @@ class Calls:
     """Of the seed's own loop, a NumPy script."""
     weights_sha256: str = ""
     """Of what was trained while it was timed; the same as without."""
+    refused: str = ""
+    """Why there are no times."""
 
     @property
     def total(self) -> list[float]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .clock import Row, Table
+from .clock import Row, Table, rounded
 
 FORECAST = (8, 64, 1000)
 """Numbers of processes."""
@@ -91,7 +91,7 @@ def lines(tables: Sequence[Table]) -> list[str]:
         for one, row in {one.name: (one, row) for table, one, row in mine if table is largest}.values():
             alone = statistics.median(one.samples)
             foretold = [
-                f"{n:,} processes {1e3 * seconds:,.3g} ms (efficiency {alone / n / seconds:.2f})"
+                f"{n:,} processes {rounded(1e3 * seconds)} ms (efficiency {alone / n / seconds:.2f})"
                 for n in FORECAST
                 if n <= largest.samples and (seconds := cost.seconds(alone, n, row, largest))
             ]

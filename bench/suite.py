@@ -12,7 +12,7 @@ from typing import Any
 
 from ..backends import FRAMEWORKS, everything, usable
 from ..backends.interface import ARITHMETICS, DTYPES
-from ..common.agreement import GOOD
+from ..common.agreement import GOOD, Disagreement
 from ..common.errors import EquigradError, MissingError, UsageError
 from ..common.machine import machine
 from ..common.nearest import nearest
@@ -124,8 +124,11 @@ def _calls(workload: Workload, specs: Sequence[str], rounds: int) -> list[Calls]
     with environment(dict.fromkeys(THREAD_VARIABLES, "1")):
         for spec in specs:
             if spec in ("numpy", "torch"):
-                with suppress(EquigradError):
-                    found.append(_elsewhere(calls.measure, workload, spec, rounds))
+                with suppress(EquigradError):  # its row in the table says so
+                    try:
+                        found.append(_elsewhere(calls.measure, workload, spec, rounds))
+                    except Disagreement as error:
+                        found.append(Calls(workload.name, spec, refused=str(error)))
     return found
 
 

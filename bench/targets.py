@@ -146,9 +146,9 @@ WHY = {
     "torch reproducible, large": SLICED,
     "jax reproducible, large": SLICED,
     "numpy/memory": "while a layer's delta is computed, its activation, error and slope are held, one array more than "
-    "is counted: 0.32 of the whole in 16384x1024-1024-10; OpenBLAS packs factors into buffers of its own",
+    "is counted: 0.32 of the whole in 16384x1024-1024-10; the rest has not been taken apart",
     "torch/memory": "in the first update, which autograd makes, a layer's error and delta are two arrays, where later "
-    "ones write one over the other: 0.32 of the whole in 16384x1024-1024-10; its libraries keep buffers",
+    "ones write one over the other: 0.32 of the whole in 16384x1024-1024-10; the rest has not been taken apart",
     "jax/memory": "XLA's executable and workspaces are in it",
 }
 """Why a figure is missed, shown only where it is."""

@@ -39,11 +39,12 @@ def repeat(
     if len({v.dtype for v in inputs}) > 1 or not all(v.flags.c_contiguous for v in inputs):
         raise Untapeable("results whose dtype or order in memory changes from update to update")
     try:
-        tape, negated = _noted(update, inputs, lr, Noted), _noted(update, inputs, lr, Signless)
+        tape = _noted(update, inputs, lr, Noted)
+        signless = tape.operations <= SIGNLESS | {np.negative} and _without_zeros(weights)
+        negated = _noted(update, inputs, lr, Signless) if signless else tape
     except Exception as error:  # Noted lacks what cannot be noted; if the update itself is wrong, that shows again
         raise Untapeable(str(error)) from error
-    shorter = len(negated.steps) < len(tape.steps)
-    if shorter and {s.call for s in negated.steps if s.like} <= SIGNLESS and _without_zeros(weights):
+    if len(negated.steps) < len(tape.steps) and negated.operations <= SIGNLESS:
         held = tuple(map(np.negative, weights))
         Tape.run(_calls(change(negated), held, x, y), n)
         if _without_zeros(held):
@@ -81,7 +82,7 @@ def _without_zeros(weights: Weights) -> bool:
 
 def _calls(tape: Tape, held: Weights, x: np.ndarray, y: np.ndarray) -> list[Call]:
     """The calls of one update that change `held`."""
-    return tape.bind([*held, x, y], lambda like: np.empty(*like), _ready, _cast)
+    return tape.bind([*held, x, y], lambda like: np.empty(*like), _ready, cast)
 
 
 def _ready(call: Callable[..., Any], arguments: Sequence[Any], into: np.ndarray) -> Call:
@@ -92,11 +93,11 @@ def _ready(call: Callable[..., Any], arguments: Sequence[Any], into: np.ndarray)
     return partial(call, *arguments, into)
 
 
-def _cast(of: np.ndarray, out: np.ndarray) -> None:
+def cast(of: np.ndarray, out: np.ndarray) -> None:
     np.copyto(out, of, casting="unsafe")
 
 
-def _viewed(of: np.ndarray, dtype: Any) -> np.ndarray:
+def viewed(of: np.ndarray, dtype: Any) -> np.ndarray:
     return of.view(dtype)
 
 
@@ -187,12 +188,12 @@ class Noted(NDArrayOperatorsMixin):
         return self._view(lambda a: a[index])
 
     def view(self, dtype: Any) -> Noted:
-        return self._view(_viewed, np.dtype(dtype))
+        return self._view(viewed, np.dtype(dtype))
 
     def astype(self, dtype: Any, copy: bool = True) -> Noted:
         if not copy and self.dtype == dtype:
             return self
-        return self._note(_cast, [self], self.shape, dtype, elementwise=False)
+        return self._note(cast, [self], self.shape, dtype, elementwise=False)
 
     def max(self, axis: int, keepdims: bool) -> Noted:
         return self._reduced(partial(_max, axis), axis)

@@ -174,6 +174,11 @@ class Tape:
             for call in calls:
                 call()
 
+    @property
+    def operations(self) -> set[Callable[..., Any]]:
+        """What its steps call, but for views."""
+        return {step.call for step in self.steps if step.like is not None}
+
     def drop_what_nothing_needs(self) -> None:
         """Such as the loss itself, of which only the derivative goes on."""
         needed, steps = {v.number for v in self.results}, []

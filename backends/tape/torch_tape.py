@@ -54,7 +54,7 @@ def repeat(
     inputs = [v.detach() for v in (*weights, x, y)]
     with torch.no_grad():
         held, tape = _noted(update, inputs, lr)
-        calls = change(tape).bind([*held, x, y], partial(_empty, x.device), _ready, _cast)
+        calls = change(tape).bind([*held, x, y], partial(_empty, x.device), _ready, cast)
         (run_on_cuda if x.is_cuda else Tape.run)(calls, n - 1)
     return held
 
@@ -121,7 +121,7 @@ def _ready(call: Callable[..., Any], arguments: Sequence[Any], into: torch.Tenso
         raise Untapeable(f"{call.function}")
     if isinstance(call, np.ufunc):  # a ufunc, which works in the memory that NumPy sees of the tensors
         return partial(call, *(a.numpy() if isinstance(a, torch.Tensor) else a for a in arguments), into.numpy())
-    if call is _cast:
+    if call is cast:
         return partial(into.copy_, *arguments)
     if call is _sigmoid_backward:
         return partial(call, *arguments, grad_input=into)
@@ -131,7 +131,7 @@ def _ready(call: Callable[..., Any], arguments: Sequence[Any], into: torch.Tenso
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 
 
-def _cast(of: torch.Tensor, into: torch.Tensor) -> None:
+def cast(of: torch.Tensor, into: torch.Tensor) -> None:
     """A name for `into.copy_(of)`."""
 
 
@@ -199,7 +199,7 @@ class Noting(TorchDispatchMode):
         if name == "sigmoid_backward" and not kwargs:
             return self.tape.note(_sigmoid_backward, values, like)
         if name == "_to_copy" and [*kwargs] == ["dtype"]:
-            return self.tape.note(_cast, values, like, elementwise=False)
+            return self.tape.note(cast, values, like, elementwise=False)
         return self.tape.note(Unknown(function), values, like)
 
     def _shortened(self, name: str, values: list[Any]) -> Value | None:

@@ -14,7 +14,7 @@ from rich.text import Text
 from ...common.headline import TRAIN, is_written, shown, written
 from ...console import Fitting, bar, outcome, titled
 from .. import forecast, sizes
-from ..calls import Calls
+from ..calls import BURST, Calls
 from ..clock import Row, Table, ratio, rounded, scaling, spread, verdict
 from ..hardware import Hardware
 from ..headline import pays, ways
@@ -202,6 +202,8 @@ ANATOMY = (
 
 def calls(found: Calls) -> RenderableType:
     """What each call of an update costs, beside the whole of it and the seed's own loop."""
+    if found.refused:
+        return Text(f"{found.problem}: no times of {found.spec}'s calls: {found.refused}")
     grid = titled(
         f"{found.problem}: what each call of {found.spec}'s train costs", caption=CALLS, caption_justify="left"
     )
@@ -228,8 +230,8 @@ def call_rows(found: Calls) -> list[tuple[str, list[float]]]:
 
 
 CALLS = (
-    "Each call was made 1,000 times in a row in every round, into an array of its own. In an update the calls take\n"
-    "turns, which takes longer than the same one again; that they are written out, without a loop, takes less."
+    f"Each call was made {BURST:,} times in a row in every round, into an array of its own. In an update the calls\n"
+    "take turns, which takes longer than the same one again; that they are written out, without a loop, takes less."
 )
 
 

@@ -117,7 +117,7 @@ def test_any_network_can_be_taped(ready: Ready, spec: str, task: Problem, dtype:
         return backend.update(*arguments)
 
     taped = repeat(spec)(update, weights, x, y, lr, 4)
-    assert calls < 4, "it was not taped, but repeated one by one"
+    assert calls == (2 if spec == "numpy" and arithmetic == "native" else 1), "it was not taped, but called again"
     assert bits(backend, taped) == bits(backend, one_by_one(backend, weights, x, y, lr, 4))
 
 

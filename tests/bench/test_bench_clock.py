@@ -205,9 +205,8 @@ def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_but_never_fewer_t
     assert clock.ladder(updates) == lengths
 
 
-def test_a_run_that_compiled_does_not_keep_the_runs_short(monkeypatch: pytest.MonkeyPatch, workload: Workload) -> None:
-    """On a busy machine one update took long, and the first run of each length compiles for two seconds."""
-    seen: set[int] = set()
+def heated(seconds: Callable[[int], float], workload: Workload, monkeypatch: pytest.MonkeyPatch) -> clock.Row:
+    """The row of a backend whose runs of n updates take `seconds(n)`, warmed up."""
 
     class Slow:
         import_seconds = 0.1
@@ -217,9 +216,7 @@ def test_a_run_that_compiled_does_not_keep_the_runs_short(monkeypatch: pytest.Mo
             return 0.1
 
         def run(self, n: int, repeats: int = 1) -> tuple[float, Any]:
-            seconds = 0.06 if n == 1 else n * 1e-5 + (0 if n in seen else 2.0)
-            seen.add(n)
-            return seconds, load("numpy").train(workload.weights, workload.x, workload.y, workload.rate, n)
+            return seconds(n), load("numpy").train(workload.weights, workload.x, workload.y, workload.rate, n)
 
         def facts(self) -> dict[str, Any]:
             return dict.fromkeys(("peak_bytes", "transfer_seconds")) | {"threads": {}, "versions": {}, "precision": {}}
@@ -228,7 +225,26 @@ def test_a_run_that_compiled_does_not_keep_the_runs_short(monkeypatch: pytest.Mo
     heat = clock.Heat(backends(["numpy"], ["native"])[0], clock.Gate(workload))
     heat.start(workload, 1, 60)
     assert heat.row.outcome == "identical", heat.row.message
-    assert heat.row.updates == workload.updates
+    return heat.row
+
+
+def test_a_run_that_compiled_does_not_keep_the_runs_short(monkeypatch: pytest.MonkeyPatch, workload: Workload) -> None:
+    """On a busy machine one update took long, and the first run of each length compiles for two seconds."""
+    seen: set[int] = set()
+
+    def seconds(n: int) -> float:
+        compiling = n not in seen
+        seen.add(n)
+        return 0.06 if n == 1 else n * 1e-5 + 2.0 * compiling
+
+    assert heated(seconds, workload, monkeypatch).updates == workload.updates
+
+
+def test_runs_are_long_enough_for_a_tape_that_short_ones_do_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A millisecond for each update until there are a hundred, as of PyTorch's reproducible ones, then 70 us."""
+    workload = Workload.of(problem("two-layer").with_(updates=6_000), "float64")
+    row = heated(lambda n: n * (1.05e-3 if n < 100 else 7e-5), workload, monkeypatch)
+    assert row.updates == 600
 
 
 def test_other_bits_are_refused_where_a_run_is_one_update_too() -> None:

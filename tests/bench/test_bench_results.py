@@ -83,6 +83,20 @@ def test_a_call_that_gives_other_bits_is_not_timed(monkeypatch: pytest.MonkeyPat
         calls.measure(Workload.of(problem("one-layer"), "float64"), "numpy", 2)
 
 
+def test_calls_without_times_say_why(result: Result, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And what was measured besides is kept."""
+
+    def differing(*_: Any) -> Any:
+        raise Disagreement("nondeterministic", "numpy: other bits than train")
+
+    monkeypatch.setattr(suite, "_elsewhere", differing)
+    result.calls = suite._calls(Workload.of(problem("one-layer"), "float64"), ["numpy", "jax"], 2)
+    assert "no times of numpy's calls: numpy: other bits than train" in text(view.everything(result, with_anatomy=True))
+    path = tmp_path / "small.json"
+    path.write_text(json.dumps(result.to_json()))
+    assert "No times: numpy: other bits than train" in document.document([path])
+
+
 def whole(compare: list[float], alone: list[float], **more: Any) -> Process:
     return Process("one-layer", ["numpy"], compare, alone, **({"outcome": "identical"} | more))
 

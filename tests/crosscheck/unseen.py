@@ -5,18 +5,7 @@ In ports of their own. What became of them at the first and only look is in docs
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Planted(NamedTuple):
-    """In the source of `port`, in the JAX function unless `side` says otherwise, `right` becomes `wrong`."""
-
-    what: str
-    port: str
-    right: str
-    wrong: str
-    side: str = "jax"
-
+from planted import Planted
 
 MISTAKES = [
     Planted("Adam's epsilon inside the root", "adam", "(jnp.sqrt(v_hat) + 1e-6)", "jnp.sqrt(v_hat + 1e-6)"),
