@@ -31,7 +31,6 @@ def mpiexec(*each: list[str]) -> subprocess.CompletedProcess[str]:
     return run(str(BIN / "mpiexec"), *parts)
 
 
-@pytest.mark.slow
 def test_mpiexec_trains_all_three_and_rank_0_alone_writes(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     done = mpiexec(*[[*COMPARE, *TWENTY, "--json", str(out)]] * 3)
@@ -48,7 +47,6 @@ def test_mpiexec_trains_all_three_and_rank_0_alone_writes(tmp_path: Path) -> Non
     assert {run["weights_sha256"] for run in runs} == {ONE_HASH}
 
 
-@pytest.mark.slow
 def test_torchrun_trains_pytorch_on_two_nodes() -> None:
     pytest.importorskip("torch")
     port = str(free_port())
@@ -121,7 +119,6 @@ def test_a_rank_that_raises_under_mpiexec_ends_all_and_is_named() -> None:
     assert "equigrad: numpy: rank 1 of 3 raised ZeroDivisionError: division by zero" in done.stderr
 
 
-@pytest.mark.slow
 def test_jax_trains_over_several_devices_of_one_process() -> None:
     pytest.importorskip("jax")
     code = (
