@@ -92,7 +92,7 @@ class Operations:
 
 
 @dataclass(frozen=True)
-class Rank(NumpyBackend):
+class RankBackend(NumpyBackend):
     """The backend on one of several processes."""
 
     samples: int = 0

@@ -71,12 +71,12 @@ def test_no_thread_of_gloo_outlives_the_group(tmp_path: Path) -> None:
     """One that does may abort the process, or hang it, when Python ends."""
     pytest.importorskip("torch")
     code = (
-        "from pathlib import Path\nfrom equigrad.scale.torch_engine import Rank, join, leave\n"
+        "from pathlib import Path\nfrom equigrad.scale.torch_engine import RankBackend, join, leave\n"
         "from equigrad.common.problem import problem\n"
         "def threads(): return [path.read_text() for path in Path('/proc/self/task').glob('*/comm')]\n"
         "p = problem('one-layer')\n"
         f"join(0, 1, 'file://{tmp_path}/meeting', 'cpu')\n"
-        "b = Rank('cpu', 'float64', 'native', samples=p.samples)\n"
+        "b = RankBackend('cpu', 'float64', 'native', samples=p.samples)\n"
         "held = tuple(map(b.from_numpy, p.first_weights())), b.rows(p.inputs), b.rows(p.targets)\n"
         "b.train(*held, p.rate('float64'), 1)\n"
         "before = threads()\nleave()\n"
@@ -122,10 +122,10 @@ def test_a_rank_that_raises_under_mpiexec_ends_all_and_is_named() -> None:
 def test_jax_trains_over_several_devices_of_one_process() -> None:
     pytest.importorskip("jax")
     code = (
-        "from equigrad.scale.jax_engine import Rank\n"
+        "from equigrad.scale.jax_engine import RankBackend\n"
         "from equigrad.common.problem import problem\nfrom equigrad.common.ulp import sha256\n"
         "p = problem('digits')\n"
-        "b = Rank('cpu', 'float64', 'reproducible', samples=p.samples)\n"
+        "b = RankBackend('cpu', 'float64', 'reproducible', samples=p.samples)\n"
         "held = tuple(map(b.from_numpy, p.first_weights())), b.rows(p.inputs), b.rows(p.targets)\n"
         "print(b.mesh.size, sha256([b.to_numpy(w) for w in b.train(*held, p.rate('float64'), 20)]))"
     )
