@@ -98,7 +98,7 @@ class Network:
             problem.rate(dtype),
         )
 
-    @property
+    @cached_property
     def dtype(self) -> str:
         return str(self.weights[0].dtype)
 
