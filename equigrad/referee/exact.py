@@ -192,7 +192,8 @@ def _quotients(
     """Forward and central differences at each place, which share L(w + h); L(w) is the same for all."""
     point = [np.array(a) for a in arrays]
     here = loss(point)
-    forward, central = [], []
+    forward: list[Any] = []
+    central: list[Any] = []
     for i, index in places:
         kept = point[i][index]
         up = point[i][index] = kept + point[i].dtype.type(step)
