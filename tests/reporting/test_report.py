@@ -424,10 +424,11 @@ def test_no_value_in_a_file_is_met_with_a_traceback(kind: str, results: dict[str
     outcomes = set()
     for path in places(document):
         for other in (None, -1, [None]):
-            changed = json.loads(json.dumps(document))
             *outer, key = path
-            reduce(lambda inside, k: inside[k], outer, changed)[key] = other
-            (tmp_path / "odd.json").write_text(json.dumps(changed))
+            inside = reduce(lambda inside, k: inside[k], outer, document)
+            kept, inside[key] = inside[key], other
+            (tmp_path / "odd.json").write_text(json.dumps(document))
+            inside[key] = kept
             try:
                 data = content.data(read := documents.read([tmp_path / "odd.json"]), None)
                 json.dumps(
