@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from itertools import product
 from typing import Any, NamedTuple
@@ -114,6 +115,10 @@ LAW_OF = {
 }
 
 
+_NUMPY = NumpyBackend()
+"""What `_near` predicts with."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """One mutant in words."""
@@ -137,16 +142,15 @@ class Plan:
         """Whether it belongs to the tenth that nobody looked at while the search was tuned."""
         return sha256(self.name.encode()).digest()[0] % 10 == 0
 
-    @property
+    @cached_property
     def where(self) -> Dimension:
         return next(d for d in DIMENSIONS if d.name == self.dimension)
 
     def likely(self, network: Network) -> bool:
         """Whether its condition holds for the network itself, so that it is worth trying first."""
-        call = Call(
-            NumpyBackend(dtype=network.dtype), network.weights, network.x, network.y, network.lr, network.updates
-        )
-        return self.where.needs in ("state", "rows", "layout") or self.where.holds(call)
+        if self.where.needs in ("state", "rows", "layout"):
+            return True
+        return self.where.holds(Call(_NUMPY, network.weights, network.x, network.y, network.lr, network.updates))
 
     def make(self) -> type[NumpyBackend]:
         """The backend with the mistake."""
