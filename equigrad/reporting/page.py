@@ -86,7 +86,8 @@ def report(
         problem = "one-layer"
     asked = built_in(problem) if isinstance(problem, str) else problem
     task = documents.of_one_problem(given, asked)
-    names = list(dict.fromkeys(["numpy", *(usable() if backends is None else backends)]))
+    runs = task is not None or not given.passport  # to find out what is usable imports every framework
+    names = list(dict.fromkeys(["numpy", *((usable() if runs else ()) if backends is None else backends)]))
     for name in names if backends is not None else ():
         backend_class(name)  # whoever asks for a backend by name is told at once that it is not here
     replay = None
