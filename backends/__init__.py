@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from importlib.util import find_spec
 from inspect import isabstract
 from pathlib import Path
+from typing import Any
 
 from ..common.errors import DeviceError, MissingError, UsageError, foreign, said
 from ..common.nearest import nearest
@@ -44,13 +46,31 @@ def backend_class(spec: str) -> tuple[type[Backend], str]:
                 raise
             raise MissingError(f"{name} is not installed: pip install 'equigrad[{name}]'") from None
         return getattr(module, f"{name.capitalize()}Backend"), rest if colon else "cpu"
-    registered = entry_points(group=REGISTRY)
+    registered = registry()
     if name in registered.names:
         return _foreign_class(spec, registered[name].module, registered[name].attr), rest if colon else "cpu"
     if not rest:
         known = [*FRAMEWORKS, *sorted(registered.names)]
         raise UsageError(f"unknown backend '{spec}'{nearest(spec, known)} (your own: package.module:ClassName)")
     return _foreign_class(spec, name, rest), "cpu"
+
+
+def registry() -> EntryPoints:
+    """What installed packages registered; read again once a folder that packages are in has changed."""
+    return _read_registry(tuple(map(_state, sys.path)))
+
+
+@lru_cache(maxsize=1)
+def _read_registry(folders: tuple[tuple[Any, ...], ...]) -> EntryPoints:
+    return entry_points(group=REGISTRY)
+
+
+def _state(folder: str) -> tuple[Any, ...]:
+    try:
+        found = os.stat(folder or os.curdir)
+    except OSError:
+        return (folder,)
+    return folder, found.st_dev, found.st_ino, found.st_mtime_ns
 
 
 def _foreign_class(spec: str, module_name: str, class_name: str) -> type[Backend]:

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, get_type_hints
 
@@ -510,12 +511,18 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? in its place
     try:
-        status = typer.main.get_command(app)(sys.argv[1:] or ["--help"], prog_name="equigrad", standalone_mode=False)
+        status = _whole()(sys.argv[1:] or ["--help"], prog_name="equigrad", standalone_mode=False)
     except (KeyboardInterrupt, Exception) as error:
         status = _explain(error)
     if status == interrupt.STATUS:
         interrupt.end()
     sys.exit(status)
+
+
+@cache
+def _whole() -> Any:
+    """All commands as click knows them; to make them out of the functions takes longer than many of them run."""
+    return typer.main.get_command(app)
 
 
 def _explain(error: BaseException) -> int:

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import entry_points
 from inspect import isabstract
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from .backends import FRAMEWORKS, REGISTRY, backend_class, everything, load
+from .backends import FRAMEWORKS, backend_class, everything, load, registry
 from .backends.interface import ARITHMETICS, Backend, LayerTrace
 from .common.errors import DeviceError, MissingError, TrainingError, UsageError, foreign, said
 from .common.nearest import nearest
@@ -154,7 +153,7 @@ class Session:
         """`array`, which `method` returned, once it is a NumPy array of this shape and the backend's dtype."""
         if not isinstance(array, np.ndarray):
             raise self.unfit("trace" if method == "trace" else "to_numpy", a(array))
-        if str(array.dtype) != self.backend.dtype:
+        if array.dtype != self.backend.dtype:
             outcome = "wrong-dtype" if array.dtype.kind == "f" else "failed"
             raise self.unfit(method, f"an array of {array.dtype}", outcome)
         if array.shape != shape:
@@ -253,7 +252,7 @@ def canonical(spec: Spec) -> Spec:
     """One spelling for one backend: numpy:cpu is numpy."""
     if isinstance(spec, str) and spec.endswith(":cpu"):
         name = spec.removesuffix(":cpu")
-        return name if name in FRAMEWORKS or name in entry_points(group=REGISTRY).names else spec
+        return name if name in FRAMEWORKS or name in registry().names else spec
     return spec
 
 

@@ -210,7 +210,12 @@ class Tab:
         self.page.on("console", lambda message: self.errors.append(message.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(path.as_uri() + fragment)
+        self.home = path.as_uri() + fragment
+        self.load()
+
+    def load(self) -> None:
+        """The page as it opens, with what it trains by itself; a window is kept, so that none has to be opened."""
+        self.page.goto(self.home)
         self.page.evaluate("typeof lab === 'undefined' ? null : lab.then(() => null)")
 
     def close(self) -> None:
@@ -229,10 +234,13 @@ class Tab:
         """What the tables show, row by row, for the unit that is chosen."""
         return list(self.page.locator(f'.num[data-quantity="{quantity}"]').all_inner_texts())
 
-    def live(self, backend: str, quantity: str) -> list[float]:
-        """The exact values beside the code."""
-        items = self.page.locator(f'article[data-backend="{backend}"] ol[data-quantity="{quantity}"] li')
-        return [number(text) for text in items.evaluate_all("all => all.map(item => item.title)")]
+    def live(self) -> dict[tuple[str, str], list[float]]:
+        """The exact values beside the code, by backend and quantity."""
+        lists = self.page.locator("article[data-backend] ol[data-quantity]").evaluate_all(
+            "all => all.map((list) => [list.closest('article').dataset.backend, list.dataset.quantity,"
+            " [...list.children].map((item) => item.title)])"
+        )
+        return {(backend, quantity): [number(text) for text in texts] for backend, quantity, texts in lists}
 
 
 def number(text: str) -> float:

@@ -52,6 +52,7 @@ def check(
         if progress:
             progress("checking", step, len(loaded))
         checks.append(_checked(found, network))
+    gradient = [layer.gradient for layer in network.exact]
     return Check(
         task.name,
         task.layers,
@@ -60,7 +61,7 @@ def check(
         passport([found.name for found in loaded]),
         *_second_opinion(network),
         _with_nearest(checks),
-        referee.curve(network.weights, network.x, network.y, dtype) if curve else None,
+        referee.curve(network.weights, network.x, network.y, dtype, exact=gradient) if curve else None,
     )
 
 

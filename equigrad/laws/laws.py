@@ -98,7 +98,7 @@ class Network:
             problem.rate(dtype),
         )
 
-    @property
+    @cached_property
     def dtype(self) -> str:
         return str(self.weights[0].dtype)
 
@@ -254,7 +254,11 @@ class Subject(Session):
         worst = 0.0
         for layer, (error, bound) in enumerate(zip(errors, bounds, strict=True)):
             with np.errstate(invalid="ignore", divide="ignore"):
-                ratio = np.where((error == 0) | (bound == np.inf), 0.0, error / bound)
+                ratio = error / bound
+            if (largest := ratio.max()) <= 1:  # which no NaN is
+                worst = max(worst, float(largest))
+                continue
+            ratio = np.where((error == 0) | (bound == np.inf), 0.0, ratio)
             ratio = np.where(np.isnan(ratio), np.inf, ratio)
             at = np.unravel_index(int(ratio.argmax()), ratio.shape)
             if ratio[at] > 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from itertools import product
 from typing import Any, NamedTuple
@@ -40,6 +41,13 @@ class Dimension(NamedTuple):
     needs: str
     """What a method must take for the condition to be seen: x, y, lr or n; `state` for the number of the call."""
     holds: Callable[[Call], bool]
+
+    def likely(self, network: Network) -> bool:
+        """Whether the condition holds for the network itself."""
+        if self.needs in ("state", "rows", "layout"):
+            return True
+        backend = NumpyBackend(dtype=network.dtype)
+        return self.holds(Call(backend, network.weights, network.x, network.y, network.lr, network.updates))
 
 
 def _far(call: Call, beyond: float) -> bool:
@@ -137,16 +145,9 @@ class Plan:
         """Whether it belongs to the tenth that nobody looked at while the search was tuned."""
         return sha256(self.name.encode()).digest()[0] % 10 == 0
 
-    @property
+    @cached_property
     def where(self) -> Dimension:
         return next(d for d in DIMENSIONS if d.name == self.dimension)
-
-    def likely(self, network: Network) -> bool:
-        """Whether its condition holds for the network itself, so that it is worth trying first."""
-        call = Call(
-            NumpyBackend(dtype=network.dtype), network.weights, network.x, network.y, network.lr, network.updates
-        )
-        return self.where.needs in ("state", "rows", "layout") or self.where.holds(call)
 
     def make(self) -> type[NumpyBackend]:
         """The backend with the mistake."""

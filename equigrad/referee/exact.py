@@ -183,18 +183,28 @@ def differences(
     loss: Loss, arrays: Sequence[np.ndarray], places: Sequence[ElementIndex], step: float, *, central: bool = True
 ) -> np.ndarray:
     """dL at each place as (L(w + h) - L(w - h)) / 2h, or (L(w + h) - L(w)) / h, in the arrays' dtype."""
+    return _quotients(loss, arrays, places, step)[int(central)]
+
+
+def _quotients(
+    loss: Loss, arrays: Sequence[np.ndarray], places: Sequence[ElementIndex], step: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Forward and central differences at each place, which share L(w + h); L(w) is the same for all."""
     point = [np.array(a) for a in arrays]
-    result = []
+    here = loss(point)
+    forward: list[Any] = []
+    central: list[Any] = []
     for i, index in places:
         kept = point[i][index]
         up = point[i][index] = kept + point[i].dtype.type(step)
         high = loss(point)
-        down = point[i][index] = kept - point[i].dtype.type(step) if central else kept
+        down = point[i][index] = kept - point[i].dtype.type(step)
         low = loss(point)
         point[i][index] = kept
-        width = up - down  # what h became when it was added and rounded
-        result.append((high - low) / width if width else np.nan)
-    return np.array(result, np.float64)
+        for found, below, other in ((forward, here, kept), (central, low, down)):
+            width = up - other  # what h became when it was added and rounded
+            found.append((high - below) / width if width else np.nan)
+    return np.array(forward, np.float64), np.array(central, np.float64)
 
 
 class CurvePoint(NamedTuple):
@@ -221,14 +231,21 @@ class Curve(NamedTuple):
         return min(self.points, key=lambda point: point.central)
 
 
-def curve(weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, dtype: str = "float64", most: int = 24) -> Curve:
+def curve(
+    weights: Sequence[np.ndarray],
+    x: np.ndarray,
+    y: np.ndarray,
+    dtype: str = "float64",
+    most: int = 24,
+    exact: Sequence[Exact] | None = None,
+) -> Curve:
     """Difference quotients against the exact gradient, two step sizes a decade from 0.1 down to rounding.
 
     Too large a step leaves the third derivative in, too small a one leaves only rounding error; `most`
-    bounds the number of weights looked at.
+    bounds the number of weights looked at. `exact` is the gradient there, for who has it already.
     """
     weights, x, y = [w.astype(dtype) for w in weights], x.astype(dtype), y.astype(dtype)
-    exact, places, loss = gradient(weights, x, y), elements(weights, most), perceptron_loss(x, y)
+    exact, places, loss = exact or gradient(weights, x, y), elements(weights, most), perceptron_loss(x, y)
     truth = np.array([exact[i].value[index] for i, index in places])
     scale = np.abs(truth).max() or 1.0
 
@@ -239,7 +256,6 @@ def curve(weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, dtype: st
     points = []
     for k in range(2, 2 * decades + 1):
         step = 10.0 ** (-k / 2)
-        sides = [worst(differences(loss, weights, places, step, central=c)) for c in (False, True)]
-        points.append(CurvePoint(step, *sides))
+        points.append(CurvePoint(step, *map(worst, _quotients(loss, weights, places, step))))
     wide = perceptron_loss(x.astype(float), y.astype(float))
     return Curve(dtype, len(places), tuple(points), worst(complex_step(wide, weights, places)))

@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -80,13 +80,14 @@ def report(
         raise UsageError(f"unknown dtype '{dtype}'{nearest(dtype, [*DTYPES, 'both'])}")
     check_writable(out)
     environment, plotly = libraries()
-    template = environment.from_string(text_of("page.html"))
+    template = environment.get_template("page.html")
     given = documents.read(results)
     if problem is None and not results:
         problem = "one-layer"
     asked = built_in(problem) if isinstance(problem, str) else problem
     task = documents.of_one_problem(given, asked)
-    names = list(dict.fromkeys(["numpy", *(usable() if backends is None else backends)]))
+    runs = task is not None or not given.passport  # to find out what is usable imports every framework
+    names = list(dict.fromkeys(["numpy", *((usable() if runs else ()) if backends is None else backends)]))
     for name in names if backends is not None else ():
         backend_class(name)  # whoever asks for a backend by name is told at once that it is not here
     replay = None
@@ -116,16 +117,32 @@ def _why_not(given: Documents) -> str:
 def libraries() -> tuple[Any, str]:
     """The templates' environment, and Plotly's JavaScript; raises MissingError."""
     try:
-        import jinja2
+        import jinja2  # noqa: F401 - whether it is here
         from plotly.offline import get_plotlyjs
     except ModuleNotFoundError as error:
         if error.name not in ("jinja2", "plotly"):
             raise
         raise MissingError(f"{error.name} is not installed: pip install 'equigrad[report]'") from None
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return _environment(), _read_once(get_plotlyjs)
+
+
+@cache
+def _read_once(script: Callable[[], str]) -> str:
+    return script()
+
+
+@cache
+def _environment() -> Any:
+    """One for all pages: it compiles each template once."""
+    import jinja2
+
+    return jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.FunctionLoader(text_of),
     )
-    return environment, get_plotlyjs()
 
 
 @cache

@@ -45,7 +45,7 @@ def site(
         raise UsageError(f"cannot write a site to '{folder}': it is not a folder")
     check_writable(target / "index.html" if target.is_dir() else target)
     environment, _ = libraries()
-    template = environment.from_string(text_of("site.html"))
+    template = environment.get_template("site.html")
     pages = {
         name: report(make().with_(updates=updates), backends=backends, dtype=dtype, progress=_of(name, progress))
         for name, make in PROBLEMS.items()

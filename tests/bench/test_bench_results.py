@@ -251,7 +251,7 @@ def test_a_whole_process_without_agreement_gets_no_number(
     "ending",
     [
         pytest.param("html", marks=pytest.mark.needs("plotly")),
-        pytest.param("png", marks=pytest.mark.needs("plotly", "kaleido")),
+        pytest.param("png", marks=[pytest.mark.needs("plotly", "kaleido"), pytest.mark.slow]),
     ],
 )
 def test_a_picture_is_written(result: Result, tmp_path: Path, ending: str, request: pytest.FixtureRequest) -> None:

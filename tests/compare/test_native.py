@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +118,20 @@ def drawn(seed: int) -> Problem:
     )
 
 
-def outcomes(seeds: range, backends: list[type[Backend]], dtype: str) -> Counter[tuple[str, str]]:
+@cache
+def outcomes(seeds: range, dtype: str) -> Counter[tuple[str, str]]:
+    """Of correct engines and of wrong ones together: what rounding may do is measured once for each problem."""
     found = Counter[tuple[str, str]]()
     for seed in seeds:
-        result = compare(drawn(seed), backends, dtype=dtype, arithmetic="native")
+        result = compare(drawn(seed), [Tanh, Backwards, Short, ShorterStill], dtype=dtype, arithmetic="native")
         found.update((run.name, run.outcome) for run in result.runs)
     return found
+
+
+def of(names: tuple[str, ...], seeds: range, dtype: str) -> Counter[tuple[str, str]]:
+    found = outcomes(seeds, dtype)
+    assert {name for name, _ in found} >= {*names}
+    return Counter({each: count for each, count in found.items() if each[0] in names})
 
 
 RANDOM = pytest.mark.parametrize(
@@ -139,7 +148,7 @@ RANDOM = pytest.mark.parametrize(
 
 @RANDOM
 def test_no_correct_engine_is_called_wrong_on_random_problems(dtype: str, seeds: range) -> None:
-    found = outcomes(seeds, [Tanh, Backwards], dtype)
+    found = of(("numpy", "Tanh", "Backwards"), seeds, dtype)
     assert {outcome for _, outcome in found} <= {"identical", "agree", "inconclusive"}, found
     told = sum(count for (_, outcome), count in found.items() if outcome in ("identical", "agree"))
     assert told > found.total() * {"float64": 0.85, "float32": 0.7}[dtype]
@@ -161,7 +170,7 @@ def test_correct_engines_use_little_of_what_is_allowed_where_that_has_power(dtyp
 
 @RANDOM
 def test_no_engine_one_update_short_ever_agrees_on_random_problems(dtype: str, seeds: range) -> None:
-    found = outcomes(seeds, [Short, ShorterStill], dtype)
+    found = of(("Short", "ShorterStill"), seeds, dtype)
     assert not any(outcome == "agree" for _, outcome in found), found
     caught = sum(count for (_, outcome), count in found.items() if outcome == "disagree")
     assert caught > 2 * len(seeds) * {"float64": 0.9, "float32": 0.65}[dtype]

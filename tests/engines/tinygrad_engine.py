@@ -5,17 +5,19 @@ from typing import Any
 import numpy as np
 from tinygrad import Tensor, helpers
 
-from equigrad.backends.interface import Backend, LayerTrace, Weights
+from equigrad.backends.engine import Engine
+from equigrad.backends.interface import LayerTrace, Weights
 
 helpers.DEV.value = "PYTHON"  # tinygrad's own interpreter, the device that needs neither compiler nor driver
 
 
-class TinygradBackend(Backend):
-    name, compiles = "tinygrad", True
+def together(*tensors: Tensor) -> Weights:
+    Tensor.realize(*tensors)  # each realized alone would compute again what they share
+    return tensors
 
-    @classmethod
-    def devices(cls) -> tuple[str, ...]:
-        return ("cpu",)
+
+class TinygradBackend(Engine):
+    name, compiles = "tinygrad", True
 
     @classmethod
     def environment(cls) -> dict[str, Any]:
@@ -39,22 +41,19 @@ class TinygradBackend(Backend):
     def predict(self, weights: Weights, x: Tensor) -> Tensor:
         return self.opened(weights, x)[-1]
 
+    def slopes(self, weights: Weights, x: Tensor, y: Tensor) -> list[Tensor]:
+        return (((y - self.predict(weights, x)) ** 2).sum() / 2).gradient(*weights)
+
     def gradient(self, weights: Weights, x: Tensor, y: Tensor) -> Weights:
-        return tuple((((y - self.predict(weights, x)) ** 2).sum() / 2).gradient(*weights))
+        return together(*self.slopes(weights, x, y))
 
     def update(self, weights: Weights, x: Tensor, y: Tensor, lr: float) -> Weights:
-        return tuple((w - g * lr).realize() for w, g in zip(weights, self.gradient(weights, x, y), strict=True))
-
-    def train(self, weights: Weights, x: Tensor, y: Tensor, lr: float, n: int) -> Weights:
-        for _ in range(n):
-            weights = self.update(weights, x, y, lr)
-        return weights
+        return together(*(w - g * lr for w, g in zip(weights, self.slopes(weights, x, y), strict=True)))
 
     def trace(self, weights: Weights, x: Tensor, y: Tensor, lr: float) -> tuple[LayerTrace, ...]:
         layers = self.opened(weights, x)
         g, k = (((y - layers[-1]) ** 2).sum() / 2).gradient(*layers, *weights), len(layers)
         rows = zip(layers[::2], layers[1::2], g[1:k:2], g[:k:2], g[k:], strict=True)
-        return tuple(LayerTrace(*map(self.to_numpy, (z, a, -e, -d, -w * lr))) for z, a, e, d, w in rows)
-
-    def synchronize(self, value: Any) -> Any:
-        return value
+        found = [(z, a, -e, -d, -w * lr) for z, a, e, d, w in rows]
+        together(*(v for layer in found for v in layer))
+        return tuple(LayerTrace(*map(self.to_numpy, layer)) for layer in found)

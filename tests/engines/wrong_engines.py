@@ -77,7 +77,7 @@ class Plain(Backend):
         for i in reversed(range(len(weights))):
             delta = error * self.slope(layers[i + 1])
             found.append((layers[i] @ weights[i], layers[i + 1], error, delta, layers[i].T @ delta))
-            error = self.returned(delta, weights[i], i, len(weights))
+            error = self.returned(delta, weights[i], i, len(weights)) if i else None
         return found[::-1]
 
     def gradient(self, weights: Weights, x: Any, y: Any) -> Weights:

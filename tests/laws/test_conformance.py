@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import pytest
 
@@ -25,20 +31,37 @@ class TestNumpy(Conformance):
     seconds = 2
 
 
-def kit(*arguments: str, folder: Path = ENGINES) -> subprocess.CompletedProcess[str]:
-    plugin = [
-        "-p",
-        "equigrad.pytest_plugin",
-        "-p",
-        "no:cacheprovider",
-        "-q",
-        "-c",
-        os.devnull,
-        "--rootdir",
-        str(folder),
-    ]
+PLUGINS = ("-p", "equigrad.pytest_plugin", "-p", "no:cacheprovider")
+
+
+class Done(NamedTuple):
+    returncode: int
+    stdout: str
+
+
+def kit(*arguments: str, folder: Path = ENGINES) -> Done:
+    """Pytest with the kit in that folder, within this process, whose imports need not be repeated; see `kit_alone`."""
+    out, before = io.StringIO(), set(sys.modules)
+    with (
+        contextlib.chdir(folder),
+        patch.object(sys, "path", [str(ENGINES), *sys.path]),
+        patch.object(sys, "dont_write_bytecode", True),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(out),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("default")
+        status = pytest.main([*PLUGINS, "-q", "-c", os.devnull, "--rootdir", str(folder), *arguments])
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(folder):
+            del sys.modules[name]
+    return Done(int(status), out.getvalue())
+
+
+def kit_alone(*arguments: str, folder: Path = ENGINES) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own, as people run it."""
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *plugin, *arguments],
+        [sys.executable, "-m", "pytest", *PLUGINS, "-q", "-c", os.devnull, "--rootdir", str(folder), *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ENGINES), *filter(None, sys.path)])},
         capture_output=True,
@@ -48,13 +71,13 @@ def kit(*arguments: str, folder: Path = ENGINES) -> subprocess.CompletedProcess[
     )
 
 
-def kit_on(backend: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return kit("--pyargs", "equigrad.conformance", "--equigrad-backend", backend, *arguments)
+def kit_on(backend: str, *arguments: str, run: Callable[..., Any] = kit) -> Any:
+    return run("--pyargs", "equigrad.conformance", "--equigrad-backend", backend, *arguments)
 
 
 @pytest.mark.slow
 def test_hips_autograd_passes_all_of_it() -> None:
-    done = kit_on(AUTOGRAD, "--equigrad-seconds", "1")
+    done = kit_on(AUTOGRAD, "--equigrad-seconds", "1", run=kit_alone)
     assert done.returncode == 0, done.stdout
     networks = 2 * len(chosen("float64"))
     assert f"{(len(LAWS) - 1) * networks + 2} passed, {networks} skipped" in done.stdout  # it has no replay

@@ -6,7 +6,6 @@ import json
 import random
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +51,7 @@ def tab(open_tab: Any, page: Path) -> Iterator[Any]:
 def at_the_start(request: pytest.FixtureRequest) -> None:
     if "tab" in request.fixturenames:
         tab = request.getfixturevalue("tab")
-        tab.page.click("#reset")
+        tab.page.evaluate("document.querySelector('#reset').click()")
         settled(tab)
 
 
@@ -80,9 +79,22 @@ def fragment(**settings: Any) -> str:
 
 def run(tab: Any, **settings: Any) -> str:
     """Open a link with these settings; the SHA-256 on the page."""
-    tab.page.evaluate("async (link) => { await (await lab).run(link); }", fragment(**settings))
-    assert [text for text in tab.page.locator(".wrong").all_inner_texts() if text] == []
-    return str(tab.page.inner_text("#lab-hash"))
+    (found,) = run_all(tab, [settings])
+    return found
+
+
+def run_all(tab: Any, experiments: list[dict[str, Any]]) -> list[str]:
+    """Open a link with each of these settings, one after the other; the SHA-256 on the page after each."""
+    found = tab.page.evaluate(
+        "async (links) => { const found = [];"
+        " for (const link of links) { await (await lab).run(link);"
+        " found.push([[...document.querySelectorAll('.wrong')].map((line) => line.textContent).join(''),"
+        " document.querySelector('#lab-hash').textContent]); }"
+        " return found; }",
+        [fragment(**settings) for settings in experiments],
+    )
+    assert {wrong for wrong, _ in found} == {""}
+    return [str(sha256) for _, sha256 in found]
 
 
 def rows(array: np.ndarray) -> str:
@@ -124,7 +136,8 @@ def test_on_load_the_browser_trains_and_is_identical(tab: Any) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_digits_are_learned_to_numpys_bits_in(digits: Any, dtype: str) -> None:
-    assert run(digits, precision=dtype) == by_numpy(DIGITS, dtype).weights_sha256
+    found = digits.page.inner_text("#mine-hash") if dtype == "float64" else run(digits, precision=dtype)
+    assert found == by_numpy(DIGITS, dtype).weights_sha256
 
 
 def random_problem(seed: int) -> tuple[Problem, str]:
@@ -148,13 +161,10 @@ def random_problem(seed: int) -> tuple[Problem, str]:
 
 
 def test_fifty_random_experiments_are_what_compare_makes_of_them(tab: Any) -> None:
-    for seed in range(50):
-        problem, dtype = random_problem(seed)
-        assert run(tab, **settings_of(problem, dtype)) == by_numpy(problem, dtype).weights_sha256, (
-            seed,
-            problem,
-            dtype,
-        )
+    experiments = [random_problem(seed) for seed in range(50)]
+    found = run_all(tab, [settings_of(problem, dtype) for problem, dtype in experiments])
+    for seed, ((problem, dtype), shown) in enumerate(zip(experiments, found, strict=True)):
+        assert shown == by_numpy(problem, dtype).weights_sha256, (seed, problem, dtype)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +203,7 @@ def test_what_is_typed_into_the_form_is_trained(
     # the inside of it is on the page too, as a trace has it
     trace = equigrad.trace(expected, ["numpy"], updates=1, arithmetic="reproducible")
     line = next(v for v in trace.lines if v.layer == len(expected.layers) - 1 and v.quantity == "preactivation")
-    assert tab.live("browser", "preactivation") == line.values[0][:, 0].tolist()
+    assert tab.live()["browser", "preactivation"] == line.values[0][:, 0].tolist()
 
 
 def test_an_experiment_is_made_and_left_by_keyboard_alone(tab: Any) -> None:
@@ -255,11 +265,16 @@ def test_any_update_can_be_gone_back_to(tab: Any, settings: dict[str, str], at: 
     ],
     ids=["the page's own", "another training", "no hidden layer", "other data and two hidden layers"],
 )
-def test_the_line_to_copy_gives_the_hash_on_the_page(tab: Any, settings: dict[str, str], tmp_path: Path) -> None:
+def test_the_line_to_copy_gives_the_hash_on_the_page(
+    tab: Any, settings: dict[str, str], command_line: Any, tmp_path: Path
+) -> None:
+    """A shell reads the line; the command that it makes of it runs here."""
     shown = run(tab, **settings)
-    line = str(tab.page.text_content("#line"))
-    script = f'equigrad() {{ "{sys.executable}" -m equigrad "$@" -b numpy --json found.json; }}\n{line}\n'
+    script = f"equigrad() {{ printf '%s\\0' \"$@\"; }}\n{tab.page.text_content('#line')}\n"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    words = done.stdout.removesuffix("\0").split("\0")
+    done = command_line(*words, "-b", "numpy", "--json", "found.json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert [r["weights_sha256"] for r in found["runs"]] == [shown]
@@ -480,15 +495,16 @@ def test_the_surface_has_the_colour_of_what_the_network_answers(tab: Any) -> Non
     """Warm where it says 1, cold where it says 0, at the four corners of exclusive or."""
     run(tab, updates=20_000)
     tab.page.locator("#surface").scroll_into_view_if_needed()
-    image = tab.page.evaluate(
-        "[...document.querySelector('#surface').getContext('2d').getImageData(0, 0, 320, 320).data]"
+    room, places = 0.35 / 1.7 * 320, []
+    for x1, x2, _ in TASK.inputs:
+        places.append([int(room + x1 * (320 - 2 * room)) - 25, int(320 - room - x2 * (320 - 2 * room)) - 25])
+    pixels = tab.page.evaluate(
+        "(places) => { const image = document.querySelector('#surface').getContext('2d').getImageData(0, 0, 320, 320);"
+        " return places.map(([x, y]) => [...image.data.slice(4 * (320 * y + x), 4 * (320 * y + x) + 3)]); }",
+        places,
     )
-    pixels = np.array(image).reshape(320, 320, 4)
-    room = 0.35 / 1.7 * 320
-    for (x1, x2, _), (target,) in zip(TASK.inputs, TASK.targets, strict=True):
-        column, row = int(room + x1 * (320 - 2 * room)) - 25, int(320 - room - x2 * (320 - 2 * room)) - 25
-        red, _, blue, _ = pixels[row, column]
-        assert (red > blue) == bool(target), (row, column, red, blue)
+    for (red, _, blue), (target,), at in zip(pixels, TASK.targets, places, strict=True):
+        assert (red > blue) == bool(target), (at, red, blue)
 
 
 def test_the_error_curve_starts_and_ends_where_numpys_does(tab: Any) -> None:
@@ -555,24 +571,27 @@ def test_a_page_stays_under_three_megabytes(digits: Any, folder: Path) -> None:
 @pytest.mark.needs("axe_playwright_python")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_axe_finds_no_violation_on_a_page_that_is(open_tab: Any, page: Path, scheme: str, width: int) -> None:
-    assert violations(open_tab, page, color_scheme=scheme, viewport={"width": width, "height": 900}) == []
+def test_axe_finds_no_violation_on_a_page_that_is(tab: Any, scheme: str, width: int) -> None:
+    tab.page.set_viewport_size({"width": width, "height": 900})
+    assert violations(tab, scheme) == []
+    tab.page.set_viewport_size({"width": 1280, "height": 900})
 
 
 @pytest.mark.slow
 @pytest.mark.needs("axe_playwright_python")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation_among_the_digits_in(open_tab: Any, digits: Any, folder: Path, scheme: str) -> None:
-    assert violations(open_tab, folder / "digits.html", color_scheme=scheme) == []
+def test_axe_finds_no_violation_among_the_digits_in(digits: Any, scheme: str) -> None:
+    assert violations(digits, scheme) == []
 
 
-def violations(open_tab: Any, path: Path, **options: Any) -> list[str]:
+def violations(tab: Any, scheme: str) -> list[str]:
     from axe_playwright_python.base import AXE_FILE_PATH
 
-    tab = open_tab(path, **options)
+    tab.page.emulate_media(color_scheme=scheme)
+    tab.page.locator(f'html[data-theme="{scheme}"]').wait_for()
     tab.page.evaluate(Path(AXE_FILE_PATH).read_text())
     found = tab.page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
-    tab.close()
+    tab.page.emulate_media(color_scheme="light")
     return [f"{v['id']}: {node['target']} {node['failureSummary']}" for v in found for node in v["nodes"]]
 
 

@@ -104,6 +104,14 @@ def test_files_alone_run_nothing_but_the_replay(results: dict[str, Path], monkey
     assert data_of(html)["replay"]["name"] == "one-layer"
 
 
+def test_results_of_data_that_is_not_here_load_no_framework(
+    results: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(import_module("equigrad.reporting.page"), "usable", lambda: pytest.fail("all were loaded"))
+    mine = edited(results["check"], tmp_path / "mine.json", lambda d: d["problem"].update(name="mine"))
+    assert "every gradient is right" in equigrad.report(results=[mine]).html
+
+
 def test_timings_come_with_every_sample_and_the_floor(results: dict[str, Path]) -> None:
     (table,) = data_of(equigrad.report(TASK, list(results.values()), backends=["numpy"]).html)["timings"]
     document = json.loads(results["bench"].read_text())
@@ -424,10 +432,12 @@ def test_no_value_in_a_file_is_met_with_a_traceback(kind: str, results: dict[str
     outcomes = set()
     for path in places(document):
         for other in (None, -1, [None]):
-            changed = json.loads(json.dumps(document))
             *outer, key = path
-            reduce(lambda inside, k: inside[k], outer, changed)[key] = other
-            (tmp_path / "odd.json").write_text(json.dumps(changed))
+            inside = reduce(lambda inside, k: inside[k], outer, document)
+            kept, inside[key] = inside[key], other
+            (tmp_path / "odd.json").unlink(missing_ok=True)  # to write over a file can be slow
+            (tmp_path / "odd.json").write_text(json.dumps(document))
+            inside[key] = kept
             try:
                 data = content.data(read := documents.read([tmp_path / "odd.json"]), None)
                 json.dumps(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,19 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.fixture
-def tab(open_tab: Any, written: Path) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def window(open_tab: Any, written: Path) -> Iterator[Any]:
     tab = open_tab(written)
     yield tab
     tab.close()
+
+
+@pytest.fixture
+def tab(window: Any) -> Any:
+    """The page as it opens, with nothing under the mouse."""
+    window.page.mouse.move(0, 0)
+    window.load()
+    return window
 
 
 def number(text: str) -> float:
@@ -45,7 +54,9 @@ def number(text: str) -> float:
 
 @pytest.fixture(scope="module")
 def traced() -> Callable[[str, str], Trace]:
-    return lambda dtype, arithmetic: equigrad.trace(TASK, BACKENDS, updates=5, dtype=dtype, arithmetic=arithmetic)
+    return cache(
+        lambda dtype, arithmetic: equigrad.trace(TASK, BACKENDS, updates=5, dtype=dtype, arithmetic=arithmetic)
+    )
 
 
 @pytest.mark.parametrize("arithmetic", ["native", "reproducible"])
@@ -78,10 +89,11 @@ def test_the_page_shows_the_bits_of_the_run(
         assert tab.update() == update
         for step, names in quantities.items():
             tab.page.click(f'.step[data-step="{step}"]')
+            live = tab.live()
             for name in names:
                 line = lines[update, layer, name]
                 for side, backend in enumerate(BACKENDS):
-                    shown = np.array(tab.live(backend, name), dtype)
+                    shown = np.array(live[backend, name], dtype)
                     assert shown.tobytes() == line.values[side][:, unit].tobytes(), (backend, update, name)
 
 
@@ -99,8 +111,8 @@ def test_the_framework_switch_shows_that_frameworks_numbers_and_marks_what_diffe
         tab.choose("framework", backend)
         expected = [f"{v:.8f}".replace("-", "−") for v in line.values[side][:, 0]]
         assert tab.numbers("delta") == expected
-        classes = [c.get_attribute("class") for c in tab.page.locator('.num[data-quantity="delta"]').all()]
-        assert ["apart" in str(c) for c in classes] == apart[:, 0].tolist()
+        cells = tab.page.locator('.num[data-quantity="delta"]')
+        assert cells.evaluate_all("all => all.map(c => c.classList.contains('apart'))") == apart[:, 0].tolist()
 
 
 def test_a_number_is_shown_in_every_framework_to_the_last_bit(
@@ -171,11 +183,10 @@ def test_the_sigmoid_has_each_sample_at_its_pre_activation_with_its_slope(tab: A
         next(v for v in trace.lines if v.layer == 2 and v.quantity == q).values[0]
         for q in ("preactivation", "activation")
     )
-    points = tab.page.locator("#sigmoid .point")
-    at = {
-        int(p.get_attribute("data-sample")): (float(p.get_attribute("cx")), float(p.get_attribute("cy")))
-        for p in points.all()
-    }
+    points = tab.page.locator("#sigmoid .point").evaluate_all(
+        "all => all.map((p) => ['data-sample', 'cx', 'cy'].map((name) => Number(p.getAttribute(name))))"
+    )
+    at = {sample: (x, y) for sample, x, y in points}
     assert len(at) == 4
     order = sorted(at, key=lambda k: at[k][0])
     assert order == np.argsort(z[:, 0]).tolist()
@@ -209,15 +220,17 @@ def test_pointing_at_a_step_lights_its_lines_in_all_columns(
         ready(name)
     getattr(tab.page, how)(f'.step[data-step="{step}"]')
     for backend in BACKENDS:
-        lines = tab.page.locator(f'article[data-backend="{backend}"] .line.on')
-        assert lines.count() >= 1
-        assert all(step in str(line.get_attribute("data-steps")) for line in lines.all())
-        assert tab.page.inner_text(f'article[data-backend="{backend}"] .live').startswith(step)
+        article = tab.page.locator(f'article[data-backend="{backend}"]')
+        lit = article.locator(".line.on").evaluate_all("all => all.map(line => line.dataset.steps)")
+        assert lit
+        assert all(step in steps for steps in lit)
+        assert article.locator(".live").inner_text().startswith(step)
 
 
-def test_every_chart_is_drawn_in_both_themes(open_tab: Any, written: Path) -> None:
-    tab = open_tab(written, color_scheme="dark")
-    page = tab.page
+def test_every_chart_is_drawn_in_both_themes(window: Any) -> None:
+    page = window.page
+    page.emulate_media(color_scheme="dark")
+    window.load()
     assert page.get_attribute("html", "data-theme") == "dark"
     charts = ["chart-ulp", "chart-abs", "chart-curve", "chart-outputs", "chart-errors"]
     for theme in ("dark", "light"):
@@ -228,7 +241,7 @@ def test_every_chart_is_drawn_in_both_themes(open_tab: Any, written: Path) -> No
         if theme == "dark":
             page.click("#theme")
             assert page.get_attribute("html", "data-theme") == "light"
-    tab.close()
+    page.emulate_media(color_scheme="light")
 
 
 def test_timings_and_what_names_hold_are_shown_as_text(open_tab: Any, timed: Path, tmp_path: Path) -> None:
@@ -262,13 +275,15 @@ def test_results_of_data_that_is_not_here_are_shown_without_a_replay(open_tab: A
 
 
 @pytest.mark.parametrize("width", [390, 768, 1280])
-def test_nothing_sticks_out_of_a_window_of_width(open_tab: Any, written: Path, width: int) -> None:
-    tab = open_tab(written, viewport={"width": width, "height": 844})
+def test_nothing_sticks_out_of_a_window_of_width(window: Any, width: int) -> None:
+    page = window.page
+    page.set_viewport_size({"width": width, "height": 844})
+    window.load()
     for chart in ("chart-ulp", "chart-errors"):
-        tab.page.locator(f"#{chart}").scroll_into_view_if_needed()
-        tab.page.wait_for_selector(f"#{chart} .main-svg")
-    assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
-    tab.close()
+        page.locator(f"#{chart}").scroll_into_view_if_needed()
+        page.wait_for_selector(f"#{chart} .main-svg")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.set_viewport_size({"width": 1280, "height": 900})
 
 
 def test_every_control_has_a_name_and_can_be_reached_by_tab(tab: Any) -> None:
@@ -277,10 +292,12 @@ def test_every_control_has_a_name_and_can_be_reached_by_tab(tab: Any) -> None:
         " !e.closest('.main-svg') && !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).length"
     )
     assert unnamed == 0
-    reached = set()
+    tab.page.evaluate(
+        "reached = new Set(); addEventListener('focusin', ({ target }) => reached.add(target.id || target.name))"
+    )
     for _ in range(90):
         tab.page.keyboard.press("Tab")
-        reached.add(tab.page.evaluate("document.activeElement.id || document.activeElement.name"))
+    reached = set(tab.page.evaluate("[...reached]"))
     assert {
         *("add-row", "updates", "rate", "hidden", "seed", "precision", "train", "reset"),
         *("across", "up", "unseen", "any-z", "goto"),

@@ -4,7 +4,7 @@
 
 const LIMITS = { float64: [-700, 40], float32: [-80, 40] };
 const LN2_HIGH = 0.6931471803691238, LN2_LOW = 1.908214929270822e-10;
-const FRACTION = [6.0000000000000115, 10.000000000309804, 14.000002528168245, 0.05552187750876665];
+const C6 = 6.0000000000000115, C10 = 10.000000000309804, C14 = 14.000002528168245, C18 = 0.05552187750876665;
 const INDEX_ORDER_TERMS = 16, INDEX_ORDER_SUMS = 4096;
 const ROUNDING = 1.5 * 2 ** 52; // a number below 2**51 plus this has no place for a fraction: it is rounded to even
 
@@ -28,6 +28,7 @@ class Reproducible {
   constructor(dtype) {
     this.dtype = dtype;
     this.single = dtype === "float32";
+    [this.low, this.high] = LIMITS[dtype];
     this.Numbers = this.single ? Float32Array : Float64Array;
   }
 
@@ -35,6 +36,7 @@ class Reproducible {
   number(value) { return this.single ? Math.fround(value) : value; }
 
   // Element by element, each result rounded once.
+  plus(a, b) { const c = new this.Numbers(a.data.length); for (let i = 0; i < c.length; i++) c[i] = a.data[i] + b.data[i]; return new Matrix(a.rows, a.columns, c); }
   minus(a, b) { const c = new this.Numbers(a.data.length); for (let i = 0; i < c.length; i++) c[i] = a.data[i] - b.data[i]; return new Matrix(a.rows, a.columns, c); }
   times(a, b) { const c = new this.Numbers(a.data.length); for (let i = 0; i < c.length; i++) c[i] = a.data[i] * b.data[i]; return new Matrix(a.rows, a.columns, c); }
   scaled(factor, a) { const c = new this.Numbers(a.data.length); for (let i = 0; i < c.length; i++) c[i] = factor * a.data[i]; return new Matrix(a.rows, a.columns, c); }
@@ -44,10 +46,10 @@ class Reproducible {
 
   // 1 / (1 + exp(-z)): z = k ln 2 + r, and exp(r) = (R + r) / (R - r) with R from Lambert's continued fraction.
   sigmoidOf(x) {
-    const [low, high] = LIMITS[this.dtype], z = x < low ? low : x > high ? high : x;
+    const z = x < this.low ? this.low : x > this.high ? this.high : x;
     const k = rint(z * 1.4426950408889634);
     const r = z - k * LN2_HIGH - k * LN2_LOW, t = r * r;
-    const R = 2 + t / (FRACTION[0] + t / (FRACTION[1] + t / (FRACTION[2] + t * FRACTION[3])));
+    const R = 2 + t / (C6 + t / (C10 + t / (C14 + t * C18)));
     const a = (R + r) * power(k);
     return this.number(a / (R - r + a));
   }
@@ -60,15 +62,19 @@ class Reproducible {
 
   // Rounded products, added in the order k = 0, 1, 2, ...
   indexOrderDot(a, b) {
-    const c = new this.Numbers(a.rows * b.columns);
-    for (let i = 0; i < a.rows; i++) {
-      for (let j = 0; j < b.columns; j++) {
-        let total = this.number(a.data[i * a.columns] * b.data[j]);
-        for (let k = 1; k < a.columns; k++) total = this.number(total + this.number(a.data[i * a.columns + k] * b.data[k * b.columns + j]));
-        c[i * b.columns + j] = total;
+    const { data: A, rows: N, columns: K } = a, { data: B, columns: M } = b, { single } = this, c = new this.Numbers(N * M);
+    for (let i = 0; i < N; i++) {
+      for (let j = 0; j < M; j++) {
+        let total = A[i * K] * B[j];
+        if (single) total = Math.fround(total);
+        for (let k = 1; k < K; k++) {
+          const product = A[i * K + k] * B[k * M + j];
+          total = single ? Math.fround(total + Math.fround(product)) : total + product;
+        }
+        c[i * M + j] = total;
       }
     }
-    return new Matrix(a.rows, b.columns, c);
+    return new Matrix(N, M, c);
   }
 
   // Through slices whose products and sums are integers below 2**53, so exact in any order.

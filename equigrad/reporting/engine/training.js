@@ -48,14 +48,15 @@ class Training {
     return a.data.reduce((sum, v, i) => sum + Math.abs(this.y.data[i] - v), 0) / a.data.length;
   }
 
-  // For each layer what one update holds, in the order of the page's QUANTITIES.
+  // For each layer what one update holds, in the order of the page's QUANTITIES. The gradient is minus the product, so
+  // w + change has the bits of w - lr * gradient, and no second update is needed for the weights after it.
   trace(weights) {
-    const { ops } = this.network, layers = this.network.activations(weights, this.x), after = this.train(weights, 1), found = [];
+    const { ops } = this.network, layers = this.network.activations(weights, this.x), found = [];
     let error = ops.minus(this.y, layers.at(-1));
     for (let i = weights.length - 1; i >= 0; i--) {
-      const a = layers[i + 1], delta = ops.times(error, ops.times(a, ops.oneMinus(a)));
-      found.unshift([weights[i], ops.dot(layers[i], weights[i]), a, error, delta, ops.scaled(this.lr, ops.dot(layers[i].transposed, delta)), after[i]]);
-      error = ops.dot(delta, weights[i].transposed);
+      const a = layers[i + 1], delta = ops.times(error, ops.times(a, ops.oneMinus(a))), change = ops.scaled(this.lr, ops.dot(layers[i].transposed, delta));
+      found.unshift([weights[i], ops.dot(layers[i], weights[i]), a, error, delta, change, ops.plus(weights[i], change)]);
+      if (i > 0) error = ops.dot(delta, weights[i].transposed);
     }
     return found;
   }
