@@ -42,9 +42,12 @@ def window(open_tab: Any, written: Path) -> Iterator[Any]:
 
 @pytest.fixture
 def tab(window: Any) -> Any:
-    """The page as it opens, with nothing under the mouse."""
+    """The page as it opens: what it shows, with nothing chosen, focused or under the mouse."""
     window.page.mouse.move(0, 0)
-    window.load()
+    window.page.evaluate(
+        "document.activeElement.blur(); scrollTo(0, 0); document.querySelector('.step[data-step=predict]').click();"
+        " Object.assign(replay.state, { backend: null, arithmetic: 'native', dtype: null }); replay.show(REPLAY)"
+    )
     return window
 
 
