@@ -290,6 +290,7 @@ def test_nothing_sticks_out_of_a_window_of_width(window: Any, width: int) -> Non
 
 
 def test_every_control_has_a_name_and_can_be_reached_by_tab(tab: Any) -> None:
+    tab.load()  # Tab starts at the top
     unnamed = tab.page.evaluate(
         "[...document.querySelectorAll('button, input, select, [role=img], [role=region]')].filter((e) =>"
         " !e.closest('.main-svg') && !(e.ariaLabel || e.textContent.trim() || e.labels?.length)).length"
