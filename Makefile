@@ -12,18 +12,18 @@ REQUIRE ?= numpy,torch,jax,flint,hypothesis
 compare: $(READY)
 	$(BIN)/equigrad compare
 
-# On all cores, one thread for each worker. What starts processes of its own comes after, alone. pytest-benchmark times
-# nothing beside others, so it stays out.
-PYTEST = OMP_NUM_THREADS=1 EQUIGRAD_REQUIRE=$(REQUIRE) $(BIN)/python -m pytest -p no:benchmark
-PARALLEL = --numprocesses logical --maxprocesses 4 --dist loadfile --ignore tests/processes
+# One thread for each worker, and one worker more than there are cores: some always wait for a browser or a process. What
+# starts several processes at a time comes after. pytest-benchmark times nothing beside others, so it stays out.
+PYTEST = OMP_NUM_THREADS=1 EQUIGRAD_REQUIRE=$(REQUIRE) $(BIN)/python -m pytest -p no:benchmark --dist loadfile
+WORKERS = --numprocesses $$(expr 1 + $$(getconf _NPROCESSORS_ONLN)) --maxprocesses 4
 
 test: $(READY)
-	$(PYTEST) $(PARALLEL)
-	$(PYTEST) tests/processes
+	$(PYTEST) $(WORKERS) --ignore tests/processes
+	$(PYTEST) --numprocesses 2 tests/processes
 
 # What is not marked slow: an answer within a minute and a half.
 quick: $(READY)
-	$(PYTEST) $(PARALLEL) -m "not slow"
+	$(PYTEST) $(WORKERS) --ignore tests/processes -m "not slow"
 
 check: $(READY)
 	$(BIN)/ruff format --check .

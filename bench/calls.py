@@ -11,7 +11,7 @@ from itertools import repeat
 from typing import Any
 
 from ..backends import load
-from ..backends.tape.tape import Call, Tape
+from ..backends.tape.tape import Bound, Tape
 from ..common.agreement import Disagreement
 from ..common.ulp import sha256
 from .contestants.peers import trask
@@ -58,7 +58,7 @@ def measure(workload: Workload, spec: str, rounds: int) -> Calls:
     expected = sha256(tuple(map(backend.to_numpy, backend.train(*given))))
     seed, run = trask(workload), Tape.run
 
-    def timed(calls: Sequence[Call], n: int) -> None:
+    def timed(calls: Sequence[Bound], n: int) -> None:
         alone = list(map(_elsewhere, calls))
         found.names = list(map(_name, calls))
         found.seconds = [[] for _ in calls]
@@ -81,7 +81,7 @@ def measure(workload: Workload, spec: str, rounds: int) -> Calls:
     return found
 
 
-def _burst(call: Call) -> float:
+def _burst(call: Bound) -> float:
     start = time.perf_counter()
     for _ in repeat(None, BURST):
         call()
@@ -94,7 +94,7 @@ def _each(loop: Callable[[int], Any]) -> float:
     return (time.perf_counter() - start) / BURST
 
 
-def _elsewhere(call: Any) -> Call:
+def _elsewhere(call: Any) -> Bound:
     """The same call into another array, so that it may be repeated and changes nothing."""
     if call.keywords:
         return partial(call.func, *call.args, **{name: copy.deepcopy(into) for name, into in call.keywords.items()})

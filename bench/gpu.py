@@ -102,7 +102,7 @@ def parts(out: Path, dry: bool = False) -> tuple[list[Part], list[Part]]:
             ("digits", 600, ["digits"], {**one, "updates": 1, "arithmetic": "native"}),
             ("sweep", 600, ["4x16-16-1", "40x16-16-1"], one),
         ]
-    options: dict[str, Any] = {"rounds": 1 if dry else 5, "patience": 300.0 if dry else 40.0}
+    options: dict[str, Any] = {"rounds": 1, "patience": 300.0, "threads": 1} if dry else {"rounds": 5, "patience": 40.0}
     timed = [
         Part(f"bench {name}", partial(_bench, out / f"gpu-{name}.json", names, {**options, **chosen}), limit)
         for name, limit, names, chosen in plan

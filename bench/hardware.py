@@ -14,7 +14,7 @@ from .results import Result, read
 
 
 @dataclass(frozen=True)
-class Place:
+class HardwareColumn:
     """A device of one machine: a column."""
 
     file: str
@@ -30,11 +30,11 @@ class Sheet:
 
     problem: str
     dtype: str
-    places: list[Place]
+    places: list[HardwareColumn]
     rows: dict[str, list[Row | None]]
     """By the row's name without its device, one for each place; None where it was not timed there. Only what was
     timed in two places at least."""
-    noisy: list[Place] = field(default_factory=list)
+    noisy: list[HardwareColumn] = field(default_factory=list)
     """Where the machine was too busy to rank."""
 
     def seconds(self, name: str) -> list[float | None]:
@@ -128,7 +128,7 @@ def _sheet(network: Network, results: list[tuple[str, Result]], left_out: list[s
             )
             continue
         for device in sorted({row.device or "cpu" for row in table.timed}):
-            place = Place(name, device, _about(result.passport, device))
+            place = HardwareColumn(name, device, _about(result.passport, device))
             for row in table.timed:
                 if (row.device or "cpu") == device and row.name != "null":
                     held = sheet.rows.setdefault(_common(row, device), [])

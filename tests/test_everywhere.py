@@ -18,7 +18,7 @@ from equigrad.common.errors import MissingError
 from equigrad.common.files import write_json
 from equigrad.common.golden import EARLY
 from equigrad.scale import emulated, everywhere
-from equigrad.scale.everywhere import Page, Place, Seen, main
+from equigrad.scale.everywhere import Place, Seen, Sightings, main
 
 DOCS = Path(__file__).parents[1] / "docs"
 HASH = EARLY["digits"][1]["float64"]
@@ -51,11 +51,11 @@ def python(folder: Path, *lines: str) -> Path:
 
 
 def lines(page: Path) -> list[Seen]:
-    return Page.read(page).lines
+    return Sightings.read(page).lines
 
 
 def test_the_page_is_made_from_the_lines_that_are_kept_beside_it() -> None:
-    kept = Page.read(DOCS / "everywhere.md")
+    kept = Sightings.read(DOCS / "everywhere.md")
     assert kept.text() == kept.path.read_text(encoding="utf-8"), "run python -m equigrad.scale.everywhere"
     assert all(line.published for line in kept.lines)
 
@@ -182,7 +182,7 @@ def test_a_place_that_nobody_knows_is_refused_with_those_that_are(
 
 
 def test_what_costs_gigabytes_or_a_gpu_is_run_only_if_it_is_named() -> None:
-    empty = Page(Path("x"), [], {})
+    empty = Sightings(Path("x"), [], {})
     usual = {place.where for place, _ in everywhere._chosen([], False, empty)}
     assert {"SSE at most", "1, 2, 3 and 4 processes", "aarch64 under emulation"} <= usual
     assert not usual & {"CUDA", "oldest PyTorch allowed", "newest PyTorch"}

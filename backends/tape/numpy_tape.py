@@ -11,7 +11,7 @@ from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from ..interface import Weights
 from ..numpy_arithmetic import silent
-from .tape import Call, Tape, Train, Untapeable, Value, taping
+from .tape import Bound, Tape, Train, Untapeable, Value, taping
 
 SMALL = 1000
 """Up to so many elements a number is kept as a whole array: NumPy takes it quicker, by a tenth of a small call."""
@@ -80,12 +80,12 @@ def _without_zeros(weights: Weights) -> bool:
     return all(w.all() for w in weights)
 
 
-def _calls(tape: Tape, held: Weights, x: np.ndarray, y: np.ndarray) -> list[Call]:
+def _calls(tape: Tape, held: Weights, x: np.ndarray, y: np.ndarray) -> list[Bound]:
     """The calls of one update that change `held`."""
     return tape.bind([*held, x, y], lambda like: np.empty(*like), _ready, cast)
 
 
-def _ready(call: Callable[..., Any], arguments: Sequence[Any], into: np.ndarray) -> Call:
+def _ready(call: Callable[..., Any], arguments: Sequence[Any], into: np.ndarray) -> Bound:
     if call is np.dot:  # the method spares half the time of the function
         return partial(arguments[0].dot, arguments[1], into)
     if call in (np.minimum, np.maximum):  # these take `out` by name alone

@@ -20,8 +20,8 @@ from typing import Any
 from ..interface import Weights
 
 Array = Any
-Call = Callable[[], Any]
-
+Bound = Callable[[], Any]
+"""A call that has its arguments, and where its result goes."""
 
 LEAST = ((1_000_000, 1), (10_000, 5), (0, 100))
 """(activations in the widest layer, updates from which on a tape pays), the largest networks first. Making a tape
@@ -114,9 +114,9 @@ class Tape:
         self,
         inputs: Sequence[Array],
         empty: Callable[[Any], Array],
-        ready: Callable[..., Call],
+        ready: Callable[..., Bound],
         copy: Callable[..., Any],
-    ) -> list[Call]:
+    ) -> list[Bound]:
         """The calls of one update on `inputs`, the first of which, the weights, change in place.
 
         `empty(like)` makes an array, `ready(call, arguments, into)` a call without arguments, `copy` is an operation
@@ -165,7 +165,7 @@ class Tape:
         return calls
 
     @staticmethod
-    def run(calls: Sequence[Call], n: int) -> None:
+    def run(calls: Sequence[Bound], n: int) -> None:
         """n updates. This loop is what is timed."""
         if n >= UNROLLED:
             unrolled(calls)(n)
@@ -201,7 +201,7 @@ class Tape:
         return root, last
 
 
-def unrolled(calls: Sequence[Call]) -> Callable[[int], None]:
+def unrolled(calls: Sequence[Bound]) -> Callable[[int], None]:
     """A function of n that makes the calls n times, written out one after the other.
 
     That spares the loop over them, and of each `partial` the way through it: 8 to 12 % of NumPy's one-layer update.

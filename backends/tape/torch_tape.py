@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from ..interface import Weights
-from .tape import Call, Step, Tape, Train, Untapeable, Value, taping
+from .tape import Bound, Step, Tape, Train, Untapeable, Value, taping
 
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "add": torch.add,
@@ -87,7 +87,7 @@ def _form(tensor: torch.Tensor) -> tuple[Any, ...]:
     return tensor.shape, tensor.dtype, tensor.is_contiguous()
 
 
-def run_on_cuda(calls: Sequence[Call], n: int) -> None:
+def run_on_cuda(calls: Sequence[Bound], n: int) -> None:
     """n updates, GRAPH at a time as a CUDA graph, so that Python launches one of them and not each operation.
 
     Says so in a warning, and launches each operation, where CUDA refuses to capture them.
@@ -116,7 +116,7 @@ def _empty(device: torch.device, like: tuple[torch.Size, torch.dtype]) -> torch.
     return torch.empty(like[0], dtype=like[1], device=device)
 
 
-def _ready(call: Callable[..., Any], arguments: Sequence[Any], into: torch.Tensor) -> Call:
+def _ready(call: Callable[..., Any], arguments: Sequence[Any], into: torch.Tensor) -> Bound:
     if isinstance(call, Unknown):
         raise Untapeable(f"{call.function}")
     if isinstance(call, np.ufunc):  # a ufunc, which works in the memory that NumPy sees of the tensors

@@ -10,7 +10,7 @@ from itertools import permutations
 
 import numpy as np
 
-from .recording import Call, Recording
+from .recording import Recorded, Recording
 
 MOVING = {
     "broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "copy", "copy_p", "convert_element_type",
@@ -94,7 +94,7 @@ class Side:
             waiting.extend(o for part in self.parts(number) for o in part.outputs)
         return found
 
-    def parts(self, number: int) -> list[Call]:
+    def parts(self, number: int) -> list[Recorded]:
         """The steps of a fused operation, which stand before it."""
         found = []
         while number and self.recording.operations[number - 1].fused is not None:
@@ -102,7 +102,7 @@ class Side:
             found.append(self.recording.operations[number])
         return found
 
-    def operation(self, i: int) -> Call | None:
+    def operation(self, i: int) -> Recorded | None:
         number = self.recording.maker.get(i)
         return None if number is None else self.recording.operations[number]
 
@@ -120,7 +120,7 @@ class Side:
         makers = (self.operation(i) for i in region)
         return {i for o in makers if o is not None for i in o.inputs if i not in region}
 
-    def first_user(self, i: int, lost: set[int]) -> Call | None:
+    def first_user(self, i: int, lost: set[int]) -> Recorded | None:
         """The first operation that goes wrong with this value, or with the same numbers moved."""
         for number in self.users.get(i, ()):
             operation = self.recording.operations[number]

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from .recording import Call, Frame, Line, Recording, user_lines
+from .recording import Frame, Line, Recorded, Recording, user_lines
 
 MOST = 1_500
 """Primitives that loops are unrolled to, all together; what is beyond runs in one piece."""
@@ -113,7 +113,7 @@ class Program:
             self.stops.append(len(self.steps))
         self.steps.append(step)
         self._origins.append(self._equation_now)
-        self.recording.add(Call(name, tuple(inputs), tuple(outputs), *where, backward=backward))
+        self.recording.add(Recorded(name, tuple(inputs), tuple(outputs), *where, backward=backward))
         return outputs
 
     def _loop(self, eqn: Any, step: Primitive, inputs: list[int], where: Where) -> list[int]:

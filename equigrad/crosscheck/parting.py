@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .counterparts import MOVING, Side, aligned
-from .recording import Call
+from .recording import Recorded
 
 Same = Callable[[np.ndarray, np.ndarray], bool]
 """Whether two outputs are the same."""
@@ -36,7 +36,7 @@ wrong with it, or for all that go wrong."""
 class Spot:
     """One side's operation, and the value to look at."""
 
-    operation: Call | None
+    operation: Recorded | None
     """None for a value that was given."""
     value: int
 
@@ -49,7 +49,7 @@ class Fork:
     """`differs`, `missing in jax`, `missing in torch`, `order`, `exchanged` or `stopped`."""
     torch: Spot
     jax: Spot
-    onward: Call | None = None
+    onward: Recorded | None = None
     """The JAX operation that goes on with a value that torch changes first."""
     repaired: bool = True
     """Whether everything after it agrees once PyTorch's value is put into JAX's computation."""
@@ -178,7 +178,7 @@ class _Repairs:
         return None
 
 
-def _line(operation: Call | None) -> Any:
+def _line(operation: Recorded | None) -> Any:
     return operation.lines[:1] if operation is not None else None
 
 
@@ -199,7 +199,7 @@ def stopped(torch: Side, program: Any, jax: Side, gradients: Callable[[set[int],
     free = [(t, j) for t in stops for j in torch.same[t] if goes_on(j)]
     for t, j in free[:MANY]:
         if gradients({j}, set()):
-            there, here = Call("aten.detach", (t,), (t,), stops[t]), jax.operation(j)
+            there, here = Recorded("aten.detach", (t,), (t,), stops[t]), jax.operation(j)
             if here is None or _line(torch.operation(t)) != _line(there):  # stopped where it is used
                 changed = {o for n in operations if n.name not in MOVING for o in n.outputs}
                 here = jax.first_user(j, changed) or here or operations[jax.users[j][0]]

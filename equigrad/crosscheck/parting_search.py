@@ -12,7 +12,7 @@ from .arguments import Arguments
 from .counterparts import Side, Tolerance, aligned, pair_up
 from .nesting import Leaves
 from .parting import Fork, Spot, part, stopped
-from .recording import Call
+from .recording import Recorded
 from .result import Parting, Site
 
 SHOWN = 3
@@ -100,7 +100,7 @@ def _spot(framework: str, spot: Spot, side: Side, value: np.ndarray, picked: tup
     return Site(framework, "", leaf, "", 0, "", (), value.shape, picked)
 
 
-def _site(framework: str, operation: Call, side: Side, value: np.ndarray, picked: tuple[float, ...]) -> Site:
+def _site(framework: str, operation: Recorded, side: Side, value: np.ndarray, picked: tuple[float, ...]) -> Site:
     lines = operation.lines
     first = lines[0] if lines else None
     return Site(

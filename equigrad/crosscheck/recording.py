@@ -24,7 +24,7 @@ class Line(NamedTuple):
 
 
 @dataclass
-class Call:
+class Recorded:
     """One call into the framework; values are counted from 0 in the order in which they came up."""
 
     name: str
@@ -44,7 +44,7 @@ class Recording:
     """What one call did, in order."""
 
     values: list[np.ndarray] = field(default_factory=list)
-    operations: list[Call] = field(default_factory=list)
+    operations: list[Recorded] = field(default_factory=list)
     maker: dict[int, int] = field(default_factory=dict)
     """Which operation made a value; the others were given: inputs, parameters, constants."""
     leaves: dict[str, int] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Recording:
     stopped: dict[int, tuple[Line, ...]] = field(default_factory=dict)
     """Values through which no gradient flows in some use, though they depend on what is differentiated; and where."""
 
-    def add(self, operation: Call) -> None:
+    def add(self, operation: Recorded) -> None:
         for output in operation.outputs:
             self.maker.setdefault(output, len(self.operations))
         self.operations.append(operation)

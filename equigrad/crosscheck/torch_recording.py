@@ -14,7 +14,7 @@ from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from .recording import Call, Frame, Line, Recording, user_lines
+from .recording import Frame, Line, Recorded, Recording, user_lines
 
 QUIET = ("aten.detach", "aten.alias", "aten.lift_fresh")
 """They hand on what they are given."""
@@ -74,7 +74,7 @@ class Recorder(TorchDispatchMode):
         for o in new:
             self.recording.maker.pop(o, None)  # a step of the decomposition may have come upon the same numbers
         if new:
-            operation = Call(name, inputs, new, lines, called, node is not None, self._inside)
+            operation = Recorded(name, inputs, new, lines, called, node is not None, self._inside)
             if self._inside is None:
                 for part in self.recording.operations[first:]:
                     part.fused = len(self.recording.operations)

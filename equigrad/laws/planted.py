@@ -42,6 +42,13 @@ class Dimension(NamedTuple):
     """What a method must take for the condition to be seen: x, y, lr or n; `state` for the number of the call."""
     holds: Callable[[Call], bool]
 
+    def likely(self, network: Network) -> bool:
+        """Whether the condition holds for the network itself."""
+        if self.needs in ("state", "rows", "layout"):
+            return True
+        backend = NumpyBackend(dtype=network.dtype)
+        return self.holds(Call(backend, network.weights, network.x, network.y, network.lr, network.updates))
+
 
 def _far(call: Call, beyond: float) -> bool:
     z = call.x @ call.weights[0]
@@ -115,10 +122,6 @@ LAW_OF = {
 }
 
 
-_NUMPY = NumpyBackend()
-"""What `_near` predicts with."""
-
-
 @dataclass(frozen=True)
 class Plan:
     """One mutant in words."""
@@ -145,12 +148,6 @@ class Plan:
     @cached_property
     def where(self) -> Dimension:
         return next(d for d in DIMENSIONS if d.name == self.dimension)
-
-    def likely(self, network: Network) -> bool:
-        """Whether its condition holds for the network itself, so that it is worth trying first."""
-        if self.where.needs in ("state", "rows", "layout"):
-            return True
-        return self.where.holds(Call(_NUMPY, network.weights, network.x, network.y, network.lr, network.updates))
 
     def make(self) -> type[NumpyBackend]:
         """The backend with the mistake."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from itertools import product
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..session import Progress, like, loaded
 from . import networks
 from .laws import LAWS, LawBroken, Network
 from .mutants import MUTANTS, Mutant
-from .planted import PLANS, Plan, equivalent
+from .planted import PLANS, Dimension, Plan, equivalent
 from .search import Finding, search
 
 PROBLEMS = 500
@@ -208,7 +208,7 @@ def planted_trial(plan: Plan, dtype: str = "float64", arithmetic: str = "native"
     """Whether the law that must catch the mutant by construction does, on one of the search's fixed networks."""
     cls, crashed = plan.make(), False
     missed = Caught(plan.name, False, plan.law, 0.0, "", dtype, arithmetic, plan.dimension, plan.kind, plan.hidden)
-    for network in sorted(_fixed(dtype), key=lambda network: not plan.likely(network)):
+    for network in _likely_first(plan.where, dtype):
         broken = _broken(cls("cpu", dtype, arithmetic), plan.law, network)
         if broken and not broken.__cause__:
             return replace(missed, caught=True, margin=broken.margin, case=network.name)
@@ -227,6 +227,12 @@ def _broken(backend: Backend, law: str, network: Network) -> LawBroken | None:
 @lru_cache(maxsize=2)
 def _chosen(dtype: str) -> tuple[Network, ...]:
     return networks.chosen(dtype)
+
+
+@cache
+def _likely_first(where: Dimension, dtype: str) -> list[Network]:
+    """Those on which the condition holds are worth trying first."""
+    return sorted(_fixed(dtype), key=lambda network: not where.likely(network))
 
 
 @lru_cache(maxsize=2)

@@ -223,7 +223,7 @@ def places() -> list[Place]:
 
 
 @dataclass
-class Page:
+class Sightings:
     """The lines that are there, and what was tried in vain."""
 
     path: Path
@@ -232,7 +232,7 @@ class Page:
     """By place and dtype, with the date."""
 
     @classmethod
-    def read(cls, path: Path) -> Page:
+    def read(cls, path: Path) -> Sightings:
         """With nothing in it where there is none yet."""
         beside = path.with_suffix(".json")
         if not beside.exists():
@@ -360,7 +360,7 @@ ours, and [`equigrad diverge`](diverge.md) finds the operation.
 """
 
 
-def _chosen(only: Sequence[str], again: bool, page: Page) -> Iterator[tuple[Place, list[str]]]:
+def _chosen(only: Sequence[str], again: bool, page: Sightings) -> Iterator[tuple[Place, list[str]]]:
     """Each place that is to be run, and the dtypes. Raises UsageError for words that are in no place's name."""
     known = places()
 
@@ -383,7 +383,7 @@ def _chosen(only: Sequence[str], again: bool, page: Page) -> Iterator[tuple[Plac
             yield place, todo
 
 
-def run(page: Page, todo: Sequence[tuple[Place, list[str]]]) -> bool:
+def run(page: Sightings, todo: Sequence[tuple[Place, list[str]]]) -> bool:
     """Whether all had the published hash; the page is written after each, so that nothing seen is lost."""
     good, number, all_ = True, 0, sum(len(dtypes) for _, dtypes in todo)
     for place, dtypes in todo:
@@ -417,7 +417,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         check_writable(chosen.page)
-        page = Page.read(chosen.page)
+        page = Sightings.read(chosen.page)
         if chosen.add:
             result = read_json(chosen.add)
             page.put(found := seen(result, chosen.where, f"equigrad compare {PROBLEM} --arithmetic reproducible"))

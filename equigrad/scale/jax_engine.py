@@ -91,7 +91,7 @@ class Operations:
 
 
 @dataclass(frozen=True)
-class Rank(JaxBackend):
+class RankBackend(JaxBackend):
     """The backend on one of several processes, or on several devices of one."""
 
     samples: int = 0
@@ -143,7 +143,7 @@ class Rank(JaxBackend):
     @compiled
     def mapped(self, *given: Any) -> Weights:
         def train(one: Any, count: jax.Array, *given: Any) -> Weights:
-            return super(Rank, replace(self, one=ShardSpace(one, count))).train(*given)
+            return super(RankBackend, replace(self, one=ShardSpace(one, count))).train(*given)
 
         specs = (WHOLE, SPLIT, WHOLE, SPLIT, SPLIT, WHOLE, WHOLE)
         return jax.shard_map(train, mesh=self.mesh, in_specs=specs, out_specs=WHOLE, check_vma=False)(self.one, *given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,19 @@ def join(rank: int, size: int, meeting: str, device: str) -> None:
     if (MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size) != (rank, size):
         found = f"rank {MPI.COMM_WORLD.rank} of {MPI.COMM_WORLD.size}"
         raise RuntimeError(f"mpi4py is {found}: is this the mpiexec of another MPI?")
+    MPI.COMM_WORLD.Barrier()
+    _forget_shared_memory()
+
+
+def _forget_shared_memory() -> None:
+    """All have attached to it. MPICH names it after the launcher's process number and removes it only in good order:
+    what a killed run leaves keeps its memory, and stops the start of a later launcher with that number.
+    """
+    maps = Path("/proc/self/maps")
+    for line in maps.read_text().splitlines() if maps.exists() else ():
+        path = Path(line.split()[-1])
+        if path.match("/dev/shm/mpich_shm_*"):
+            path.unlink(missing_ok=True)
 
 
 def leave() -> None:
@@ -78,7 +92,7 @@ class Operations:
 
 
 @dataclass(frozen=True)
-class Rank(NumpyBackend):
+class RankBackend(NumpyBackend):
     """The backend on one of several processes."""
 
     samples: int = 0

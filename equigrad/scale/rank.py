@@ -62,7 +62,7 @@ class Rank:
         """The hash of the weights after n updates, the weights themselves from rank 0, and the bytes sent."""
         Shards.entered += 1
         if (dtype, arithmetic) not in self.backends:
-            backend = self.engine.Rank(self.device, dtype, arithmetic, samples=self.samples)
+            backend = self.engine.RankBackend(self.device, dtype, arithmetic, samples=self.samples)
             self.backends[dtype, arithmetic] = backend, backend.rows(self.x), backend.rows(self.y)
         backend, x, y = self.backends[dtype, arithmetic]
         before = backend.shards.sent

@@ -111,7 +111,7 @@ class Operations:
 
 
 @dataclass(frozen=True)
-class Rank(TorchBackend):
+class RankBackend(TorchBackend):
     """The backend on one of several processes."""
 
     samples: int = 0

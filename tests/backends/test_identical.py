@@ -116,10 +116,10 @@ def trained(backend: Backend, task: Problem, updates: int) -> tuple[np.ndarray, 
     return tuple(map(backend.to_numpy, backend.train(tuple(rest), x, y, task.rate(backend.dtype), updates)))
 
 
-LONG = {("torch", "two-layer", "float64"), ("torch", "digits", "float64")} | {
+LONG = {("torch", "two-layer", "float64"), ("torch", "digits", "float64"), ("numpy", "digits", "float64")} | {
     (spec, name, "float32") for spec in FRAMEWORKS for name in ("two-layer", "digits")
 }
-"""Trainings of seconds: `make quick` has one dtype of each problem, and PyTorch's shortest."""
+"""Trainings of seconds: `make quick` has one dtype of each problem in JAX, and the shortest of the others."""
 TRAININGS = [
     pytest.param(spec, name, dtype, marks=[pytest.mark.slow] * ((spec, name, dtype) in LONG))
     for spec in (*FRAMEWORKS, "torch:cuda", "jax:cuda")

@@ -48,7 +48,7 @@ def table(workload: Workload) -> Table:
         sizes = Contestant("Unfit", "floor", "floors:c", (True,))
         field = [*backends([f"bench_backends:{name}" for name in names], ["native"]), absent, submodule, NULL]
         found = measure(workload, field, rounds=ROUNDS)
-        found.rows += measure(workload, backends(["bench_backends:Hanging"], ["native"]), rounds=1, patience=5).rows
+        found.rows += measure(workload, backends(["bench_backends:Hanging"], ["native"]), rounds=1, patience=2).rows
         wide = Workload.of(problem("digits").with_(updates=1), "float64")
         found.rows += measure(wide, [sizes], rounds=1).rows
     return found
@@ -68,7 +68,7 @@ def row_of(table: Table, name: str) -> Row:
         pytest.param("OtherDtype", "wrong-dtype", "an array of float32 - expected", id="another dtype is refused"),
         pytest.param("NotANumber", "disagree", "NaN", id="NaN is refused"),
         pytest.param("Crashing", "failed", "killed by SIGKILL", id="a crash is a row"),
-        pytest.param("Hanging", "failed", "no answer within 5 s", id="a hang is a row"),
+        pytest.param("Hanging", "failed", "no answer within 2 s", id="a hang is a row"),
         pytest.param(
             "Raising", "failed", "train raised ZeroDivisionError: no luck", id="an exception is a row of one line"
         ),

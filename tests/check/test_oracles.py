@@ -16,7 +16,10 @@ Ready = Callable[..., Backend]
 NETWORKS = {network.name: network for network in chosen("float64")}
 
 
-@pytest.fixture(params=["two-layer", "square", "long sums"], ids=lambda name: name.replace(" ", "-"))
+@pytest.fixture(
+    params=["two-layer", *(pytest.param(name, marks=pytest.mark.slow) for name in ("square", "long sums"))],
+    ids=lambda name: name.replace(" ", "-"),
+)
 def network(request: pytest.FixtureRequest) -> Network:
     return NETWORKS[request.param]
 

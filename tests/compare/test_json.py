@@ -139,9 +139,10 @@ def test_an_older_file_stays_when_writing_fails_in(
     [
         ("compare -b numpy --updates 5", "numpy ran alone"),
         ("diverge -b numpy -b numpy --updates 5", "never part"),
-        ("check -b numpy --arithmetic native", "numpy"),
+        ("check one-layer -b numpy --arithmetic native", "numpy"),
+        ("check -b numpy --arithmetic native --examples 3", "numpy"),
     ],
-    ids=["compare", "diverge", "check"],
+    ids=["compare", "diverge", "check of a problem", "check"],
 )
 def test_a_disk_that_fills_up_costs_the_file_but_not_the_table_of(
     arguments: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

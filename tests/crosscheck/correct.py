@@ -41,7 +41,16 @@ def _stax(build: Any, shape: tuple[int, ...]) -> tuple[Callable[[Any, Any], Any]
     from jax.example_libraries import stax
 
     init, apply = stax.serial(*build(stax))
-    return lambda p, x: apply(p, x), init(jax.random.key(0), shape)[1]
+    return lambda p, x: apply(p, x), _undrawn(jax.eval_shape(lambda: init(jax.random.key(0), shape)[1]))
+
+
+def _undrawn(model: Any) -> Any:
+    """With zeros for parameters: those of PyTorch's module take their place, and to draw some compiles for seconds."""
+
+    def array(leaf: Any) -> Any:
+        return jnp.asarray(np.zeros(leaf.shape, leaf.dtype)) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+
+    return jax.tree.map(array, model)
 
 
 def functions() -> dict[str, Pair]:
@@ -154,24 +163,24 @@ def modules() -> dict[str, Pair]:
         import equinox as eqx
     except ImportError:
         return found
-    key = jax.random.key(0)
-    batched: dict[str, tuple[Any, Any, Any]] = {
-        "linear": (tnn.Linear(6, 4), eqx.nn.Linear(6, 4, key=key), X),
+    batched: dict[str, tuple[Any, Callable[[Any], Any], Any]] = {
+        "linear": (tnn.Linear(6, 4), lambda key: eqx.nn.Linear(6, 4, key=key), X),
         "MLP": (
             tnn.Sequential(tnn.Linear(6, 8), tnn.ReLU(), tnn.Linear(8, 8), tnn.ReLU(), tnn.Linear(8, 2)),
-            eqx.nn.MLP(6, 2, 8, 2, key=key), X,
+            lambda key: eqx.nn.MLP(6, 2, 8, 2, key=key), X,
         ),
-        "layer norm": (tnn.LayerNorm(6), eqx.nn.LayerNorm(6), X),
-        "RMS norm": (tnn.RMSNorm(6, eps=1e-5), eqx.nn.RMSNorm(6, use_bias=False), X),
-        "group norm": (tnn.GroupNorm(3, 3), eqx.nn.GroupNorm(3, 3), LINE),
-        "convolution": (tnn.Conv2d(3, 4, 3, padding=1), eqx.nn.Conv2d(3, 4, 3, padding=1, key=key), IMAGE),
-        "strided convolution": (tnn.Conv1d(3, 5, 3, 2), eqx.nn.Conv1d(3, 5, 3, 2, key=key), LINE),
-        "max pool": (tnn.MaxPool1d(3), eqx.nn.MaxPool1d(3, 3), LINE),
-        "average pool": (tnn.AvgPool2d(2), eqx.nn.AvgPool2d(2, 2), IMAGE),
-        "embedding": (tnn.Embedding(7, 4), eqx.nn.Embedding(7, 4, key=key), LABELS),
-        "PReLU": (tnn.PReLU(), eqx.nn.PReLU(0.25), X),
+        "layer norm": (tnn.LayerNorm(6), lambda key: eqx.nn.LayerNorm(6), X),
+        "RMS norm": (tnn.RMSNorm(6, eps=1e-5), lambda key: eqx.nn.RMSNorm(6, use_bias=False), X),
+        "group norm": (tnn.GroupNorm(3, 3), lambda key: eqx.nn.GroupNorm(3, 3), LINE),
+        "convolution": (tnn.Conv2d(3, 4, 3, padding=1), lambda key: eqx.nn.Conv2d(3, 4, 3, padding=1, key=key), IMAGE),
+        "strided convolution": (tnn.Conv1d(3, 5, 3, 2), lambda key: eqx.nn.Conv1d(3, 5, 3, 2, key=key), LINE),
+        "max pool": (tnn.MaxPool1d(3), lambda key: eqx.nn.MaxPool1d(3, 3), LINE),
+        "average pool": (tnn.AvgPool2d(2), lambda key: eqx.nn.AvgPool2d(2, 2), IMAGE),
+        "embedding": (tnn.Embedding(7, 4), lambda key: eqx.nn.Embedding(7, 4, key=key), LABELS),
+        "PReLU": (tnn.PReLU(), lambda key: eqx.nn.PReLU(0.25), X),
     }  # fmt: skip
-    for name, (module, model, inputs) in batched.items():
+    for name, (module, make, inputs) in batched.items():
+        model = _undrawn(eqx.filter_eval_shape(lambda: make(jax.random.key(0))))  # noqa: B023
         found[f"Equinox: {name}"] = Pair(module, _batched, inputs, model)
     return found
 

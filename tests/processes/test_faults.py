@@ -26,7 +26,7 @@ from .groups import ranks_of, running, trained
 
 pytest.importorskip("mpi4py")
 LONG = 10**6
-SPECS = ("numpy", *(pytest.param(spec, marks=pytest.mark.slow) for spec in ("torch", "jax")))
+SPECS = ("numpy", "torch", "jax")
 
 
 def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
@@ -37,15 +37,23 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None
 
 
 def failing(spec: str, size: int, hurt: str) -> tuple[str, float, list[int]]:
-    """The error's text, the seconds that it took to come, and who was there, of a training that a signal hurts."""
+    """The error's text, the seconds from the signal to it, and who was there, of a training that the signal hurts."""
     ranks = Local(spec, size)
-    pids = dict(ranks.pids)
-    hit = threading.Timer(2.0, lambda: os.kill(pids[1], getattr(signal, hurt)))
+    pids, struck = dict(ranks.pids), []
+
+    def strike() -> None:
+        until = time.monotonic() + 60
+        while not all(ranks.entered.values()) and time.monotonic() < until:  # into the training
+            time.sleep(0.05)
+        os.kill(pids[1], getattr(signal, hurt))
+        struck.append(time.monotonic())
+
+    hit = threading.Thread(target=strike)
     hit.start()
     try:
         with pytest.raises(RankError) as caught:
             trained(ranks, spec, problem("digits"), "float64", "reproducible", LONG)
-        return str(caught.value), time.monotonic(), [*pids.values()]
+        return str(caught.value), time.monotonic() - struck[0], [*pids.values()]
     finally:
         hit.join()
         ranks.end()
@@ -54,10 +62,9 @@ def failing(spec: str, size: int, hurt: str) -> tuple[str, float, list[int]]:
 @pytest.mark.parametrize("spec", SPECS)
 def test_a_rank_that_is_killed_is_named(spec: str) -> None:
     pytest.importorskip(spec)
-    start = time.monotonic()
-    text, end, pids = failing(spec, 3, "SIGKILL")
+    text, seconds, pids = failing(spec, 3, "SIGKILL")
     assert text.startswith("rank 1 of 3 was killed")
-    assert end - start < 2 + 10 + 20, "10 seconds are promised from the signal on; the start of a loaded machine is not"
+    assert seconds < 20, "10 seconds are promised; a loaded machine gets twice that"
     assert running(pids) == []
 
 
@@ -146,6 +153,18 @@ def test_groups_leave_no_file_and_no_process(tmp_path: Path, monkeypatch: pytest
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_ranks_share_has_no_name_that_a_killed_one_could_leave() -> None:
+    """MPICH takes the name from its launcher's process number: the next launcher with that number would not start."""
+    ranks = Local("numpy", 2)
+    try:
+        maps = [Path(f"/proc/{pid}/maps").read_text() for pid in ranks.pids.values()]
+        shared = [line for text in maps for line in text.splitlines() if "/dev/shm/mpich" in line]
+        assert len(shared) >= 2
+        assert all(line.endswith(" (deleted)") for line in shared)
+    finally:
+        ranks.leave()
+
+
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "equigrad", "compare", *arguments]
 
@@ -214,7 +233,6 @@ def test_without_mpi4py_the_command_that_installs_it_is_said(monkeypatch: pytest
     assert result.missing(["numpy"]) == ["numpy"]
 
 
-@pytest.mark.slow
 def test_where_somebody_took_the_port_the_next_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("jax")
     with socket.socket() as taken:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pytest
 
 from equigrad.backends import load
-from equigrad.backends.interface import Backend
+from equigrad.backends.interface import ARITHMETICS, DTYPES
 from equigrad.common.agreement import BOUNDS, distance
 from equigrad.common.golden import EARLY
-from equigrad.common.problem import problem
+from equigrad.common.problem import PROBLEMS, problem
 from equigrad.scale.group import Group
 from equigrad.scale.launch import Local
 from equigrad.scale.summation import bytes_per_update
@@ -24,14 +23,14 @@ LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFF
 
 
 SPECS = ("numpy", "torch", "jax")
-GROUPS = {(spec, n): (spec, n) for spec in SPECS for n in (2, 3, 4)}
-"""One object for each, by which pytest knows that a group is there already."""
+SIZES = (2, 3, 4)
 
 
-def on(spec: str, size: int, *rest: str, slow: bool = False) -> Any:
-    """One case: a group, and what else the test is given."""
-    words = " ".join([spec, "on", str(size), "processes", *rest])
-    return pytest.param(GROUPS[spec, size], *rest, id=words, marks=[pytest.mark.slow] if slow else [])
+def on(*specs: str, sizes: tuple[int, ...] = SIZES) -> pytest.MarkDecorator:
+    """For each group; all tests of one group come together, since it takes seconds to start."""
+    groups = [(spec, n) for spec in specs for n in sizes]
+    names = [f"{spec} on {n} processes" for spec, n in groups]
+    return pytest.mark.parametrize("group", groups, ids=names, indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +42,9 @@ def group(request: pytest.FixtureRequest) -> Iterator[tuple[str, Group]]:
     started.leave()
 
 
-@pytest.mark.parametrize(
-    ("group", "name", "dtype"),
-    [
-        on(spec, n, name, dtype, slow=spec != "numpy" and (n, name, dtype) != (3, "digits", "float64"))
-        for spec in SPECS
-        for n in (2, 3, 4)
-        for name in EARLY  # digits in slices, two-layer in index order
-        for dtype in ("float64", "float32")
-        if spec == "numpy" or n == 3 or (name, dtype) == ("digits", "float64")
-    ],
-    indirect=["group"],
-)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", EARLY)  # digits in slices, two-layer in index order
+@on(*SPECS)
 def test_the_hash_is_that_of_one_process(group: tuple[str, Group], name: str, dtype: str) -> None:
     spec, ranks = group
     updates, published = EARLY[name]
@@ -62,7 +52,7 @@ def test_the_hash_is_that_of_one_process(group: tuple[str, Group], name: str, dt
     assert hashed(weights) == published[dtype]
 
 
-@pytest.mark.parametrize("group", [on(spec, 3, slow=spec == "jax") for spec in SPECS], indirect=True)
+@on(*SPECS, sizes=(3,))
 def test_native_weights_stay_within_their_bound(group: tuple[str, Group]) -> None:
     spec, ranks = group
     weights = trained(ranks, spec, problem("digits"), "float64", "native", 20)
@@ -74,24 +64,17 @@ def alone() -> tuple[np.ndarray, ...]:
     return after(load("numpy"), problem("digits"), 20)
 
 
-@pytest.mark.parametrize("group", [on(spec, 3) for spec in SPECS], indirect=True)
+@on(*SPECS, sizes=(3,))
 def test_ranks_listen_on_the_loopback_interface_alone(group: tuple[str, Group]) -> None:
     _, ranks = group
     assert isinstance(ranks, Local)
     assert listening([*ranks.pids.values()]) <= LOOPBACK
 
 
-@pytest.mark.parametrize(
-    ("group", "name", "arithmetic", "dtype"),
-    [
-        on(spec, 3, name, arithmetic, dtype, slow=spec != "numpy")
-        for spec in ("numpy", "torch")  # JAX's messages are part of a compiled program, where nothing counts them
-        for name in EARLY
-        for arithmetic in ("native", "reproducible")
-        for dtype in ("float64", "float32")
-    ],
-    indirect=["group"],
-)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("arithmetic", ARITHMETICS)
+@pytest.mark.parametrize("name", EARLY)
+@on("numpy", "torch", sizes=(3,))  # JAX's messages are part of a compiled program, where nothing counts them
 def test_the_bytes_of_an_update_are_those_foretold(
     group: tuple[str, Group], name: str, arithmetic: str, dtype: str
 ) -> None:
@@ -112,13 +95,9 @@ def test_the_exponents_add_little_to_the_three_or_four_times_natives_bytes(items
     assert most - 0.001 < reproducible / native < most
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["one-layer", "two-layer", "digits"])
-def test_the_published_hash_comes_out_on_two_processes(name: str, ready: Callable[..., Backend]) -> None:
-    pytest.importorskip("mpi4py")
+@pytest.mark.parametrize("name", PROBLEMS)
+@on("numpy", sizes=(2,))
+def test_the_published_hash_comes_out_on_two_processes(group: tuple[str, Group], name: str) -> None:
+    _, ranks = group
     task = problem(name)
-    ranks = Local("numpy", 2)
-    try:
-        assert hashed(trained(ranks, "numpy", task, "float64", "reproducible", task.updates)) == task.golden["float64"]
-    finally:
-        ranks.leave()
+    assert hashed(trained(ranks, "numpy", task, "float64", "reproducible", task.updates)) == task.golden["float64"]

@@ -31,7 +31,6 @@ def mpiexec(*each: list[str]) -> subprocess.CompletedProcess[str]:
     return run(str(BIN / "mpiexec"), *parts)
 
 
-@pytest.mark.slow
 def test_mpiexec_trains_all_three_and_rank_0_alone_writes(tmp_path: Path) -> None:
     out = tmp_path / "out.json"
     done = mpiexec(*[[*COMPARE, *TWENTY, "--json", str(out)]] * 3)
@@ -48,7 +47,6 @@ def test_mpiexec_trains_all_three_and_rank_0_alone_writes(tmp_path: Path) -> Non
     assert {run["weights_sha256"] for run in runs} == {ONE_HASH}
 
 
-@pytest.mark.slow
 def test_torchrun_trains_pytorch_on_two_nodes() -> None:
     pytest.importorskip("torch")
     port = str(free_port())
@@ -73,12 +71,12 @@ def test_no_thread_of_gloo_outlives_the_group(tmp_path: Path) -> None:
     """One that does may abort the process, or hang it, when Python ends."""
     pytest.importorskip("torch")
     code = (
-        "from pathlib import Path\nfrom equigrad.scale.torch_engine import Rank, join, leave\n"
+        "from pathlib import Path\nfrom equigrad.scale.torch_engine import RankBackend, join, leave\n"
         "from equigrad.common.problem import problem\n"
         "def threads(): return [path.read_text() for path in Path('/proc/self/task').glob('*/comm')]\n"
         "p = problem('one-layer')\n"
         f"join(0, 1, 'file://{tmp_path}/meeting', 'cpu')\n"
-        "b = Rank('cpu', 'float64', 'native', samples=p.samples)\n"
+        "b = RankBackend('cpu', 'float64', 'native', samples=p.samples)\n"
         "held = tuple(map(b.from_numpy, p.first_weights())), b.rows(p.inputs), b.rows(p.targets)\n"
         "b.train(*held, p.rate('float64'), 1)\n"
         "before = threads()\nleave()\n"
@@ -121,14 +119,13 @@ def test_a_rank_that_raises_under_mpiexec_ends_all_and_is_named() -> None:
     assert "equigrad: numpy: rank 1 of 3 raised ZeroDivisionError: division by zero" in done.stderr
 
 
-@pytest.mark.slow
 def test_jax_trains_over_several_devices_of_one_process() -> None:
     pytest.importorskip("jax")
     code = (
-        "from equigrad.scale.jax_engine import Rank\n"
+        "from equigrad.scale.jax_engine import RankBackend\n"
         "from equigrad.common.problem import problem\nfrom equigrad.common.ulp import sha256\n"
         "p = problem('digits')\n"
-        "b = Rank('cpu', 'float64', 'reproducible', samples=p.samples)\n"
+        "b = RankBackend('cpu', 'float64', 'reproducible', samples=p.samples)\n"
         "held = tuple(map(b.from_numpy, p.first_weights())), b.rows(p.inputs), b.rows(p.targets)\n"
         "print(b.mesh.size, sha256([b.to_numpy(w) for w in b.train(*held, p.rate('float64'), 20)]))"
     )
