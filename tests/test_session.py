@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -152,3 +153,15 @@ def test_a_class_that_lacks_methods_says_which() -> None:
 def test_a_problem_that_does_not_fit_is_refused_before_anything_is_trained() -> None:
     with pytest.raises(UsageError, match="does not fit into float32"):
         sessions(TASK.with_(learning_rate=1e300), ["numpy"], "float32", "native")
+
+
+def test_a_backend_that_is_installed_meanwhile_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "late.py").write_text("from equigrad.backends.numpy_backend import NumpyBackend as Late\n")
+    with pytest.raises(UsageError, match="unknown backend 'late-engine'"):
+        loaded("late-engine")
+    info = tmp_path / "late_engine-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: late-engine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[equigrad.backends]\nlate-engine = late:Late\n")
+    assert loaded("late-engine").name == "numpy"

@@ -16,7 +16,10 @@ Ready = Callable[..., Backend]
 NETWORKS = {network.name: network for network in chosen("float64")}
 
 
-@pytest.fixture(params=["two-layer", "square", "long sums"], ids=lambda name: name.replace(" ", "-"))
+@pytest.fixture(
+    params=["two-layer", *(pytest.param(name, marks=pytest.mark.slow) for name in ("square", "long sums"))],
+    ids=lambda name: name.replace(" ", "-"),
+)
 def network(request: pytest.FixtureRequest) -> Network:
     return NETWORKS[request.param]
 
@@ -56,7 +59,7 @@ def test_jaxs_check_grads_passes_the_sigmoid_in_both_modes(ready: Ready) -> None
 
     with jax.enable_x64(True):
         z = backend.from_numpy(np.linspace(-8, 8, 9))
-        check_grads(backend.ops.sigmoid, (z,), order=1, modes=["fwd", "rev"], eps=1e-5, atol=1e-8, rtol=1e-6)
+        check_grads(jax.jit(backend.ops.sigmoid), (z,), order=1, modes=["fwd", "rev"], eps=1e-5, atol=1e-8, rtol=1e-6)
 
 
 def test_torchs_gradcheck_catches_a_wrong_rule(ready: Ready) -> None:

@@ -20,13 +20,13 @@ MISTAKES = {m.what: m for m in power.planted.MISTAKES}
 UNNAMED = {"the injection left out of the loop", "one iteration too few", "training mode of batch norm"}
 """Caught, but another line is named, or none; docs/crosscheck.md says why."""
 FEW = ("GELU by tanh for GELU by erf", "mean and log-variance exchanged")
-SAMPLE = ["a target that is not detached", *sorted(MISTAKES.keys() - UNNAMED - set(FEW))[::9]]
+SAMPLE = [FEW[1], "a target that is not detached", *sorted(MISTAKES.keys() - UNNAMED - set(FEW))[::9]]
 """Of all, which `python tests/crosscheck/power.py` tries."""
 PAIRS_SAMPLED, PAIRS = 6, 100
 """Every sixth is tried here; so many there are at least."""
 
 
-@pytest.mark.parametrize("what", [*FEW, *(pytest.param(what, marks=pytest.mark.slow) for what in SAMPLE)])
+@pytest.mark.parametrize("what", [FEW[0], *(pytest.param(what, marks=pytest.mark.slow) for what in SAMPLE)])
 def test_the_line_is_named_of(what: str, tmp_path: Path) -> None:
     found = power.trial(MISTAKES[what], tmp_path)
     assert found.caught

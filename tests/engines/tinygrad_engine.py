@@ -9,6 +9,7 @@ from equigrad.backends.engine import Engine
 from equigrad.backends.interface import LayerTrace, Weights
 
 helpers.DEV.value = "PYTHON"  # tinygrad's own interpreter, the device that needs neither compiler nor driver
+helpers.PARALLEL.value = 0  # compiles such small kernels sooner than other processes are started for it
 
 
 def together(*tensors: Tensor) -> Weights:

@@ -59,7 +59,7 @@ def kit(*arguments: str, folder: Path = ENGINES) -> Done:
 
 
 def kit_alone(*arguments: str, folder: Path = ENGINES) -> subprocess.CompletedProcess[str]:
-    """The same in a process of its own, as people run it."""
+    """The same in a process of its own, as people run it, and sooner where there is much to compute."""
     return subprocess.run(
         [sys.executable, "-m", "pytest", *PLUGINS, "-q", "-c", os.devnull, "--rootdir", str(folder), *arguments],
         cwd=folder,
@@ -87,7 +87,7 @@ def test_hips_autograd_passes_all_of_it() -> None:
 @pytest.mark.needs("tinygrad")
 def test_tinygrad_passes_on_trasks_two_networks() -> None:
     """And on all the others, but its interpreter needs a minute or two for those."""
-    done = kit_on("tinygrad_engine:TinygradBackend", "-k", "one-layer or two-layer")
+    done = kit_on("tinygrad_engine:TinygradBackend", "-k", "one-layer or two-layer", run=kit_alone)
     assert done.returncode == 0, done.stdout
     assert f"{4 * len(LAWS) - 4} passed" in done.stdout
 
@@ -97,6 +97,7 @@ def test_an_engine_takes_at_most_sixty_lines(engine: str) -> None:
     assert len((ENGINES / engine).read_text().splitlines()) <= 60
 
 
+@pytest.mark.slow
 def test_the_wrong_engine_breaks_the_laws_about_gradients_and_no_other() -> None:
     done = kit_on("wrong_engine:WrongBackend", "-k", "float64 and not any_law and not square")
     assert done.returncode == 1
@@ -106,7 +107,6 @@ def test_the_wrong_engine_breaks_the_laws_about_gradients_and_no_other() -> None
     assert "laws.py:" not in done.stdout  # a message, not our traceback
 
 
-@pytest.mark.slow
 def test_an_expected_failure_is_no_failure_but_an_unexpected_pass_is(tmp_path: Path) -> None:
     expected = tmp_path / "expected.txt"
     known = "# known\n[!a]*_exact-*-one-layer: sets gradients\ntrace*: the same\nlayout*: the same\n"
@@ -122,7 +122,6 @@ def test_an_expected_failure_is_no_failure_but_an_unexpected_pass_is(tmp_path: P
     assert "4 xfailed" in done.stdout
 
 
-@pytest.mark.slow
 def test_the_kit_looks_for_a_network_as_the_check_does_and_shows_the_smallest() -> None:
     done = kit_on("wrong_engine:WrongBackend", "-k", "any_law and float64")
     assert done.returncode == 1
@@ -131,7 +130,6 @@ def test_the_kit_looks_for_a_network_as_the_check_does_and_shows_the_smallest() 
     assert kit_on("wrong_engine:WrongBackend", "-k", "any_law", "--equigrad-seconds", "0").returncode == 5  # none left
 
 
-@pytest.mark.slow
 def test_an_expected_failure_that_names_no_test_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "expected.txt").write_text("gradient_is_wrong-*: no such law\n")
     done = kit_on(AUTOGRAD, "--equigrad-expected-failures", str(tmp_path / "expected.txt"))
@@ -148,7 +146,6 @@ def test_an_expected_failure_needs_a_reason(tmp_path: Path) -> None:
     assert read_expected(None) == {}
 
 
-@pytest.mark.slow
 def test_a_class_in_ones_own_suite_needs_no_option(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(
         "from autograd_engine import AutogradBackend\n"

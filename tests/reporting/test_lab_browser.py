@@ -18,6 +18,7 @@ import pytest
 import equigrad
 from equigrad.backends.numpy_arithmetic import Space
 from equigrad.common import reproducible
+from equigrad.common.files import write_json
 from equigrad.common.golden import GOLDEN
 from equigrad.common.problem import Problem
 from equigrad.common.problem import problem as built_in
@@ -40,25 +41,27 @@ def page(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tab(open_tab: Any, page: Path) -> Iterator[Any]:
-    """Open through all tests; each goes back to the start before it begins."""
+def window(open_tab: Any, page: Path) -> Iterator[Any]:
+    """Open through all tests; enough for one that begins with an experiment of its own."""
     tab = open_tab(page)
     yield tab
     tab.close()
 
 
-@pytest.fixture(autouse=True)
-def at_the_start(request: pytest.FixtureRequest) -> None:
-    if "tab" in request.fixturenames:
-        tab = request.getfixturevalue("tab")
-        tab.page.evaluate("document.querySelector('#reset').click()")
-        settled(tab)
+@pytest.fixture
+def tab(window: Any) -> Any:
+    """Back at the start."""
+    window.page.evaluate("document.querySelector('#reset').click()")
+    settled(window)
+    return window
 
 
 @pytest.fixture(scope="module")
 def digits(open_tab: Any, folder: Path) -> Iterator[Any]:
     """The digits after 20 updates, float64, trained in the browser at a click."""
-    equigrad.report(DIGITS, backends=["numpy"], dtype="float64", out=folder / "digits.html")
+    checked = equigrad.check(DIGITS, ["numpy"], arithmetic="native")  # the referee and its curve take seconds more
+    write_json(folder / "check.json", checked.to_json())
+    equigrad.report(DIGITS, [folder / "check.json"], backends=["numpy"], dtype="float64", out=folder / "digits.html")
     tab = open_tab(folder / "digits.html")
     tab.page.evaluate(
         "document.querySelector('#mine-start').hidden || document.querySelector('#mine-start button').click()"
@@ -121,8 +124,8 @@ def settings_of(problem: Problem, dtype: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["one-layer", "two-layer"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_the_browser_reaches_the_published_hash_of(tab: Any, name: str, dtype: str) -> None:
-    assert run(tab, **settings_of(built_in(name), dtype)) == GOLDEN[name][dtype]
+def test_the_browser_reaches_the_published_hash_of(window: Any, name: str, dtype: str) -> None:
+    assert run(window, **settings_of(built_in(name), dtype)) == GOLDEN[name][dtype]
 
 
 def test_on_load_the_browser_trains_and_is_identical(tab: Any) -> None:
@@ -160,9 +163,9 @@ def random_problem(seed: int) -> tuple[Problem, str]:
     return problem, pick.choice(["float64", "float32"])
 
 
-def test_fifty_random_experiments_are_what_compare_makes_of_them(tab: Any) -> None:
+def test_fifty_random_experiments_are_what_compare_makes_of_them(window: Any) -> None:
     experiments = [random_problem(seed) for seed in range(50)]
-    found = run_all(tab, [settings_of(problem, dtype) for problem, dtype in experiments])
+    found = run_all(window, [settings_of(problem, dtype) for problem, dtype in experiments])
     for seed, ((problem, dtype), shown) in enumerate(zip(experiments, found, strict=True)):
         assert shown == by_numpy(problem, dtype).weights_sha256, (seed, problem, dtype)
 
@@ -266,11 +269,11 @@ def test_any_update_can_be_gone_back_to(tab: Any, settings: dict[str, str], at: 
     ids=["the page's own", "another training", "no hidden layer", "other data and two hidden layers"],
 )
 def test_the_line_to_copy_gives_the_hash_on_the_page(
-    tab: Any, settings: dict[str, str], command_line: Any, tmp_path: Path
+    window: Any, settings: dict[str, str], command_line: Any, tmp_path: Path
 ) -> None:
     """A shell reads the line; the command that it makes of it runs here."""
-    shown = run(tab, **settings)
-    script = f"equigrad() {{ printf '%s\\0' \"$@\"; }}\n{tab.page.text_content('#line')}\n"
+    shown = run(window, **settings)
+    script = f"equigrad() {{ printf '%s\\0' \"$@\"; }}\n{window.page.text_content('#line')}\n"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     words = done.stdout.removesuffix("\0").split("\0")
@@ -331,19 +334,19 @@ WRONG_FIELDS = {
 
 @pytest.mark.parametrize(("field", "text", "message"), WRONG_FIELDS.values(), ids=WRONG_FIELDS)
 @pytest.mark.parametrize("way", ["typed", "in a link"])
-def test_one_line_at_the_place_and_nothing_lost_for(tab: Any, field: str, text: str, message: str, way: str) -> None:
-    before = run(tab, seed=9)
+def test_one_line_at_the_place_and_nothing_lost_for(window: Any, field: str, text: str, message: str, way: str) -> None:
+    before = run(window, seed=9)
     if way == "typed":
-        tab.page.fill(f"#{field}", text)
-        tab.page.click("#train")
+        window.page.fill(f"#{field}", text)
+        window.page.click("#train")
     else:
-        tab.page.evaluate("async (link) => { await (await lab).run(link); }", fragment(**{"seed": 9, field: text}))
-    assert tab.page.inner_text(f"#wrong-{field}") == message
-    assert [t for t in tab.page.locator(".wrong").all_inner_texts() if t] == [message]
-    assert tab.page.get_attribute(f"#{field}", "aria-invalid") == "true"
-    assert tab.page.input_value(f"#{field}") == text
-    assert tab.page.inner_text("#lab-hash") == before
-    assert tab.page.query_selector("img") is None
+        window.page.evaluate("async (link) => { await (await lab).run(link); }", fragment(**{"seed": 9, field: text}))
+    assert window.page.inner_text(f"#wrong-{field}") == message
+    assert [t for t in window.page.locator(".wrong").all_inner_texts() if t] == [message]
+    assert window.page.get_attribute(f"#{field}", "aria-invalid") == "true"
+    assert window.page.input_value(f"#{field}") == text
+    assert window.page.inner_text("#lab-hash") == before
+    assert window.page.query_selector("img") is None
 
 
 @pytest.mark.parametrize(
@@ -356,15 +359,15 @@ def test_one_line_at_the_place_and_nothing_lost_for(tab: Any, field: str, text: 
     ],
     ids=["empty", "letters", "1e400", "markup"],
 )
-def test_one_line_at_the_table_for_a_cell_that_is(tab: Any, text: str, message: str) -> None:
-    before = run(tab)
-    cell = tab.page.locator("#rows tbody tr").nth(1).locator("input").nth(2)
+def test_one_line_at_the_table_for_a_cell_that_is(window: Any, text: str, message: str) -> None:
+    before = run(window)
+    cell = window.page.locator("#rows tbody tr").nth(1).locator("input").nth(2)
     cell.fill(text)
-    tab.page.click("#train")
-    assert tab.page.inner_text("#wrong-rows") == message
+    window.page.click("#train")
+    assert window.page.inner_text("#wrong-rows") == message
     assert cell.get_attribute("aria-invalid") == "true"
-    assert tab.page.inner_text("#lab-hash") == before
-    assert tab.page.query_selector("img") is None
+    assert window.page.inner_text("#lab-hash") == before
+    assert window.page.query_selector("img") is None
 
 
 WRONG_LINKS = {
@@ -382,38 +385,38 @@ WRONG_LINKS = {
 
 
 @pytest.mark.parametrize(("link", "message"), WRONG_LINKS.values(), ids=WRONG_LINKS)
-def test_a_link_is_refused_with_one_line_for(tab: Any, link: str, message: str) -> None:
-    before = run(tab, seed=4)
-    tab.page.evaluate("async (link) => { await (await lab).run(link); }", f"#lab?{link}")
-    assert tab.page.inner_text("#wrong-link") == f"The link cannot be used: {message}. Nothing was changed."
-    assert tab.page.inner_text("#lab-hash") == before
-    assert tab.page.input_value("#seed") == "4"
-    assert tab.page.query_selector("img") is None
+def test_a_link_is_refused_with_one_line_for(window: Any, link: str, message: str) -> None:
+    before = run(window, seed=4)
+    window.page.evaluate("async (link) => { await (await lab).run(link); }", f"#lab?{link}")
+    assert window.page.inner_text("#wrong-link") == f"The link cannot be used: {message}. Nothing was changed."
+    assert window.page.inner_text("#lab-hash") == before
+    assert window.page.input_value("#seed") == "4"
+    assert window.page.query_selector("img") is None
 
 
-def test_weights_that_overflow_are_told_with_their_update_and_what_was_there_stays(tab: Any) -> None:
-    before = run(tab, seed=2)
-    tab.page.fill("#rate", "1e300")
-    tab.page.click("#train")
-    settled(tab)
+def test_weights_that_overflow_are_told_with_their_update_and_what_was_there_stays(window: Any) -> None:
+    before = run(window, seed=2)
+    window.page.fill("#rate", "1e300")
+    window.page.click("#train")
+    settled(window)
     failed = by_numpy(replace(TASK, learning_rate=1e300, seed=2))
-    assert tab.page.inner_text("#wrong-rate").lower().rstrip(".") == failed.message.lower()
-    assert tab.page.inner_text("#lab-hash") == before
+    assert window.page.inner_text("#wrong-rate").lower().rstrip(".") == failed.message.lower()
+    assert window.page.inner_text("#lab-hash") == before
 
 
-def test_a_long_training_leaves_the_page_free_and_can_be_stopped(tab: Any) -> None:
-    before = run(tab, seed=6)
-    tab.page.fill("#updates", "10000000")
-    tab.page.click("#train")
-    tab.page.locator("#progress").wait_for()
-    tab.page.click("#forward")  # the page goes on answering
-    assert tab.update() == 2
-    assert tab.page.is_visible("#stop")
-    tab.page.click("#stop")
-    settled(tab)
-    assert tab.page.inner_text("#lab-status").startswith("Stopped after ")
-    assert tab.page.inner_text("#lab-hash") == before
-    assert run(tab, seed=6) == before
+def test_a_long_training_leaves_the_page_free_and_can_be_stopped(window: Any) -> None:
+    before = run(window, seed=6)
+    window.page.fill("#updates", "10000000")
+    window.page.click("#train")
+    window.page.locator("#progress").wait_for()
+    window.page.click("#forward")  # the page goes on answering
+    assert window.update() == 2
+    assert window.page.is_visible("#stop")
+    window.page.click("#stop")
+    settled(window)
+    assert window.page.inner_text("#lab-status").startswith("Stopped after ")
+    assert window.page.inner_text("#lab-hash") == before
+    assert run(window, seed=6) == before
 
 
 def spoiled(html: str, change: Callable[[dict[str, Any]], object]) -> str:
@@ -448,19 +451,19 @@ def recording_bytes(array: np.ndarray) -> str:
     return _bytes(array)
 
 
-def test_new_inputs_are_predicted_with_the_published_digits(tab: Any) -> None:
+def test_new_inputs_are_predicted_with_the_published_digits(window: Any) -> None:
     """The numbers of the seed's own experiment."""
-    run(tab, **settings_of(built_in("one-layer"), "float64"))
-    tab.page.fill("#unseen", "0 1 1\n[1, 1, 0]\n1,0,1\n1 1 1")
-    assert tab.page.locator("#predictions tbody td").all_inner_texts() == [
+    run(window, **settings_of(built_in("one-layer"), "float64"))
+    window.page.fill("#unseen", "0 1 1\n[1, 1, 0]\n1,0,1\n1 1 1")
+    assert window.page.locator("#predictions tbody td").all_inner_texts() == [
         "0.00786466",
         "0.99992250",
         "0.99358931",
         "0.99211997",
     ]
-    tab.page.fill("#unseen", "0 1")
-    assert tab.page.inner_text("#wrong-unseen") == "Line 1 has 2 numbers where 3 are needed."
-    tab.page.fill("#unseen", "")
+    window.page.fill("#unseen", "0 1")
+    assert window.page.inner_text("#wrong-unseen") == "Line 1 has 2 numbers where 3 are needed."
+    window.page.fill("#unseen", "")
 
 
 @pytest.mark.parametrize("z", ["0", "5", "-2.5", "4", "1000", "-1e-9"])
@@ -491,14 +494,14 @@ def test_each_of_the_steps_has_one_thing_to_try(tab: Any, what: str, changed: di
 
 
 @pytest.mark.slow
-def test_the_surface_has_the_colour_of_what_the_network_answers(tab: Any) -> None:
+def test_the_surface_has_the_colour_of_what_the_network_answers(window: Any) -> None:
     """Warm where it says 1, cold where it says 0, at the four corners of exclusive or."""
-    run(tab, updates=20_000)
-    tab.page.locator("#surface").scroll_into_view_if_needed()
+    run(window, updates=20_000)
+    window.page.locator("#surface").scroll_into_view_if_needed()
     room, places = 0.35 / 1.7 * 320, []
     for x1, x2, _ in TASK.inputs:
         places.append([int(room + x1 * (320 - 2 * room)) - 25, int(320 - room - x2 * (320 - 2 * room)) - 25])
-    pixels = tab.page.evaluate(
+    pixels = window.page.evaluate(
         "(places) => { const image = document.querySelector('#surface').getContext('2d').getImageData(0, 0, 320, 320);"
         " return places.map(([x, y]) => [...image.data.slice(4 * (320 * y + x), 4 * (320 * y + x) + 3)]); }",
         places,
@@ -507,9 +510,9 @@ def test_the_surface_has_the_colour_of_what_the_network_answers(tab: Any) -> Non
         assert (red > blue) == bool(target), (at, red, blue)
 
 
-def test_the_error_curve_starts_and_ends_where_numpys_does(tab: Any) -> None:
-    run(tab, updates=1_000)
-    label = tab.page.get_attribute("#error-curve", "aria-label")
+def test_the_error_curve_starts_and_ends_where_numpys_does(window: Any) -> None:
+    run(window, updates=1_000)
+    label = window.page.get_attribute("#error-curve", "aria-label")
     track = equigrad.compare(replace(TASK, updates=999), ["numpy"], arithmetic="reproducible").runs[0]
     last = np.abs(TASK.targets - track.outputs).mean()
     assert f"{last:.3g} in update 1,000" in str(label)
@@ -529,11 +532,6 @@ def test_the_digits_show_units_mistakes_and_a_pad(digits: Any) -> None:
         == f"Sample {wrong[0] + 1}, a {DIGITS.targets[wrong[0]].argmax()} taken for a {outputs[wrong[0]].argmax()}"
     )
     assert digits.page.get_attribute("#hidden-units", "aria-label").startswith("The weights into each of 32 units")
-    digits.page.click('[data-try="end"]')
-    assert digits.update() == 20
-    assert "update 20: 1.0000 − " in digits.page.inner_text('[data-lesson="error"] .now-line')
-    digits.page.click("#first")
-    run(digits)
     digits.page.fill("#take", "5")
     shares = digits.page.locator("#guesses span:last-child").all_inner_texts()
     assert shares == [f"{v:.2f}" for v in outputs[4]]
@@ -555,6 +553,9 @@ def test_the_digits_show_units_mistakes_and_a_pad(digits: Any) -> None:
     digits.page.mouse.move(box["x"] + 100, box["y"] + 170, steps=4)
     digits.page.mouse.up()
     assert digits.page.inner_text("#guess").startswith("It is a ")
+    digits.page.click('[data-try="end"]')
+    assert digits.update() == 20
+    assert "update 20: 1.0000 − " in digits.page.inner_text('[data-lesson="error"] .now-line')
 
 
 @pytest.mark.slow
