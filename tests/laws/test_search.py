@@ -260,7 +260,7 @@ def test_the_command_without_a_problem_shows_the_smallest_network_and_writes_it(
     assert wrong["finding"]["recipes"][0]["samples"] == 1
 
 
-@pytest.mark.parametrize("arguments", [("--examples", "12"), ("--seconds", "0.5")], ids=["examples", "seconds"])
+@pytest.mark.parametrize("arguments", [("--examples", "12"), ("--seconds", "1.5")], ids=["examples", "seconds"])
 def test_a_right_engine_gets_status_0_and_no_row_for_what_it_does_not_have(
     command_line: Any, arguments: tuple[str, ...]
 ) -> None:
