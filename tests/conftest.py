@@ -85,6 +85,23 @@ def _ctrl_c_is_pythons() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _forgetting(folder: Path) -> Iterator[None]:
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - before:
+            if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(folder):
+                del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def forgetting() -> Callable[[Path], contextlib.AbstractContextManager[None]]:
+    """`with forgetting(folder):` leaves no module of that folder behind, which another test may have of that name."""
+    return _forgetting
+
+
 class Done(NamedTuple):
     """What a command left behind; the names are those of subprocess.CompletedProcess."""
 
@@ -97,22 +114,17 @@ def _command_line(*words: str | Path, cwd: Path) -> Done:
     from equigrad import cli  # needs typer, which a machine that runs only `make gpu` may lack
 
     out, err = io.StringIO(), io.StringIO()
-    before = set(sys.modules)
-    try:
-        with (
-            contextlib.chdir(cwd),
-            patch.object(sys, "argv", ["equigrad", *map(str, words)]),
-            patch.object(sys, "path", [*sys.path]),
-            patch.object(sys, "dont_write_bytecode", True),
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-            pytest.raises(SystemExit) as end,
-        ):
-            cli.main()
-    finally:
-        for name in set(sys.modules) - before:
-            if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(cwd):
-                del sys.modules[name]
+    with (
+        _forgetting(cwd),
+        contextlib.chdir(cwd),
+        patch.object(sys, "argv", ["equigrad", *map(str, words)]),
+        patch.object(sys, "path", [*sys.path]),
+        patch.object(sys, "dont_write_bytecode", True),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.raises(SystemExit) as end,
+    ):
+        cli.main()
     status = end.value.code or 0
     assert isinstance(status, int)
     return Done(status, out.getvalue(), err.getvalue())

@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -279,7 +280,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(folder: Path, forgetting: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """In `folder`, which the test must leave as it was; nothing may be trained."""
     before = snapshot(folder)
     trained: list[object] = []
@@ -287,7 +288,8 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(comparison._Training, "go", trained.append)
-    yield folder
+    with forgetting(folder):
+        yield folder
     assert snapshot(folder) == before, "a file was written"
     assert not trained, "the training had begun"
 
