@@ -13,8 +13,10 @@ compare: $(READY)
 	$(BIN)/equigrad compare
 
 # One thread for each worker, and one worker more than there are cores: some always wait for a browser or a process. What
-# starts several processes at a time comes after. pytest-benchmark times nothing beside others, so it stays out.
-PYTEST = OMP_NUM_THREADS=1 EQUIGRAD_REQUIRE=$(REQUIRE) $(BIN)/python -m pytest -p no:benchmark --dist loadfile
+# starts several processes at a time comes after. Files come as they are sorted, so that the longest does not come last.
+# pytest-benchmark times nothing beside others, so it stays out.
+PYTEST = OMP_NUM_THREADS=1 EQUIGRAD_REQUIRE=$(REQUIRE) $(BIN)/python -m pytest -p no:benchmark --dist loadfile \
+	--no-loadscope-reorder
 WORKERS = --numprocesses $$(expr 1 + $$(getconf _NPROCESSORS_ONLN)) --maxprocesses 4
 
 test: $(READY)

@@ -60,6 +60,7 @@ def test_the_page_is_made_from_the_lines_that_are_kept_beside_it() -> None:
     assert all(line.published for line in kept.lines)
 
 
+@pytest.mark.slow
 def test_a_line_is_a_command_that_was_run_and_is_kept_while_it_says_the_same(
     page: Path, only: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:

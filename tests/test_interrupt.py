@@ -76,7 +76,9 @@ def interrupted(folder: Path, *arguments: str) -> tuple[int, str, float]:
 
 
 @pytest.mark.parametrize(
-    "name", ["InPython", "Compiled", "Deaf"], ids=["a loop in Python", "a compiled loop", "code that swallows Ctrl-C"]
+    "name",
+    ["InPython", "Compiled", pytest.param("Deaf", marks=pytest.mark.slow)],
+    ids=["a loop in Python", "a compiled loop", "code that swallows Ctrl-C"],
 )
 def test_ctrl_c_ends(name: str, tmp_path: Path, ready: Callable[..., object]) -> None:
     if name == "Compiled":

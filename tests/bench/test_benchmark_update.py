@@ -35,7 +35,9 @@ def pytest_bench(cwd: Path, *options: str) -> tuple[int, str]:
     ("backend", "words"),
     [
         pytest.param("OneMissing", "of the largest weight; 1e-12 is allowed", id="one update missing"),
-        pytest.param("Random", "the same call gave other bits", id="other bits in another call"),
+        pytest.param(
+            "Random", "the same call gave other bits", id="other bits in another call", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_wrong_backend_fails_with_the_distance_and_has_no_time(backend: str, words: str, tmp_path: Path) -> None:

@@ -163,7 +163,10 @@ def test_native_operations_differ_as_direct_calls_of_the_frameworks_do(ready: Re
 
 @pytest.mark.parametrize(
     ("name", "dtype"),
-    [("one-layer", "float64"), ("two-layer", "float64"), ("two-layer", "float32"), ("digits", "float64")],
+    [
+        *[("one-layer", "float64"), ("two-layer", "float64"), ("two-layer", "float32")],
+        pytest.param("digits", "float64", marks=pytest.mark.slow),
+    ],
 )
 def test_a_trace_replayed_on_itself_is_itself(ready: Ready, spec: str, arithmetic: str, name: str, dtype: str) -> None:
     backend, whole = ready(spec, dtype, arithmetic), problem(name)

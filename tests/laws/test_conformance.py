@@ -130,6 +130,7 @@ def test_the_kit_looks_for_a_network_as_the_check_does_and_shows_the_smallest() 
     assert kit_on("wrong_engine:WrongBackend", "-k", "any_law", "--equigrad-seconds", "0").returncode == 5  # none left
 
 
+@pytest.mark.slow
 def test_an_expected_failure_that_names_no_test_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "expected.txt").write_text("gradient_is_wrong-*: no such law\n")
     done = kit_on(AUTOGRAD, "--equigrad-expected-failures", str(tmp_path / "expected.txt"))

@@ -423,7 +423,9 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(inner, (*path, key))
 
 
-@pytest.mark.parametrize("kind", ["compare", "diverge", "check", "crosscheck", "bench"])
+@pytest.mark.parametrize(
+    "kind", ["compare", "diverge", "check", "crosscheck", pytest.param("bench", marks=pytest.mark.slow)]
+)
 def test_no_value_in_a_file_is_met_with_a_traceback(kind: str, results: dict[str, Path], tmp_path: Path) -> None:
     """Each in turn is another one: then there is a page, or one clear line."""
     document = json.loads(results[kind].read_text())
