@@ -162,6 +162,7 @@ def test_any_problem_gives_the_same_bits_in_all_three(task: Problem, dtype: str)
 
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+TWO = {**dict.fromkeys(THREADS, "2"), "OMP_WAIT_POLICY": "PASSIVE"}  # or they spin, beside other tests
 SETTINGS = {
     "AVX2 only, one thread": {
         "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
@@ -175,9 +176,9 @@ SETTINGS = {
         "OPENBLAS_CORETYPE": "Nehalem",
         "ATEN_CPU_CAPABILITY": "default",
         "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
-        **dict.fromkeys(THREADS, "2"),
+        **TWO,
     },
-    "all vector units, two threads": dict.fromkeys(THREADS, "2"),
+    "all vector units, two threads": TWO,
 }
 TRAINED = """
 import json, sys, torch
