@@ -214,6 +214,7 @@ def test_whole_processes_are_shown(result: Result, found: Process, words: str) -
     assert words in text(view.everything(result))
 
 
+@pytest.mark.slow
 def test_a_whole_process_has_the_hashes_of_its_loops_alone() -> None:
     found = process.measure("one-layer", ["numpy"], rounds=1)
     assert found.outcome == "identical", found.message

@@ -138,7 +138,7 @@ RANDOM = pytest.mark.parametrize(
     ("dtype", "seeds"),
     [
         ("float64", range(48)),
-        ("float32", range(1_000, 1_024)),
+        pytest.param("float32", range(1_000, 1_024), marks=pytest.mark.slow),
         pytest.param("float64", range(2_000, 2_160), marks=pytest.mark.slow),
         pytest.param("float32", range(3_000, 3_048), marks=pytest.mark.slow),
     ],

@@ -83,7 +83,7 @@ def tensor(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize(
     ("terms", "dtype"),
-    [(5, "float64"), (23, "float64"), pytest.param(23, "float32", marks=pytest.mark.slow)],
+    [(5, "float64"), *(pytest.param(23, dtype, marks=pytest.mark.slow) for dtype in ("float64", "float32"))],
     ids=["in index order, float64", "in slices, float64", "in slices, float32"],
 )
 def test_tinygrads_matrix_product_has_numpys_bits(tensor: Any, terms: int, dtype: str) -> None:

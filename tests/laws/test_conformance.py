@@ -122,6 +122,7 @@ def test_an_expected_failure_is_no_failure_but_an_unexpected_pass_is(tmp_path: P
     assert "4 xfailed" in done.stdout
 
 
+@pytest.mark.slow
 def test_the_kit_looks_for_a_network_as_the_check_does_and_shows_the_smallest() -> None:
     done = kit_on("wrong_engine:WrongBackend", "-k", "any_law and float64")
     assert done.returncode == 1

@@ -160,6 +160,7 @@ def random_problem(seed: int) -> tuple[Problem, str]:
     return problem, pick.choice(["float64", "float32"])
 
 
+@pytest.mark.slow
 def test_fifty_random_experiments_are_what_compare_makes_of_them(window: Any) -> None:
     experiments = [random_problem(seed) for seed in range(50)]
     found = run_all(window, [settings_of(problem, dtype) for problem, dtype in experiments])
