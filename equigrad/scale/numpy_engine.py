@@ -20,14 +20,16 @@ def join(rank: int, size: int, meeting: str, device: str) -> None:
     if (MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size) != (rank, size):
         found = f"rank {MPI.COMM_WORLD.rank} of {MPI.COMM_WORLD.size}"
         raise RuntimeError(f"mpi4py is {found}: is this the mpiexec of another MPI?")
-    MPI.COMM_WORLD.Barrier()
     _forget_shared_memory()
 
 
 def _forget_shared_memory() -> None:
-    """All have attached to it. MPICH names it after the launcher's process number and removes it only in good order:
-    what a killed run leaves keeps its memory, and stops the start of a later launcher with that number.
+    """Take its name away once all ranks have attached to it.
+
+    MPICH names it after the launcher's process number and removes it only in good order: what a killed run leaves keeps
+    its memory, and stops the start of a later launcher with that number.
     """
+    MPI.COMM_WORLD.Barrier()
     maps = Path("/proc/self/maps")
     for line in maps.read_text().splitlines() if maps.exists() else ():
         path = Path(line.split()[-1])

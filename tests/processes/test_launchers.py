@@ -110,7 +110,11 @@ def test_a_rank_that_raises_under_mpiexec_ends_all_and_is_named() -> None:
     code = (
         "import sys\nfrom equigrad.scale import rank\nfrom equigrad.cli import main\n"
         "train = rank.Rank.train\n"
-        "rank.Rank.train = lambda self, *a: 1 / 0 if self.rank == 1 else train(self, *a)\n"
+        "def fail():\n"
+        "    shared = [line for line in open('/proc/self/maps') if '/dev/shm/mpich' in line]\n"
+        "    assert all('(deleted)' in line for line in shared), 'memory that outlives a killed rank'\n"
+        "    return 1 / 0\n"
+        "rank.Rank.train = lambda self, *a: fail() if self.rank == 1 else train(self, *a)\n"
         "sys.argv = ['equigrad', 'compare', 'digits', '-b', 'numpy', '--updates', '20']\n"
         "main()\n"
     )
