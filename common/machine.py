@@ -28,10 +28,13 @@ def machine() -> dict[str, Any]:
     }
 
 
-@cache
+_installed = cache(version)
+"""What is not installed raises, which is not kept: it may be installed meanwhile."""
+
+
 def _version(name: str) -> str | None:
     try:
-        return version(name)
+        return _installed(name)
     except PackageNotFoundError:
         return None
 

@@ -14,6 +14,7 @@ from equigrad.backends.interface import LayerTrace
 from equigrad.backends.numpy_backend import NumpyBackend
 from equigrad.common.agreement import Disagreement
 from equigrad.common.errors import UsageError
+from equigrad.common.machine import machine
 from equigrad.session import Fault, Session, load_all, loaded, sessions
 
 TASK = problem("two-layer").with_(updates=5)
@@ -155,8 +156,12 @@ def test_a_problem_that_does_not_fit_is_refused_before_anything_is_trained() -> 
         sessions(TASK.with_(learning_rate=1e300), ["numpy"], "float32", "native")
 
 
-def test_a_backend_that_is_installed_meanwhile_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_installed_meanwhile_is_found_and_its_version_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("equigrad.common.machine.PACKAGES", ("late-engine",))
+    assert machine()["versions"] == {"late-engine": None}
     (tmp_path / "late.py").write_text("from equigrad.backends.numpy_backend import NumpyBackend as Late\n")
     with pytest.raises(UsageError, match="unknown backend 'late-engine'"):
         loaded("late-engine")
@@ -165,3 +170,4 @@ def test_a_backend_that_is_installed_meanwhile_is_found(tmp_path: Path, monkeypa
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: late-engine\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[equigrad.backends]\nlate-engine = late:Late\n")
     assert loaded("late-engine").name == "numpy"
+    assert machine()["versions"] == {"late-engine": "1.0"}

@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -114,35 +114,24 @@ def _why_not(given: Documents) -> str:
     return f"the results are of '{named}', whose data they do not hold."
 
 
+@cache
 def libraries() -> tuple[Any, str]:
-    """The templates' environment, and Plotly's JavaScript; raises MissingError."""
+    """The templates' environment, one for all pages, and Plotly's JavaScript; raises MissingError."""
     try:
-        import jinja2  # noqa: F401 - whether it is here
+        import jinja2
         from plotly.offline import get_plotlyjs
     except ModuleNotFoundError as error:
         if error.name not in ("jinja2", "plotly"):
             raise
         raise MissingError(f"{error.name} is not installed: pip install 'equigrad[report]'") from None
-    return _environment(), _read_once(get_plotlyjs)
-
-
-@cache
-def _read_once(script: Callable[[], str]) -> str:
-    return script()
-
-
-@cache
-def _environment() -> Any:
-    """One for all pages: it compiles each template once."""
-    import jinja2
-
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         loader=jinja2.FunctionLoader(text_of),
     )
+    return environment, get_plotlyjs()
 
 
 @cache
