@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from equigrad import Engine, problem
 from equigrad.backends.interface import LayerTrace
 from equigrad.backends.numpy_backend import NumpyBackend
 from equigrad.common.agreement import Disagreement
-from equigrad.common.errors import UsageError
+from equigrad.common.errors import UsageError, foreign
 from equigrad.common.machine import machine
 from equigrad.session import Fault, Session, load_all, loaded, sessions
 
@@ -171,3 +172,10 @@ def test_what_is_installed_meanwhile_is_found_and_its_version_too(
     (info / "entry_points.txt").write_text("[equigrad.backends]\nlate-engine = late:Late\n")
     assert loaded("late-engine").name == "numpy"
     assert machine()["versions"] == {"late-engine": "1.0"}
+
+
+def test_os_exit_is_refused_while_foreign_code_runs_and_is_itself_again_after() -> None:
+    leave = os._exit
+    with pytest.raises(SystemExit, match=r"^it calls os._exit\(3\)$"), foreign():
+        os._exit(3)
+    assert os._exit is leave
