@@ -38,6 +38,8 @@ IN_USE = ("Failed to start RPC server", "Failed to add port", "address already i
 """What engines say then."""
 LEAVING = 5.0
 """Seconds that ranks may take to end in good order."""
+MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
+"""glibc's: keep the memory of NumPy's temporary arrays, instead of giving it back and fetching it in each update."""
 INSTALL = "pip install 'equigrad[processes]'"
 
 
@@ -88,6 +90,7 @@ class Local(Group):
         loopback = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), "lo")
         environment = {
             **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads),
+            **(MEMORY if self.spec == "numpy" else {}),
             **os.environ,
             "GLOO_SOCKET_IFNAME": loopback,
             "UCX_TLS": "self,sm",  # processes of one machine share memory
