@@ -23,6 +23,7 @@ from typing import Any
 
 from ..common.errors import MissingError
 from .group import Group, RankError, refuse_others
+from .memory import forget
 from .rank import facts
 
 RANK = [sys.executable, "-m", "equigrad.scale.rank"]
@@ -230,6 +231,8 @@ class Local(Group):
 
     def end(self) -> None:
         """Leave no process behind, and no file."""
+        for pid in self.pids.values() if not self.joined else ():  # one killed before all have met has left its name
+            forget(pid)
         for child in self.children.values():
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)

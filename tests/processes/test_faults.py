@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -130,6 +131,45 @@ def test_what_ranks_share_has_no_name_that_a_killed_one_could_leave() -> None:
         assert all(line.endswith(" (deleted)") for line in shared)
     finally:
         ranks.leave()
+
+
+MEETING = """
+import sys
+from pathlib import Path
+def join(self, *_):
+    from mpi4py import MPI
+    names = [line.split()[-1] for line in open("/proc/self/maps") if "/dev/shm/mpich" in line]
+    Path({folder!r}, str(self.rank)).write_text(" ".join(names))
+    MPI.COMM_WORLD.Barrier()
+    {then}
+    time.sleep(60)
+rank.Rank.join = join
+"""
+
+
+@pytest.mark.parametrize("killed", ["a rank", "the command"])
+def test_what_is_killed_while_ranks_meet_leaves_no_name(
+    killed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder := tmp_path / "names").mkdir()
+    if killed == "a rank":
+        broken(tmp_path, monkeypatch, MEETING.format(folder=str(folder), then="if self.rank: os.kill(os.getpid(), 9)"))
+        with pytest.raises(RankError, match=r"rank \d of 2 was killed, or crashed"):
+            Local("numpy", 2)
+    else:
+        broken(tmp_path, monkeypatch, MEETING.format(folder=str(folder), then="pass"))
+        code = "import os\nfrom equigrad.scale import launch\n"
+        code += f"launch.RANK = {launch.RANK!r}\n"
+        code += "launch.Local._hung = lambda *_: {} if len(os.listdir(FOLDER)) < 2 else os.kill(os.getpid(), 9)\n"
+        code += "launch.Local('numpy', 2)"
+        assert subprocess.run([sys.executable, "-c", f"FOLDER = {str(folder)!r}\n{code}"]).returncode == -9
+    names = {name for path in folder.iterdir() for name in path.read_text().split()}
+    assert len([*folder.iterdir()]) == 2
+    assert names
+    until = time.monotonic() + 20
+    while any(map(os.path.exists, names)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert [name for name in names if os.path.exists(name)] == []
 
 
 def command(*arguments: str) -> list[str]:
