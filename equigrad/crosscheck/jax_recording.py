@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import cache
 from typing import Any
 
 import jax
@@ -15,8 +17,13 @@ MOST = 1_500
 """Primitives that loops are unrolled to, all together; what is beyond runs in one piece."""
 INLINED = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 """Parameters that hold the body of jit, custom_jvp, custom_vjp, checkpoint and the like."""
-FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-"""Each program runs a few times only: compiling it well would take longer."""
+FAST = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
+"""Each program runs a few times only: compiling it well would take longer, with the last two five times as long."""
 
 Where = tuple[tuple[Line, ...], str]
 Primitive = Callable[..., Sequence[Any]]
@@ -245,7 +252,18 @@ class Program:
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """By jit, as it is written."""
-    return jax.jit(function, compiler_options=FAST)
+    return jax.jit(function, compiler_options=_known())
+
+
+@cache
+def _known() -> dict[str, Any]:
+    """The options of FAST that this XLA has: they come and go, and it refuses what it does not know."""
+    known = {}
+    for name, value in FAST.items():
+        with suppress(Exception):
+            jax.jit(lambda: 0, compiler_options={name: value})()
+            known[name] = value
+    return known
 
 
 def _size(jaxpr: Any) -> int:

@@ -56,7 +56,7 @@ class JaxShards(Shards):
 
     def own(self, xp: Any, x: jax.Array) -> jax.Array:
         """What fills up is no zero any more, once it has been through a sigmoid, and would count in the maximum."""
-        return x if len({*self.counts}) == 1 else jnp.where(jnp.arange(len(x))[:, None] < xp.count, x, 0)
+        return x if len({*self.counts}) == 1 else jnp.where(np.arange(len(x))[:, None] < xp.count, x, 0)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["one", "count"], meta_fields=[])

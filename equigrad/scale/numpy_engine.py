@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from mpi4py import MPI
 
 from ..backends.numpy_arithmetic import Space
 from ..backends.numpy_backend import NumpyBackend
+from .memory import forget
 from .summation import Shards
 
 
@@ -20,21 +20,8 @@ def join(rank: int, size: int, meeting: str, device: str) -> None:
     if (MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size) != (rank, size):
         found = f"rank {MPI.COMM_WORLD.rank} of {MPI.COMM_WORLD.size}"
         raise RuntimeError(f"mpi4py is {found}: is this the mpiexec of another MPI?")
-    _forget_shared_memory()
-
-
-def _forget_shared_memory() -> None:
-    """Take its name away once all ranks have attached to it.
-
-    MPICH names it after the launcher's process number and removes it only in good order: what a killed run leaves keeps
-    its memory, and stops the start of a later launcher with that number.
-    """
-    MPI.COMM_WORLD.Barrier()
-    maps = Path("/proc/self/maps")
-    for line in maps.read_text().splitlines() if maps.exists() else ():
-        path = Path(line.split()[-1])
-        if path.match("/dev/shm/mpich_shm_*"):
-            path.unlink(missing_ok=True)
+    MPI.COMM_WORLD.Barrier()  # all have attached to it
+    forget()
 
 
 def leave() -> None:

@@ -21,6 +21,7 @@ from ..common.errors import said
 from ..common.machine import machine
 from ..common.problem import Problem
 from ..common.ulp import sha256
+from .memory import forget
 from .summation import Shards
 
 HEARTBEAT = 0.5
@@ -118,6 +119,7 @@ def alone(address: str) -> NoReturn:
     """Whoever started us was killed. Until all have met there is a folder, and nobody else is left to remove it."""
     for path in (Path(address), Path(address).with_name("meeting")):
         path.unlink(missing_ok=True)
+    forget()
     with suppress(OSError):
         Path(address).parent.rmdir()
     os._exit(1)

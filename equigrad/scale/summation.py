@@ -70,7 +70,8 @@ class Shards(ABC):
     def gradient_dot(self, xp: Any, a: Array, b: Array) -> Array:
         """The matrix product (K, M) of a (K, samples) and b (samples, M), of which a shard holds n columns and rows."""
         if reproducible.in_index_order(a.shape[0], self.samples, b.shape[1]):
-            return reproducible.index_order_dot(xp, self.gathered(a.T).T, self.gathered(b))
+            whole = self.gathered(xp.concatenate([a.T, b], 1))  # both at once: each call waits for all others
+            return reproducible.index_order_dot(xp, whole[:, : a.shape[0]].T, whole[:, a.shape[0] :])
         a_bits, a_count, b_bits, b_count = reproducible.slice_widths(self.samples, a.itemsize)
         a_wide, b_wide = xp.cast(self.own(xp, a.T).T, xp.float64), xp.cast(self.own(xp, b), xp.float64)
         reach = xp.concatenate([xp.reach(a_wide, 1), xp.reach(b_wide, 0).T], 0)

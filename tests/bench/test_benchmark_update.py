@@ -16,11 +16,15 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.needs("pytest_benchmark")
 
 
-def pytest_bench(cwd: Path, *options: str) -> tuple[int, str]:
+FEW = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "pytest_benchmark.plugin,equigrad.pytest_plugin"}
+"""The plug-ins that count: for the others' sake pytest would look through all of equigrad for asserts to rewrite."""
+
+
+def pytest_bench(cwd: Path, *options: str, plugins: dict[str, str] = FEW) -> tuple[int, str]:
     """Status and output of `pytest bench` for NumPy or a backend of its kind, on the one-layer network."""
     command = [sys.executable, "-m", "pytest", str(ROOT / "bench"), "-q", "-p", "no:cacheprovider"]
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment = outside | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
+    environment = outside | plugins | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
     done = subprocess.run(
         [*command, "-c", str(ROOT / "pyproject.toml"), *options],
         capture_output=True,
@@ -81,9 +85,9 @@ def test_a_right_one_is_kept_compared_and_held_against_the_last(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_device_that_is_not_here_is_skipped_with_the_reason(tmp_path: Path) -> None:
-    status, out = pytest_bench(
-        tmp_path, "--equigrad-backend", "numpy:cuda", "-k", "one-layer and float64 and native", "-rs"
-    )
+    """With every plug-in that is installed, as users have them."""
+    chosen = ("--equigrad-backend", "numpy:cuda", "-k", "one-layer and float64 and native")
+    status, out = pytest_bench(tmp_path, *chosen, "-rs", plugins={})
     assert status == 0, out
     assert "no such device here, only cpu" in out
 

@@ -36,11 +36,16 @@ def run(command_line: Any) -> Any:
 
 
 def pytest_in(folder: Path, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Without any other plug-in that is installed here, for whose sake pytest would rewrite all of equigrad."""
     plugin = ["-p", "equigrad.pytest_plugin", "-c", os.devnull, "--rootdir", str(folder)]
     return subprocess.run(
         [sys.executable, "-m", "pytest", *plugin, *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)])},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)]),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        },
         capture_output=True,
         text=True,
         check=False,

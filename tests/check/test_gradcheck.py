@@ -35,24 +35,6 @@ def outcomes(result: Check) -> dict[str, str]:
     return {b.name: b.outcome for b in result.backends}
 
 
-def test_every_backend_has_the_gradient(spec: str, dtype: str, arithmetic: str, ready: Any) -> None:
-    ready(spec, dtype, arithmetic)
-    result = check("two-layer", [spec], dtype=dtype, arithmetic=arithmetic)
-    (backend,) = result.backends
-    assert result.agreed
-    assert backend.outcome in ("agree", "identical")
-    assert [layer.shape for layer in backend.layers] == [(3, 4), (4, 1)]
-    assert all(layer.margin < 0.1 and layer.nearest for layer in backend.layers)
-    assert all(law.kept for law in backend.laws)
-    assert result.complex_step <= result.complex_step_bound < 1e-10
-
-
-def test_reproducible_backends_err_alike() -> None:
-    result = check("two-layer", ["numpy", "torch", "jax"], arithmetic="reproducible")
-    first, *others = (b.layers for b in result.backends if b.outcome != "missing")
-    assert all(layers == first for layers in others)
-
-
 def test_the_gradient_of_the_first_problem_is_correctly_rounded() -> None:
     result = check("one-layer", ["numpy"], arithmetic="reproducible")
     assert outcomes(result) == {"numpy": "identical"}

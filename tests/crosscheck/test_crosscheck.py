@@ -201,3 +201,13 @@ def test_each_step_is_told() -> None:
         numpy=(lambda x: (x**2).sum(), lambda x: 2 * x), inputs=np.ones(2), progress=lambda *step: told.append(step)
     )
     assert told == [("crosscheck", done, 2) for done in (0, 1, 2)]
+
+
+def test_an_option_that_this_xla_does_not_know_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    from equigrad.crosscheck import jax_recording
+
+    assert jax_recording._known() == jax_recording.FAST
+    monkeypatch.setitem(jax_recording.FAST, "an_option_of_another_year", 1)
+    monkeypatch.setattr(jax_recording, "_known", jax_recording._known.__wrapped__)
+    assert crosscheck(numpy=network(np), jax=network(jnp), inputs=INPUTS).agreed

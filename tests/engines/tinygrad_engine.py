@@ -9,7 +9,7 @@ from equigrad.backends.engine import Engine
 from equigrad.backends.interface import LayerTrace, Weights
 
 helpers.DEV.value = "PYTHON"  # tinygrad's own interpreter, the device that needs neither compiler nor driver
-helpers.PARALLEL.value = 0  # compiles such small kernels sooner than other processes are started for it
+helpers.PARALLEL.value = helpers.TRACEMETA.value = 0  # no processes for such small kernels, no lines noted for tensors
 
 
 def together(*tensors: Tensor) -> Weights:

@@ -30,8 +30,27 @@ NEEDED = 1_000
 @pytest.mark.slow
 @pytest.mark.parametrize("law", LAWS)
 def test_a_right_backend_keeps(law: str, backend: Backend) -> None:
-    """On saturated units; that it does on two-layer, every law in one call, tests/check/test_gradcheck.py holds."""
+    """On saturated units; that it does on two-layer, every law in one call, the next test holds."""
     assert 0 <= LAWS[law](backend, CHOSEN[backend.dtype]["saturated"]) <= 1
+
+
+def test_every_backend_has_the_gradient(spec: str, dtype: str, arithmetic: str, ready: Ready) -> None:
+    """Beside the test above, whose network has the same shapes: JAX compiles them once for both."""
+    ready(spec, dtype, arithmetic)
+    result = check("two-layer", [spec], dtype=dtype, arithmetic=arithmetic)
+    (backend,) = result.backends
+    assert result.agreed
+    assert backend.outcome in ("agree", "identical")
+    assert [layer.shape for layer in backend.layers] == [(3, 4), (4, 1)]
+    assert all(layer.margin < 0.1 and layer.nearest for layer in backend.layers)
+    assert all(law.kept for law in backend.laws)
+    assert result.complex_step <= result.complex_step_bound < 1e-10
+
+
+def test_reproducible_backends_err_alike() -> None:
+    result = check("two-layer", ["numpy", "torch", "jax"], arithmetic="reproducible")
+    first, *others = (b.layers for b in result.backends if b.outcome != "missing")
+    assert all(layers == first for layers in others)
 
 
 @pytest.mark.parametrize("name", MUTANTS, ids=lambda name: name.replace(" ", "-"))

@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from equigrad.backends import load
-from equigrad.common.problem import Problem
+from equigrad.common.problem import Problem, problem
 from equigrad.common.ulp import sha256
-from equigrad.scale.group import Group, OverProcesses
+from equigrad.scale.group import Group, OverProcesses, RankError
+from equigrad.scale.launch import Local
 
 
 def trained(group: Group, spec: str, problem: Problem, dtype: str, arithmetic: str, n: int) -> tuple[np.ndarray, ...]:
     """The weights that the group reaches after n updates."""
     one = load(spec, dtype, arithmetic)
     return after(OverProcesses("cpu", dtype, arithmetic, one=one, group=lambda: group), problem, n)
+
+
+LONG = 10**6
+
+
+def failing(ranks: Local, hurt: str) -> tuple[str, float]:
+    """The error's text, and the seconds from the signal to it, of a training in which the signal hurts rank 1."""
+    pid, before, struck = ranks.pids[1], dict(ranks.entered), []
+
+    def strike() -> None:
+        until = time.monotonic() + 60
+        while any(ranks.entered[r] == before[r] for r in before) and time.monotonic() < until:  # into the training
+            time.sleep(0.05)
+        os.kill(pid, getattr(signal, hurt))
+        struck.append(time.monotonic())
+
+    hit = threading.Thread(target=strike)
+    hit.start()
+    try:
+        with pytest.raises(RankError) as caught:
+            trained(ranks, ranks.spec, problem("digits"), "float64", "reproducible", LONG)
+        return str(caught.value), time.monotonic() - struck[0]
+    finally:
+        hit.join()
+        ranks.end()
 
 
 def after(backend: Any, problem: Problem, n: int) -> tuple[np.ndarray, ...]:

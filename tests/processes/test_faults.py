@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -22,10 +21,9 @@ from equigrad.scale import launch
 from equigrad.scale.group import RankError, refuse_others
 from equigrad.scale.launch import Local
 
-from .groups import ranks_of, running, trained
+from .groups import failing, ranks_of, running, trained
 
 pytest.importorskip("mpi4py")
-LONG = 10**6
 SPECS = ("numpy", "torch", "jax")
 
 
@@ -36,41 +34,11 @@ def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None
     monkeypatch.setattr(launch, "RANK", [sys.executable, str(script)])
 
 
-def failing(spec: str, size: int, hurt: str) -> tuple[str, float, list[int]]:
-    """The error's text, the seconds from the signal to it, and who was there, of a training that the signal hurts."""
-    ranks = Local(spec, size)
-    pids, struck = dict(ranks.pids), []
-
-    def strike() -> None:
-        until = time.monotonic() + 60
-        while not all(ranks.entered.values()) and time.monotonic() < until:  # into the training
-            time.sleep(0.05)
-        os.kill(pids[1], getattr(signal, hurt))
-        struck.append(time.monotonic())
-
-    hit = threading.Thread(target=strike)
-    hit.start()
-    try:
-        with pytest.raises(RankError) as caught:
-            trained(ranks, spec, problem("digits"), "float64", "reproducible", LONG)
-        return str(caught.value), time.monotonic() - struck[0], [*pids.values()]
-    finally:
-        hit.join()
-        ranks.end()
-
-
-@pytest.mark.parametrize("spec", SPECS)
-def test_a_rank_that_is_killed_is_named(spec: str) -> None:
-    pytest.importorskip(spec)
-    text, seconds, pids = failing(spec, 3, "SIGKILL")
-    assert text.startswith("rank 1 of 3 was killed")
-    assert seconds < 20, "10 seconds are promised; a loaded machine gets twice that"
-    assert running(pids) == []
-
-
 def test_a_rank_that_stands_still_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "PATIENCE", 2.0)
-    text, _, pids = failing("numpy", 2, "SIGSTOP")
+    ranks = Local("numpy", 2)
+    pids = [*ranks.pids.values()]
+    text, _ = failing(ranks, "SIGSTOP")
     assert text == "rank 1 of 2 hangs: no sign of life for 2 seconds"
     assert running(pids) == []
 
@@ -163,6 +131,45 @@ def test_what_ranks_share_has_no_name_that_a_killed_one_could_leave() -> None:
         assert all(line.endswith(" (deleted)") for line in shared)
     finally:
         ranks.leave()
+
+
+MEETING = """
+import sys
+from pathlib import Path
+def join(self, *_):
+    from mpi4py import MPI
+    names = [line.split()[-1] for line in open("/proc/self/maps") if "/dev/shm/mpich" in line]
+    Path({folder!r}, str(self.rank)).write_text(" ".join(names))
+    MPI.COMM_WORLD.Barrier()
+    {then}
+    time.sleep(60)
+rank.Rank.join = join
+"""
+
+
+@pytest.mark.parametrize("killed", ["a rank", "the command"])
+def test_what_is_killed_while_ranks_meet_leaves_no_name(
+    killed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder := tmp_path / "names").mkdir()
+    if killed == "a rank":
+        broken(tmp_path, monkeypatch, MEETING.format(folder=str(folder), then="if self.rank: os.kill(os.getpid(), 9)"))
+        with pytest.raises(RankError, match=r"rank \d of 2 was killed, or crashed"):
+            Local("numpy", 2)
+    else:
+        broken(tmp_path, monkeypatch, MEETING.format(folder=str(folder), then="pass"))
+        code = "import os\nfrom equigrad.scale import launch\n"
+        code += f"launch.RANK = {launch.RANK!r}\n"
+        code += "launch.Local._hung = lambda *_: {} if len(os.listdir(FOLDER)) < 2 else os.kill(os.getpid(), 9)\n"
+        code += "launch.Local('numpy', 2)"
+        assert subprocess.run([sys.executable, "-c", f"FOLDER = {str(folder)!r}\n{code}"]).returncode == -9
+    names = {name for path in folder.iterdir() for name in path.read_text().split()}
+    assert len([*folder.iterdir()]) == 2
+    assert names
+    until = time.monotonic() + 20
+    while any(map(os.path.exists, names)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert [name for name in names if os.path.exists(name)] == []
 
 
 def command(*arguments: str) -> list[str]:

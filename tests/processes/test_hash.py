@@ -17,7 +17,7 @@ from equigrad.scale.group import Group
 from equigrad.scale.launch import Local
 from equigrad.scale.summation import bytes_per_update
 
-from .groups import after, hashed, listening, trained
+from .groups import after, failing, hashed, listening, running, trained
 
 LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 
@@ -101,3 +101,15 @@ def test_the_published_hash_comes_out_on_two_processes(group: tuple[str, Group],
     _, ranks = group
     task = problem(name)
     assert hashed(trained(ranks, "numpy", task, "float64", "reproducible", task.updates)) == task.golden["float64"]
+
+
+@on(*SPECS, sizes=(3,))
+def test_a_rank_that_is_killed_is_named(group: tuple[str, Group]) -> None:
+    """The last test of these groups, which end with it."""
+    _, ranks = group
+    assert isinstance(ranks, Local)
+    pids = [*ranks.pids.values()]
+    text, seconds = failing(ranks, "SIGKILL")
+    assert text.startswith("rank 1 of 3 was killed")
+    assert seconds < 20, "10 seconds are promised; a loaded machine gets twice that"
+    assert running(pids) == []
