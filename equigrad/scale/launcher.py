@@ -27,6 +27,8 @@ from .rank import Rank, answer, facts
 
 NAP = 0.001
 """Seconds between two looks at whether there is something to do; MPI alone would look all the time."""
+LAST_WORDS = 0.5
+"""Seconds that the launcher has to pass on what a rank said: it hears of the end by another way, and drops the rest."""
 
 
 @dataclass
@@ -58,6 +60,7 @@ class World(Group):
         kind, value = answer(self.ranks.setdefault(spec, Rank(spec, self.rank, self.size)), tuple(order))
         if kind == "raised":
             say(f"{spec}: rank {self.rank} of {self.size} raised {value}")
+            time.sleep(LAST_WORDS)
             self.abort()
         return value
 

@@ -20,7 +20,7 @@ def join(rank: int, size: int, meeting: str, device: str) -> None:
     if (MPI.COMM_WORLD.rank, MPI.COMM_WORLD.size) != (rank, size):
         found = f"rank {MPI.COMM_WORLD.rank} of {MPI.COMM_WORLD.size}"
         raise RuntimeError(f"mpi4py is {found}: is this the mpiexec of another MPI?")
-    MPI.COMM_WORLD.Barrier()  # all have attached to it
+    MPI.COMM_WORLD.Barrier()  # all have attached to the shared memory
     forget()
 
 
