@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,13 +12,8 @@ def forget(pid: int | str = "self") -> None:
     MPICH takes the name from its launcher's process number and removes it only in good order: what a killed run leaves
     keeps its memory, and stops the start of a later launcher with that number.
     """
-    for path in _shared(pid):
-        path.unlink(missing_ok=True)
-
-
-def _shared(pid: int | str) -> Iterator[Path]:
     with suppress(OSError):  # elsewhere than on Linux, or no such process any more
         for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
             path = Path(line.split()[-1])
             if path.match("/dev/shm/mpich_shm_*"):
-                yield path
+                path.unlink(missing_ok=True)

@@ -184,13 +184,13 @@ import json, sys, torch
 from equigrad.backends import FRAMEWORKS, load
 from equigrad.common.problem import problem
 from equigrad.common.ulp import sha256
+from equigrad.session import Session
 
 for name, dtype, updates in json.load(sys.stdin):
     for spec in FRAMEWORKS:
-        backend, task = load(spec, dtype, "reproducible"), problem(name)
-        x, y, *weights = map(backend.from_numpy, (task.inputs, task.targets, *task.first_weights(dtype)))
-        weights = backend.train(tuple(weights), x, y, task.rate(dtype), updates)
-        print(json.dumps([name, dtype, spec, sha256(tuple(map(backend.to_numpy, weights)))]))
+        session = Session.of(problem(name), load(spec, dtype, "reproducible"))
+        weights = session.numpy(session.train(session.weights, updates))
+        print(json.dumps([name, dtype, spec, sha256(weights)]))
 print(json.dumps(torch.backends.cpu.get_cpu_capability().lower()))
 """
 """One process trains everything under one setting: that spares most of the imports."""
