@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import DeviceError, MissingError, UsageError, foreign, said
+from ..common.garbage import importing
 from ..common.nearest import nearest
 from .interface import ARITHMETICS, DTYPES, Backend
 
@@ -40,7 +41,8 @@ def backend_class(spec: str) -> tuple[type[Backend], str]:
     name, colon, rest = spec.partition(":")
     if name in FRAMEWORKS:
         try:
-            module = import_module(f".{name}_backend", __package__)
+            with importing():
+                module = import_module(f".{name}_backend", __package__)
         except ModuleNotFoundError as error:
             if error.name != name:
                 raise

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..common.garbage import importing
 from .interface import Backend
 from .torch_arithmetic import Native, Reproducible
 
@@ -35,7 +36,8 @@ class TorchArrays(Backend):
         }
 
     def __post_init__(self) -> None:
-        import torch._dynamo  # the first torch.func.grad imports it, most of a second that no update should be charged
+        with importing():
+            import torch._dynamo  # as the first torch.func.grad would, at some update's expense
 
         if self.device == "cuda":  # or a float32 product may keep 10 bits of 23 (TF32)
             torch.set_float32_matmul_precision("highest")

@@ -7,6 +7,7 @@ per update. What it has no place for is in `extra_info`, and under `tables`, the
 from __future__ import annotations
 
 import math
+import os
 import platform
 import re
 import statistics
@@ -160,7 +161,7 @@ def load(name: str) -> Result:
 
     Raises UsageError for a name that is neither, or a file that no bench wrote.
     """
-    if Path(name).is_file():
+    if os.path.isfile(name):  # for a name that is too long for a file too
         return read(Path(name))
     found = [p for p in STORE.glob("*/*.json") if p.name.partition("_")[2] == f"{name}.json" or p.stem == name]
     if not found:

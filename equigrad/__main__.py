@@ -9,6 +9,9 @@ def main() -> None:
     """Run the command line."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _end)  # until the command line has its own way
+    from .common.garbage import keep_imports
+
+    keep_imports()
     from .cli import main
 
     main()

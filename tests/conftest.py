@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import math
@@ -20,12 +21,29 @@ import pytest
 from equigrad.backends import FRAMEWORKS, load
 from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend
 from equigrad.common.errors import DeviceError, MissingError
+from equigrad.common.garbage import importing, keep_imports
 
 SPECS = ("numpy", "torch", "torch:cuda", "jax", "jax:cuda")
 OTHERS = ("chromium", "flint", "hypothesis")
 """What else a test may need that not every machine has."""
 REQUIRED = [name for name in os.environ.get("EQUIGRAD_REQUIRE", "").split(",") if name]
 """What must be here: what is named in this variable fails where it is missing, all else is skipped."""
+
+
+keep_imports()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Thousands of tests are no garbage: without this, half of the time until the first begins."""
+    with importing():
+        return (yield)
+
+
+def pytest_sessionfinish() -> None:
+    """pytest looks for garbage five times, in case some of it comes back to life: once is enough."""
+    gc.collect()
+    gc.freeze()
 
 
 def _ready(spec: str, dtype: str = "float64", arithmetic: str = "native") -> Backend:

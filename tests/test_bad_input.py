@@ -196,6 +196,10 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("a JSON file without a name", ["compare", "--json", ""], "it is a folder"),
     ("a JSON file inside a file", "compare --json good.csv/a.json", "there is no folder 'good.csv'"),
     ("a JSON file with too long a name", f"compare --json {'a' * 300}.json", "name too long"),
+    ("a result with too long a name", f"report {'a' * 300}", "unknown problem 'aaa"),
+    ("a site with too long a name", f"report --site {'a' * 300}", "name too long"),
+    ("a benchmark with too long a name", f"bench --against {'a' * 300}", "and nothing was saved under that name"),
+    ("a function in a file with too long a name", f"crosscheck {'a' * 300}.py:f b.py:g", "no such file"),
     ("a JSON file that is a device", "compare --json /dev/null", "not an ordinary file"),
     ("a JSON file behind a link to itself", "compare --json loop.json", "cannot write 'loop.json'"),
     # --data and what goes with it
@@ -314,6 +318,7 @@ def complaint(
 
 def assert_one_line(err: str, says: str) -> None:
     assert "Traceback" not in err
+    assert "[Errno" not in err
     assert len(err.splitlines()) == 1, err
     assert err.startswith("equigrad: ")
     assert says in err

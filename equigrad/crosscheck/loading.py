@@ -106,7 +106,7 @@ def _named(text: str) -> Any:
     path = Path(file)
     if not file or not name:
         raise UsageError(f"'{text}': write FILE.py:NAME")
-    if not path.is_file():
+    if not os.path.isfile(file):
         raise UsageError(f"no such file: '{file}'")
     key = f"_equigrad_crosscheck_{abs(hash(str(path.resolve())))}"
     if key not in sys.modules:

@@ -237,7 +237,7 @@ def told_apart(sources: Sequence[str]) -> tuple[str | None, list[Path]]:
 
     What has a folder or an ending in its name, or is there, is a file.
     """
-    paths = [Path(s) for s in sources if os.sep in s or "." in s or Path(s).is_file()]
+    paths = [Path(s) for s in sources if os.sep in s or "." in s or os.path.isfile(s)]
     problems = [s for s in sources if Path(s) not in paths]
     if len(problems) > 1:
         raise UsageError(f"one report is about one problem, not about '{problems[0]}' and '{problems[1]}'")

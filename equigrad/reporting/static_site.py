@@ -41,9 +41,10 @@ def site(
     Raises UsageError for what cannot be used or written, and MissingError without 'equigrad[report]'.
     """
     target = Path(folder)
-    if target.exists() and not target.is_dir():
+    there = os.path.isdir(target)
+    if os.path.exists(target) and not there:
         raise UsageError(f"cannot write a site to '{folder}': it is not a folder")
-    check_writable(target / "index.html" if target.is_dir() else target)
+    check_writable(target / "index.html" if there else target)
     environment, _ = libraries()
     template = environment.get_template("site.html")
     pages = {

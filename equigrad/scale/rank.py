@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..common.errors import said
+from ..common.garbage import importing, keep_imports
 from ..common.machine import machine
 from ..common.problem import Problem
 from ..common.ulp import sha256
@@ -49,7 +50,8 @@ class Rank:
 
     def join(self, meeting: str) -> None:
         """Meet the others."""
-        self.engine = import_module(f".{self.framework}_engine", __package__)
+        with importing():
+            self.engine = import_module(f".{self.framework}_engine", __package__)
         self.engine.join(self.rank, self.size, meeting, self.device)
 
     def hold(self, samples: int, x: np.ndarray, y: np.ndarray) -> None:
@@ -89,6 +91,7 @@ def main() -> None:
     """Do what the process at the other end says, and end with it."""
     for ending in (signal.SIGINT, signal.SIGTERM):  # it ends us, by the connection; mpiexec would hide who died first
         signal.signal(ending, signal.SIG_IGN)
+    keep_imports()
     address, spec, size, number = sys.argv[1:]
     rank = Rank(spec, int(os.environ["PMI_RANK"] if number == "-" else number), int(size))
     keep_to_own_cores(rank)
