@@ -31,6 +31,7 @@ from ..backends.interface import ARITHMETICS, DTYPES
 from ..common.agreement import GOOD
 from ..common.errors import EquigradError, UsageError, said
 from ..common.files import read_json, write_json
+from ..common.garbage import keep_imports
 from ..common.golden import GOLDEN
 from ..common.machine import machine
 from ..common.problem import problem
@@ -367,6 +368,7 @@ def main() -> int:
     parser.add_argument("--dry-run", action="store_true", help="every part on the CPU, on tiny sizes")
     parser.add_argument("--part", help="this part alone, its findings as lines of JSON")
     given = parser.parse_args()
+    keep_imports()
     out = given.out.resolve()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job passes on that it is ignored
     if given.part:

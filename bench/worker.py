@@ -21,6 +21,7 @@ from typing import Any
 from ..backends import backend_class
 from ..common.agreement import Disagreement
 from ..common.errors import EquigradError, MissingError, said
+from ..common.garbage import keep_imports
 from ..session import Fault
 from .workload import Arrays, Contestant, Moved, Unsuitable, Workload
 
@@ -128,6 +129,7 @@ def environment(variables: dict[str, str]) -> Any:
 
 def _serve(pipe: Connection, contestant: Contestant, threads: int) -> None:
     """The child's side."""
+    keep_imports()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which keeps what it has
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints has no place in a table
     os.dup2(1, 2)
@@ -174,6 +176,7 @@ def _import(state: dict[str, Any], contestant: Contestant) -> float:
     name, _, function = contestant.maker.partition(":")
     state["maker"] = getattr(import_module(f".contestants.{name}", __package__), function)
     state["before"] = _status("VmRSS")
+    gc.freeze()  # or each collection before a run takes longer than the run
     return seconds
 
 
