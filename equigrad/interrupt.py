@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import threading
+from importlib.machinery import ExtensionFileLoader
+from types import FrameType
 from typing import Any
 
 STATUS = 130
@@ -44,8 +46,12 @@ def end_promptly_on_ctrl_c() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _on_ctrl_c(*_: object) -> None:
+def _on_ctrl_c(_: int, frame: FrameType | None) -> None:
     seen.set()
+    while frame:
+        if isinstance(frame.f_locals.get("self"), ExtensionFileLoader):
+            end()  # C++ that is being imported may know no exception here: JAX's takes the process down with it
+        frame = frame.f_back
     raise KeyboardInterrupt
 
 

@@ -144,6 +144,32 @@ def test_ctrl_c_under_the_progress_bar_gives_the_cursor_back(tmp_path: Path) -> 
     assert not any(tmp_path.iterdir())
 
 
+COMPILED = """
+import os
+import signal
+from importlib.machinery import ExtensionFileLoader
+
+from equigrad.interrupt import end_promptly_on_ctrl_c
+
+
+class Loader(ExtensionFileLoader):
+    def exec_module(self, module):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+end_promptly_on_ctrl_c()
+try:
+    Loader("one", "one.so").exec_module(None)
+except KeyboardInterrupt:
+    os.abort()
+"""
+
+
+def test_ctrl_c_while_compiled_code_is_imported_raises_nothing_there() -> None:
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "equigrad: interrupted\n")
+
+
 @pytest.mark.parametrize("module", ["typer", "numpy", "torch", "jax"])
 def test_ctrl_c_while_something_is_imported_leaves_no_traceback(module: str, tmp_path: Path) -> None:
     """Python tells what it has imported, so the signal comes while the rest of `module` is under way."""
