@@ -13,7 +13,7 @@ from typing import Any
 STATUS = 130
 seen = threading.Event()
 """Set once Ctrl-C was pressed."""
-_ending = threading.Lock()  # of two threads that find out, one says so
+_ending = threading.RLock()  # of two threads that find out, one says so; Ctrl-C may come again while it does
 _exit = os._exit  # while a user's module is imported, os._exit is another
 
 

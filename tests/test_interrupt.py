@@ -157,6 +157,15 @@ class Loader(ExtensionFileLoader):
         os.kill(os.getpid(), signal.SIGINT)
 
 
+def again(*given):
+    os.write = write
+    os.kill(os.getpid(), signal.SIGINT)
+    return write(*given)
+
+
+write = os.write
+if TWICE:
+    os.write = again
 end_promptly_on_ctrl_c()
 try:
     Loader("one", "one.so").exec_module(None)
@@ -165,8 +174,10 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_while_compiled_code_is_imported_raises_nothing_there() -> None:
-    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("twice", [False, True], ids=["once", "and again while it ends"])
+def test_ctrl_c_while_compiled_code_is_imported_raises_nothing_there(twice: bool) -> None:
+    command = [sys.executable, "-c", f"TWICE = {twice}\n{COMPILED}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (130, "equigrad: interrupted\n")
 
 
