@@ -23,16 +23,14 @@ Array = Any
 Bound = Callable[[], Any]
 """A call that has its arguments, and where its result goes."""
 
-LEAST = ((1_000_000, 1), (10_000, 5), (0, 100))
-"""(activations in the widest layer, updates from which on a tape pays), the largest networks first. Making a tape
-took as long as it spared in 50 to 120 updates of one-layer and two-layer and in fewer than 5 of digits; with a
-million activations it takes less than their memory (NumPy and PyTorch, both arithmetics, 2026-11-24)."""
+Least = Sequence[tuple[int, int]]
+"""(activations in the widest layer, updates from which on a tape pays), the largest networks first."""
 
 
-def worthwhile(n: int, samples: int, weights: Sequence[Array]) -> bool:
-    """Whether n updates are enough for a tape, see LEAST."""
+def worthwhile(least: Least, n: int, samples: int, weights: Sequence[Array]) -> bool:
+    """Whether n updates are enough for a tape."""
     widest = samples * max(w.shape[1] for w in weights)
-    return n >= next(updates for activations, updates in LEAST if widest >= activations)
+    return n >= next(updates for activations, updates in least if widest >= activations)
 
 
 UNROLLED = 1000
@@ -46,8 +44,8 @@ class Untapeable(Exception):
 Train = Callable[..., Weights]
 
 
-def taping(repeat: Train) -> Callable[[Train], Train]:
-    """The decorator of a `train` that leaves many updates to `repeat(update, weights, x, y, lr, n)`.
+def taping(repeat: Train, least: Least) -> Callable[[Train], Train]:
+    """The decorator of a `train` that leaves as many updates as `least` says to `repeat(update, weights, x, y, lr, n)`.
 
     Where that raises Untapeable, `train` runs as written. A subclass that does not write the decorator itself is
     trained as written too, since it may do what no tape holds.
@@ -56,7 +54,7 @@ def taping(repeat: Train) -> Callable[[Train], Train]:
     def taped(train: Train) -> Train:
         @wraps(train)
         def call(self: Any, weights: Weights, x: Array, y: Array, lr: float, n: int) -> Weights:
-            if vars(type(self)).get(train.__name__) is call and worthwhile(n, len(x), weights):
+            if vars(type(self)).get(train.__name__) is call and worthwhile(least, n, len(x), weights):
                 with suppress(Untapeable):
                     return repeat(self.update, weights, x, y, lr, n)
             return train(self, weights, x, y, lr, n)

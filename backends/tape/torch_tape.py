@@ -36,6 +36,9 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
 }
 BINARY = ("add", "div", "__lshift__", "mul", "__rshift__", "rsub", "sub")
 OTHERS: dict[str, Callable[..., Any]] = {"amax": torch.amax, "amin": torch.amin, "cat": torch.cat, "mm": torch.mm}
+LEAST = ((1_000_000, 1), (0, 5))
+"""See `taping`. Making a tape took as long as it spared in 2.5 to 4.1 updates (one-layer, two-layer and digits, both
+arithmetics, 2026-11-30): an update alone is mostly the work of `torch.func.grad` in Python, up to 30 times the tape's."""
 GRAPH = 100
 """Updates in one CUDA graph."""
 VIEWS = ("alias", "detach", "permute", "select", "slice", "t", "unsqueeze", "view")
@@ -59,13 +62,13 @@ def repeat(
     return held
 
 
-taped = taping(repeat)
+taped = taping(repeat, LEAST)
 """For `train`."""
 
 
 def taped_with(change: Callable[[Tape], Tape]) -> Callable[[Train], Train]:
     """For `train`, with a tape that is changed."""
-    return taping(partial(repeat, change=change))
+    return taping(partial(repeat, change=change), LEAST)
 
 
 def _noted(update: Callable[..., Weights], inputs: Sequence[torch.Tensor], lr: float) -> tuple[Weights, Tape]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
+from itertools import count
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,3 +113,26 @@ def test_digits_learns_to_read_more_than_95_percent() -> None:
     assert outputs is not None
     assert (outputs.argmax(axis=1) == targets.argmax(axis=1)).mean() > 0.95
     assert result.agreed
+
+
+@pytest.mark.parametrize("mode", ARITHMETICS)
+def test_pytorch_repeats_recorded_updates_also_where_one_alone_is_slow(
+    ready: Ready, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a slow machine: 20 ms for each update that runs by itself. Stretches too short for a tape never ended."""
+    ready("torch", "float64", mode)
+    torch_backend = pytest.importorskip("equigrad.backends.torch_backend").TorchBackend
+    update, looks, alone = torch_backend.update, count(), count()
+    clock = [0.0]
+
+    def slow(*given: Any) -> Any:
+        next(alone)
+        clock[0] += 0.02
+        return update(*given)
+
+    monkeypatch.setattr(torch_backend, "update", slow)
+    time = SimpleNamespace(perf_counter=lambda: clock[0] + 1e-6 * next(looks))
+    monkeypatch.setattr(import_module("equigrad.compare.comparison"), "time", time)  # equigrad.compare is the function
+    run = equigrad.compare("one-layer", ["torch"], arithmetic=mode).runs[-1]
+    assert (run.name, run.outcome) == ("torch", "identical")
+    assert next(alone) < 100
