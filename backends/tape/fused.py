@@ -76,8 +76,9 @@ def _as_one(steps: Sequence[Step], kinds: Mapping[int, str], formulas: Formulas)
         of = step.arguments if step.like else step.arguments[:1]
         given = [name(a, _dtype(step)) for a in of]
         source = kinds[step.values[0]]
-        lines.append(f" t{step.result} = {formulas[step.call].format(*given, dtype=_dtype(step), source=source)}")
-        names[step.result] = f"t{step.result}"
+        names[step.result] = f"t{len(lines)}"  # not by its number, so that the layers share what is compiled
+        formula = formulas[step.call].format(*given, dtype=_dtype(step), source=source)
+        lines.append(f" {names[step.result]} = {formula}")
     return Step(
         _compiled(tuple(lines), tuple(dtypes), _dtype(steps[-1])),
         tuple(arguments),

@@ -25,8 +25,8 @@ from equigrad.common.problem import PROBLEMS, Problem, problem
 from equigrad.common.ulp import sha256
 
 Ready = Callable[..., Backend]
-ALONE = 1_000
-"""So many updates are called one by one; all are looked at within one call, of `train` or of a user's own program."""
+ALONE = 250
+"""Updates that are called one by one; all are looked at within one call, of `train` or of a user's own program."""
 OTHERS = ("torch", "torch:cuda", "jax", "jax:cuda")
 UPDATES = {"one-layer": 10_000, "two-layer": 60_000, "digits": 50}
 
@@ -57,7 +57,7 @@ def every_update_of_a_scan(backend: Backend, task: Problem, updates: int) -> lis
 def every_update_of_train(
     backend: Backend, task: Problem, updates: int, monkeypatch: pytest.MonkeyPatch
 ) -> list[bytes]:
-    """The weights' bytes after each update within one call of PyTorch's `train`, which goes by a tape."""
+    """The weights' bytes after each update within one call of NumPy's or PyTorch's `train`, which goes by a tape."""
     held: list[Any] = []
     history: list[bytes] = []
     bind = Tape.bind
@@ -78,14 +78,19 @@ def every_update_of_train(
 
     monkeypatch.setattr(Tape, "bind", noting)
     monkeypatch.setattr(Tape, "run", staticmethod(watching))
-    monkeypatch.setattr("equigrad.backends.tape.torch_tape.run_on_cuda", watching)
+    if backend.name == "torch":
+        monkeypatch.setattr("equigrad.backends.tape.torch_tape.run_on_cuda", watching)
     trained(backend, task, updates)
-    return history
+    return history[-updates:]  # NumPy's tape begins with the first weights, PyTorch's after the first update
 
 
 @cache
 def numpys_history(name: str, dtype: str) -> list[bytes]:
-    return list(every_update(load("numpy", dtype, "reproducible"), problem(name), UPDATES[name]))
+    backend, task, updates = load("numpy", dtype, "reproducible"), problem(name), UPDATES[name]
+    with pytest.MonkeyPatch.context() as patch:
+        history = every_update_of_train(backend, task, updates, patch)
+    assert first_difference(every_update(backend, task, min(updates, ALONE)), history) is None
+    return history
 
 
 @pytest.mark.slow

@@ -65,10 +65,7 @@ class Tanh(Plain):
 
 class Backwards(Plain):
     def dot(self, a: np.ndarray, b: np.ndarray) -> Any:
-        total = np.zeros((len(a), b.shape[1]), a.dtype)
-        for k in reversed(range(a.shape[1])):
-            total = total + a[:, k : k + 1] * b[k : k + 1]
-        return total
+        return (a[:, ::-1, None] * b[::-1]).cumsum(axis=1)[:, -1]  # NumPy adds up one after the other here
 
     def derivative(self, error: np.ndarray, a: np.ndarray) -> Any:
         return error * (a - a * a)
