@@ -30,9 +30,9 @@ RUN_SECONDS = 0.2
 shorter runs took says too little: a tape is made for the longer ones alone."""
 MANY = 1000
 """From so many updates on, what a backend does once for all of them does not show any more."""
-LEAST = 4
-"""But never fewer than this: a backend may spend the first updates of a run on getting ready for the others, and
-threads that slept are slow to wake."""
+LEAST = 5
+"""But never fewer than this, from which on PyTorch's updates and those of larger networks are recorded and repeated:
+a row is named after that. And threads that slept are slow to wake."""
 SAMPLE_SECONDS = 0.02
 """A sample is one run, or the mean of as many as take this long together."""
 NOISE = 0.1

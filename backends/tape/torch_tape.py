@@ -38,7 +38,7 @@ BINARY = ("add", "div", "__lshift__", "mul", "__rshift__", "rsub", "sub")
 OTHERS: dict[str, Callable[..., Any]] = {"amax": torch.amax, "amin": torch.amin, "cat": torch.cat, "mm": torch.mm}
 LEAST = ((1_000_000, 1), (0, 5))
 """See `taping`. Making a tape took as long as it spared in 2.5 to 4.1 updates (one-layer, two-layer and digits, both
-arithmetics, 2026-11-30): an update alone is mostly the work of `torch.func.grad` in Python, up to 30 times the tape's."""
+arithmetics, 2026-11-30): an update alone, mostly `torch.func.grad` in Python, takes up to 30 times the tape's."""
 GRAPH = 100
 """Updates in one CUDA graph."""
 VIEWS = ("alias", "detach", "permute", "select", "slice", "t", "unsqueeze", "view")

@@ -31,7 +31,8 @@ def join(rank: int, size: int, meeting: str, device: str) -> None:
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", size))
     backend = "cpu:gloo,cuda:nccl" if gpus >= local_size else "gloo"
     if not dist.is_initialized():
-        dist.init_process_group(backend, meeting, timeout=timedelta(minutes=30), rank=rank, world_size=size)
+        patience = timedelta(days=30)  # the others wait while rank 0 trains the reference, however long that takes
+        dist.init_process_group(backend, meeting, timeout=patience, rank=rank, world_size=size)
 
 
 def leave() -> None:

@@ -171,9 +171,7 @@ def test_what_a_tape_cannot_hold_is_repeated_one_by_one(ready: Ready, spec: str,
 
 
 @pytest.mark.parametrize(("spec", "least"), [("numpy", 100), ("torch", 5)])
-def test_train_makes_a_tape_where_it_pays(
-    ready: Ready, spec: str, least: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_train_makes_a_tape_where_it_pays(ready: Ready, spec: str, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = ready(spec, "float64", "native")
     weights, x, y, lr = given_to(backend, problem("one-layer"))
     runs: list[int] = []

@@ -198,11 +198,17 @@ def test_a_cold_first_round_is_told(samples: list[float], warm: bool) -> None:
     assert Row("r", "backend", samples=samples).warm is warm
 
 
-@pytest.mark.parametrize(("updates", "lengths"), [(60_000, [4, 6, 60, 600, 6_000, 60_000]), (1, [1]), (25, [4, 25])])
-def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_but_never_fewer_than_four(
+@pytest.mark.parametrize(("updates", "lengths"), [(60_000, [5, 6, 60, 600, 6_000, 60_000]), (1, [1]), (25, [5, 25])])
+def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_but_never_fewer_than_five(
     updates: int, lengths: list[int]
 ) -> None:
     assert clock.ladder(updates) == lengths
+
+
+def test_no_run_is_too_short_for_pytorchs_tape() -> None:
+    """Or a row would show under its name what is not recorded."""
+    tape = pytest.importorskip("equigrad.backends.tape.torch_tape")
+    assert max(updates for _, updates in tape.LEAST) <= clock.LEAST
 
 
 def heated(seconds: Callable[[int], float], workload: Workload, monkeypatch: pytest.MonkeyPatch) -> clock.Row:

@@ -185,7 +185,9 @@ def test_what_is_drawn_goes_along_every_dimension() -> None:
     seen: list[Recipe] = []
 
     @seed(0)
-    @settings(max_examples=300, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=300, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
     @given(recipes())
     def draw(group: tuple[Recipe, ...]) -> None:
         assert len({(recipe.layers, recipe.samples) for recipe in group}) == 1
