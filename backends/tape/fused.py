@@ -55,7 +55,7 @@ def _as_one(steps: Sequence[Step], kinds: Mapping[int, str], formulas: Formulas)
     names: dict[int, str] = {}
     arguments: list[Any] = []
     dtypes: list[str] = []
-    lines = []
+    lines: list[str] = []
 
     def name(argument: Any, dtype: str) -> str:
         if isinstance(argument, Value):
