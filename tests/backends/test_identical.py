@@ -158,7 +158,7 @@ def problems(draw: st.DrawFn) -> Problem:
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(task=problems(), dtype=st.sampled_from(["float64", "float32"]))
 def test_any_problem_gives_the_same_bits_in_all_three(task: Problem, dtype: str) -> None:
     hashes = {spec: sha256(trained(load(spec, dtype, "reproducible"), task, 3)) for spec in ("numpy", "torch", "jax")}

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -103,7 +104,8 @@ def test_compiled_torch_agrees_with_numpy(name: str) -> None:
     if floors.compiler() is None or find_spec("torch") is None:
         pytest.skip("torch.compile needs PyTorch and a C++ compiler")
     (one,) = (c for c in roster.idioms(["torch"]) if c.name == name)
-    (row,) = measure(workload_of("one-layer", updates=10), [one], rounds=1).rows
+    cached = replace(one, environment=())  # what torch compiled for the last run of this test will do
+    (row,) = measure(workload_of("one-layer", updates=2), [cached], rounds=1).rows
     assert row.outcome in ("identical", "agree"), row.message
 
 
