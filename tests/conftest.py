@@ -94,7 +94,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _keep_what_jax_compiles(config: pytest.Config) -> None:
     """In pytest's cache, for all workers and processes, and for the next time: `pytest --cache-clear` empties it.
 
-    JAX keys it by program, versions, flags and processor. With a largest size it takes a lock, so that nobody reads what
+    JAX keys it by program, versions, flags and processor. With a largest size it takes a lock, so nobody reads what
     another is writing.
     """
     if config.cache is not None and find_spec("filelock"):

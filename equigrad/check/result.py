@@ -61,7 +61,7 @@ class BackendCheck:
     """The others, and why they do not."""
 
 
-class Judged:
+class Outcomes:
     """Backends with an outcome each."""
 
     backends: Sequence[Any]
@@ -81,7 +81,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Check(Judged):
+class Check(Outcomes):
     """Every backend against the referee, at one point."""
 
     problem: str
@@ -171,13 +171,16 @@ class Searched:
             if self.message:
                 yield f"{self.name}: {self.message}"
             yield from not_asked(self.name, self.search.unasked if self.search else {})
+            if self.search and (left := self.search.left_out):
+                named = listed([*left[:2], *([f"{len(left) - 2} more"] * (len(left) > 2))])
+                yield f"{self.name}: left out, since training takes too long for these --seconds: {named}"
             return
         yield f"{self.name}: {finding.law}: {finding.message}"
         yield from (f"  {line}" for line in finding.lines(self.name))
 
 
 @dataclass(frozen=True)
-class Thorough(Judged):
+class Thorough(Outcomes):
     """Every backend against every law on many networks."""
 
     passport: dict[str, Any]
@@ -197,7 +200,9 @@ class Thorough(Judged):
             return "no backend could be checked."
         networks = sum(search.networks for search in good)
         worst = max((margin for search in good for margin in search.closest.values()), default=0.0)
-        return f"no law broken on {networks:,} networks: no error above {worst:.0%} of what rounding explains."
+        left = sum(len(search.left_out) for search in good)
+        rest = f" {left} with long trainings were left out." if left else ""
+        return f"no law broken on {networks:,} networks: no error above {worst:.0%} of what rounding explains.{rest}"
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/check.md."""
@@ -218,6 +223,7 @@ class Thorough(Judged):
                     "seconds": b.search.seconds if b.search else 0.0,
                     "closest": b.search.closest if b.search else {},
                     "not_asked": b.search.unasked if b.search else {},
+                    "left_out": list(b.search.left_out) if b.search else [],
                     "finding": b.search.finding.to_json() if b.search and b.search.finding else None,
                 }
                 for b in self.backends

@@ -136,10 +136,10 @@ def power(proof: Power) -> RenderableType:
     for m in proof.missed:
         crashed = ", though it raised an error" if m.crashed else ""
         parts.append(Text(f"MISSED {m.name}, {m.dtype} {m.arithmetic}{crashed}", style="bold red"))
-    for what, accused in (("FALSE ALARM", proof.accusations), ("FOUND", proof.findings)):
+    for what, alarms in (("FALSE ALARM", proof.false_alarms), ("FOUND", proof.findings)):
         parts += [
             Text(f"{what} {a.backend} {a.dtype} {a.arithmetic}, {a.case}: {a.message}", style="bold red")
-            for a in accused
+            for a in alarms
         ]
     parts.append(Text(proof.verdict, style="bold green" if proof.proved else "bold red"))
     return Group(*parts)

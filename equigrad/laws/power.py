@@ -1,4 +1,4 @@
-"""Proof of power: wrong backends are caught, dimension by dimension, and no right one is ever accused."""
+"""Proof of power: wrong backends are caught, dimension by dimension, and no right one is ever called wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..backends import FRAMEWORKS, usable
 from ..backends.interface import ARITHMETICS, DTYPES, Backend
 from ..common.errors import UsageError
 from ..passport import passport
-from ..session import Progress, like, loaded
+from ..session import Progress, canonical, like, loaded
 from . import networks
 from .laws import LAWS, LawBroken, Network
 from .mutants import MUTANTS, Mutant
@@ -49,7 +49,7 @@ class Caught:
 
 
 @dataclass(frozen=True)
-class Accusation:
+class Alarm:
     """A backend that a law called wrong: a false alarm if it is right."""
 
     backend: str
@@ -59,14 +59,14 @@ class Accusation:
     message: str
 
     @classmethod
-    def of(cls, backend: str, finding: Finding) -> Accusation:
+    def of(cls, backend: str, finding: Finding) -> Alarm:
         where = "; then ".join(map(str, finding.recipes))
         return cls(backend, finding.dtype, finding.arithmetic, where, f"{finding.law}: {finding.message}")
 
 
 @dataclass(frozen=True)
 class Power:
-    """What the laws catch, and whom they accuse."""
+    """What the laws catch, and which backends they call wrong."""
 
     passport: dict[str, Any]
     mutants: tuple[Caught, ...]
@@ -75,11 +75,11 @@ class Power:
     problems: dict[str, int] = field(default_factory=dict)
     """How many networks each backend was tried on."""
     closest: dict[str, float] = field(default_factory=dict)
-    """The largest margin of each law over the backends of this project: below 1, or one of them was accused."""
-    accusations: tuple[Accusation, ...] = ()
-    """The backends of this project that were accused: false alarms."""
-    findings: tuple[Accusation, ...] = ()
-    """Other people's backends that were accused: what is wrong with them, as far as anybody knows."""
+    """The largest margin of each law over the backends of this project: below 1, or one of them was called wrong."""
+    false_alarms: tuple[Alarm, ...] = ()
+    """For the backends of this project."""
+    findings: tuple[Alarm, ...] = ()
+    """For other people's backends: what is wrong with them, as far as anybody knows."""
 
     @property
     def missed(self) -> tuple[Caught, ...]:
@@ -87,8 +87,8 @@ class Power:
 
     @property
     def proved(self) -> bool:
-        """Whether every mutant was caught, right backends were tried, and nobody was accused."""
-        return not self.missed and bool(self.problems) and not self.accusations and not self.findings
+        """Whether every mutant was caught, right backends were tried, and none was called wrong."""
+        return not self.missed and bool(self.problems) and not self.false_alarms and not self.findings
 
     def share(self, members: Iterable[Caught]) -> tuple[int, int]:
         """How many of these were caught, and how many there are."""
@@ -113,11 +113,11 @@ class Power:
         finite = [m.margin for m in self.mutants if m.caught and m.margin < float("inf")]
         if finite:
             sentence += f", the least wrong one {min(finite):,.0f} times outside its bound"
-        right = sum(count for name, count in self.problems.items() if name in FRAMEWORKS)
+        right = sum(count for name, count in self.problems.items() if _ours(name))
         if right:
             nearest = max(self.closest.values(), default=0.0)
             sentence += (
-                f"; {len(self.accusations)} false alarms in {right:,} correct runs, "
+                f"; {len(self.false_alarms)} false alarms in {right:,} correct runs, "
                 f"which used {nearest:.0%} of a bound at most"
             )
         else:
@@ -137,7 +137,7 @@ class Power:
             "dimensions": {name: list(share) for name, share in self.by(lambda m: m.dimension).items() if name},
             "problems": self.problems,
             "closest": self.closest,
-            "false_alarms": [vars(a) for a in self.accusations],
+            "false_alarms": [vars(a) for a in self.false_alarms],
             "findings": [vars(a) for a in self.findings],
         }
 
@@ -157,7 +157,7 @@ def power(
     """
     if problems < 1:
         raise UsageError(f"the number of random problems must be at least 1, not {problems}")
-    names = list(dict.fromkeys(usable() if backends is None else backends))
+    names = list(dict.fromkeys(map(str, map(canonical, usable() if backends is None else backends))))
     right = {name: loaded(name) for name in names}
     planted = [plan for plan in PLANS if not equivalent(plan)]
     if mutants is not None:
@@ -172,8 +172,8 @@ def power(
             progress("trying wrong backends", len(MUTANTS) + step + 1, total)
         caught.append(planted_trial(plan, *VARIANTS[step % len(VARIANTS)]))
     closest: dict[str, float] = {}
-    accusations: list[Accusation] = []
-    findings: list[Accusation] = []
+    false_alarms: list[Alarm] = []
+    findings: list[Alarm] = []
     tried = {}
     for name, backend in right.items():
         came = search(
@@ -182,14 +182,19 @@ def power(
             examples=problems,
             progress=progress and (lambda what, *far, name=name: progress(f"{name}: {what}", *far)),
         )
-        tried[name], ours = came.networks, name.partition(":")[0] in FRAMEWORKS
-        if ours:
-            closest = {law: max(closest.get(law, 0.0), margin) for law, margin in came.closest.items()}
+        tried[name] = came.networks
+        if _ours(name):
+            closest |= {law: max(closest.get(law, 0.0), margin) for law, margin in came.closest.items()}
         if came.finding:
-            (accusations if ours else findings).append(Accusation.of(name, came.finding))
+            (false_alarms if _ours(name) else findings).append(Alarm.of(name, came.finding))
     left_out = {plan.name: why for plan in PLANS if (why := equivalent(plan))}
-    found = (tuple(accusations), tuple(findings))
+    found = (tuple(false_alarms), tuple(findings))
     return Power(passport(names), tuple(caught), left_out, tried, closest, *found)
+
+
+def _ours(name: str) -> bool:
+    """Whether the backend is this project's, on whatever device."""
+    return name.partition(":")[0] in FRAMEWORKS
 
 
 def trial(mutant: type[Mutant], dtype: str = "float64", arithmetic: str = "native") -> Caught:

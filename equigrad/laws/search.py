@@ -16,22 +16,22 @@ from ..common.errors import UsageError
 from ..common.progress import PARTS
 from ..referee import exact as referee
 from ..referee import roundoff
-from ..session import Progress
-from .laws import LAWS, STEPS, LawBroken, unasked
+from ..session import Fault, Progress
+from .laws import LAWS, STEPS, LawBroken, Subject, unasked
 from .networks import FIXED, INPUTS, PLAIN, TARGETS, WEIGHTS, Recipe, recipes
 
 SECONDS = 60.0
 """The budget of a search unless another is given."""
 NARROWING = 15.0
-"""At most so many seconds are spent on making what was found small."""
+"""The most seconds that are spent on making what was found small."""
 SEEDS = 3
-"""A value of a dimension is right if the law holds for at least so many draws of the numbers."""
-CALLS_PER_NETWORK = 150
-"""About how often the laws call a backend on one network."""
+"""A value of a dimension is right if the law holds for this many draws of the numbers."""
+FEW, LONG = 10, 100
+"""Numbers of updates. A training of more than LONG is timed on shorter ones before it is begun."""
 VALUES = {False: 8, True: 40}
-"""Up to so many networks of one shape are drawn at once, without a compiler and with one."""
+"""The most networks of one shape that are drawn at once, without a compiler and with one."""
 REFEREE_WORK = 50_000
-"""Up to so many multiplications the referee is asked before anybody is accused."""
+"""On networks of at most this many multiplications, no law counts as broken unless the referee says so."""
 
 Variant = tuple[str, str]
 """A dtype and an arithmetic."""
@@ -110,6 +110,8 @@ class Search:
     unasked: dict[str, str] = field(default_factory=dict)
     """The laws that ask nothing of this backend, and why."""
     finding: Finding | None = None
+    left_out: tuple[str, ...] = ()
+    """The networks whose long training did not fit into the budget, each with dtype and arithmetic."""
 
 
 def check_seconds(seconds: float) -> None:
@@ -190,11 +192,12 @@ class _Run:
         self.networks = 0
         self.closest: dict[str, float] = {}
         self.found: list[_Found] = []
+        self.left_out: dict[str, None] = {}
 
     def spend(self) -> None:
-        """Count one network; raises _Enough where none is left."""
+        """Count one network; raises _Enough where none is left. One is tried however short the budget."""
         left = self.deadline - monotonic()
-        if self.networks >= self.examples if self.examples is not None else left <= 0:
+        if self.networks >= self.examples if self.examples is not None else self.networks and left <= 0:
             raise _Enough
         if self.progress and self.examples is not None:
             self.progress(WORK, self.networks, self.examples)
@@ -202,19 +205,36 @@ class _Run:
             self.progress(WORK, int(PARTS * (1 - left / self.seconds)), PARTS)
         self.networks += 1
 
-    def affordable(self, recipe: Recipe) -> bool:
-        """Whether its long training fits into the budget, going by how long the calls so far have taken."""
-        if self.examples is not None or recipe.updates < 100:
+    def affordable(self, backend: Backend, recipe: Recipe) -> bool:
+        """Whether its long training fits into a quarter of the time that is left, or into a second."""
+        if self.examples is not None or recipe.updates <= LONG:
             return True
-        now = monotonic()
-        call = (now - self.began) / max(self.networks, 1) / CALLS_PER_NETWORK
-        return call * recipe.updates < max(1.0, (self.deadline - now) / 4)
+        limit = max(1.0, (self.deadline - monotonic()) / 4)
+        subject = Subject.facing(backend, recipe.network(backend.dtype))
+
+        def seconds(n: int) -> float:
+            began = monotonic()
+            subject.train(subject.weights, n)
+            return monotonic() - began
+
+        try:
+            seconds(FEW)  # which compiles
+            few = seconds(FEW)
+            if few / FEW * recipe.updates < limit:
+                return True
+            # what is recorded or compiled in each call shows in a few updates, not in many
+            return few < limit / 4 and (seconds(LONG) - few) / (LONG - FEW) * recipe.updates < limit
+        except Fault:
+            return True  # the laws say what is wrong
 
     def group(self, group: tuple[Recipe, ...]) -> None:
         """Every law on every network in every variant; raises _Found, or _Enough."""
         backends = {variant: self.make(*variant) for variant in self.variants}
         for number, recipe in enumerate(group, 1):
-            for variant in self.variants if self.affordable(recipe) else ():
+            for variant in self.variants:
+                if not self.affordable(backends[variant], recipe):
+                    self.left_out[f"{recipe} ({', '.join(variant)})"] = None
+                    continue
                 self.spend()
                 broken = self.broken(backends[variant], recipe, variant)
                 if broken:
@@ -241,8 +261,9 @@ class _Run:
 
     def result(self, finding: Finding | None) -> Search:
         backend = self.make(*self.variants[0])
-        left_out = {law: why for law in LAWS if (why := unasked(law, backend))}
-        return Search(self.networks, monotonic() - self.began, self.closest, left_out, finding)
+        not_asked = {law: why for law in LAWS if (why := unasked(law, backend))}
+        seconds = monotonic() - self.began
+        return Search(self.networks, seconds, self.closest, not_asked, finding, tuple(self.left_out))
 
 
 def _draw(run: _Run, drawn: Any, seed: int) -> None:
@@ -294,7 +315,7 @@ def _narrowed(run: _Run, found: _Found) -> Finding:
 
     def breaks(group: tuple[Recipe, ...], other: Variant = variant) -> LawBroken | None:
         if (group, other) not in tried:
-            if monotonic() > until:
+            if tried and monotonic() > until:
                 return None
             backend, result = run.make(*other), None
             for recipe in group:
@@ -308,12 +329,12 @@ def _narrowed(run: _Run, found: _Found) -> Finding:
         return next((r for r in (replace(recipe, seed=n) for n in seeds) if breaks((*before, r))), None)
 
     group = found.group
+    if not breaks(group):
+        return _finding(found.broken, variant, group, repeats=False)
     for shorter in (group[-1:], *((*group[:i], *group[i + 1 :]) for i in range(len(group) - 1))):
         if len(group) > 1 and breaks(shorter):
             group = shorter
             break
-    if not breaks(group):
-        return _finding(found.broken, variant, found.group, repeats=False)
     *before, recipe = group
     candidates = _simpler(recipe)
     while candidate := next(candidates, None):

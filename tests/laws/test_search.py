@@ -1,4 +1,4 @@
-"""The search: wrong engines that people might write are found, made small and explained; right ones never accused."""
+"""The search: wrong engines that people might write are found, made small and explained; right ones are not."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 from equigrad.backends import backend_class
 from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend
 from equigrad.backends.numpy_backend import NumpyBackend
+from equigrad.check.result import Searched, Thorough
 from equigrad.common.errors import MissingError
 from equigrad.laws import networks
 from equigrad.laws import search as searching
@@ -45,10 +46,11 @@ wrong_engines = module("wrong_engines")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _networks_are_kept() -> Iterator[None]:
+def _networks_are_kept_and_time_is_no_limit() -> Iterator[None]:
     """What is owed on a network is the same for every wrong engine: without this each computes it anew."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "_network", lru_cache(maxsize=4_000)(networks._network.__wrapped__))
+        patch.setattr(searching, "NARROWING", float("inf"))  # no result depends on how quick the machine is
         yield
 
 
@@ -112,7 +114,7 @@ def test_the_engine_that_they_share_is_right() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["torch", "jax"])
-def test_a_right_backend_is_not_accused(name: str, ready: Ready) -> None:
+def test_a_right_backend_is_not_called_wrong(name: str, ready: Ready) -> None:
     ready(name)
     result = looked(backend_class(name)[0], 12)
     assert result.finding is None
@@ -123,7 +125,9 @@ def test_a_right_backend_is_not_accused(name: str, ready: Ready) -> None:
     "engine",
     [pytest.param("autograd_engine:AutogradBackend", marks=pytest.mark.slow), "torch_func_engine:TorchFuncBackend"],
 )
-def test_an_engine_of_foreign_make_is_not_accused(engine: str, monkeypatch: pytest.MonkeyPatch, ready: Ready) -> None:
+def test_an_engine_of_foreign_make_is_not_called_wrong(
+    engine: str, monkeypatch: pytest.MonkeyPatch, ready: Ready
+) -> None:
     ready("torch")
     pytest.importorskip("autograd")
     monkeypatch.syspath_prepend(str(ENGINES))
@@ -131,7 +135,7 @@ def test_an_engine_of_foreign_make_is_not_accused(engine: str, monkeypatch: pyte
     assert result.finding is None
 
 
-def test_a_tape_of_scalars_is_not_accused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tape_of_scalars_is_not_called_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ENGINES))
     monkeypatch.setattr(searching, "FIXED", tuple(r for r in FIXED[:40] if r.updates < 10 and r.samples < 10))
     assert looked(backend_class("scalar_engine:ScalarBackend")[0], 4).finding is None
@@ -245,7 +249,7 @@ def test_a_mistake_that_needs_what_came_before_is_shown_with_it(monkeypatch: pyt
     assert "; then layers 1-1, 1 sample" in "\n".join(finding.lines("mine:Mine"))
 
 
-def test_accusing_is_left_to_the_referee_where_the_cheap_reference_leaves_a_doubt(
+def test_the_verdict_is_left_to_the_referee_where_the_cheap_reference_leaves_a_doubt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A processor without extended precision: the reference's error is as large as what it allows."""
@@ -263,6 +267,59 @@ def test_accusing_is_left_to_the_referee_where_the_cheap_reference_leaves_a_doub
     assert result.finding is None
     assert result.closest["gradient_is_exact"] == 0.9
     assert asked[:2] == [False, True]
+
+
+class Clocked(NumpyBackend):
+    """Its calls take their time on a clock that stands still otherwise."""
+
+    arithmetics: ClassVar[tuple[str, ...]] = ("native",)  # type: ignore[assignment]
+    now: ClassVar[list[float]] = [0.0]
+    call: ClassVar[float]
+    """Seconds for anything but the updates of a training."""
+    pace: ClassVar[float]
+    """Seconds per update of a training."""
+
+    def from_numpy(self, array: np.ndarray) -> np.ndarray:
+        self.now[0] += self.call
+        return super().from_numpy(array)
+
+    def train(self, weights: Any, x: Any, y: Any, lr: float, n: int) -> Any:
+        self.now[0] += self.call + self.pace * n
+        return super().train(weights, x, y, lr, n)
+
+
+@pytest.mark.parametrize(
+    ("call", "pace", "tried"),
+    [(1e-5, 1e-5, True), (0.3, 1e-3, True), (1e-5, 0.05, False), (0.05, 3.0, False)],
+    ids=["all quick", "calls slow, training quick", "calls quick, training slow", "all slow"],
+)
+def test_a_long_training_is_tried_where_it_fits_into_the_time_and_said_to_be_left_out_where_not(
+    call: float, pace: float, tried: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("now", [0.0]), ("call", call), ("pace", pace)):
+        monkeypatch.setattr(Clocked, name, value, raising=False)
+    monkeypatch.setattr(searching, "monotonic", lambda: Clocked.now[0])
+    monkeypatch.setattr(searching, "FIXED", (Recipe((3, 4, 1), 4), Recipe((2, 1), 3, lr=1e-3, updates=1501)))
+    monkeypatch.setattr(searching, "_draw", lambda *arguments: None)
+    result = search(lambda dtype, arithmetic: Clocked("cpu", dtype, arithmetic), ["native"], ["float64"], seconds=60)
+    left = "layers 2-1, 3 samples, learning rate 0.001, 1,501 updates (float64, native)"
+    assert (result.networks, result.left_out) == ((2, ()) if tried else (1, (left,)))
+    row = Searched("clocked", "cpu", "agree", "", result)
+    whole = Thorough({}, ("float64",), "both", 0, (row,))
+    assert any(left in line for line in row.lines()) is not tried
+    assert ("1 with long trainings were left out" in whole.verdict) is not tried
+    assert whole.to_json()["searched"][0]["left_out"] == list(result.left_out)
+
+
+def test_one_network_is_tried_however_short_the_time() -> None:
+    assert search(lambda d, a: NumpyBackend("cpu", d, a), ["native"], seconds=1e-9).networks == 1
+
+
+def test_what_was_found_is_tried_again_however_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "NARROWING", 0.0)
+    finding = looked(wrong_engines.WRONG["MeanForOneSample"], 200).finding
+    assert finding is not None
+    assert finding.repeats
 
 
 def test_without_hypothesis_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
