@@ -23,8 +23,11 @@ from .result import Comparison, Run
 from .sensitivity import CEILING, SHARE, Sensitivity
 
 MOST_WATCHED = 1_000
-STRETCH_SECONDS = 0.2
-"""About how long the updates take between two looks at progress, finite numbers and Ctrl-C."""
+STRETCH_SECONDS = 1.0
+"""About how long the updates take between two looks at progress, finite numbers and Ctrl-C. A call that records its updates
+first is repaid by a longer stretch only where it records them in less than this."""
+STRETCH_LEAST = 5
+"""The fewest, from which on PyTorch records an update and repeats it."""
 
 
 def compare(
@@ -273,7 +276,7 @@ class _Training:
     def stretch(self, weights: Any, done: int, stop: int) -> Iterator[tuple[Any, int, float]]:
         """(weights, updates, seconds) of each stretch between `done` and `stop`."""
         while done < stop:
-            updates = min(stop - done, max(1, int(STRETCH_SECONDS / self.pace)))
+            updates = min(stop - done, max(STRETCH_LEAST, int(STRETCH_SECONDS / self.pace)))
             start = time.perf_counter()
             after = self.session.train(weights, updates)
             seconds = time.perf_counter() - start

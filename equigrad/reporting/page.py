@@ -30,6 +30,7 @@ from ..common.words import listed
 from ..compare import comparison
 from ..diverge import divergence
 from ..passport import passport
+from ..session import canonical
 from . import aligned, content, documents, recording
 from .content import nice
 from .documents import Documents
@@ -87,7 +88,8 @@ def report(
     asked = built_in(problem) if isinstance(problem, str) else problem
     task = documents.of_one_problem(given, asked)
     runs = task is not None or not given.passport  # to find out what is usable imports every framework
-    names = list(dict.fromkeys(["numpy", *((usable() if runs else ()) if backends is None else backends)]))
+    wanted = (usable() if runs else ()) if backends is None else backends
+    names = list(dict.fromkeys(["numpy", *map(str, map(canonical, wanted))]))
     for name in names if backends is not None else ():
         backend_class(name)  # whoever asks for a backend by name is told at once that it is not here
     replay = None

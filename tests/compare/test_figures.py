@@ -115,11 +115,12 @@ def test_digits_learns_to_read_more_than_95_percent() -> None:
     assert result.agreed
 
 
+@pytest.mark.parametrize("seconds", [0.02, 0.3], ids=["20 ms", "300 ms"])
 @pytest.mark.parametrize("mode", ARITHMETICS)
-def test_pytorch_repeats_recorded_updates_also_where_one_alone_is_slow(
-    ready: Ready, mode: str, monkeypatch: pytest.MonkeyPatch
+def test_pytorch_repeats_recorded_updates_also_where_one_alone_takes(
+    ready: Ready, mode: str, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a slow machine: 20 ms for each update that runs by itself. Stretches too short for a tape never ended."""
+    """As on a slow machine, where stretches that were too short for a tape never ended."""
     ready("torch", "float64", mode)
     torch_backend = pytest.importorskip("equigrad.backends.torch_backend").TorchBackend
     update, looks, alone = torch_backend.update, count(), count()
@@ -127,7 +128,7 @@ def test_pytorch_repeats_recorded_updates_also_where_one_alone_is_slow(
 
     def slow(*given: Any) -> Any:
         next(alone)
-        clock[0] += 0.02
+        clock[0] += seconds
         return update(*given)
 
     monkeypatch.setattr(torch_backend, "update", slow)

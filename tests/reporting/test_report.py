@@ -545,3 +545,9 @@ def test_neither_library_is_imported_before_it_is_needed() -> None:
     code = f"import sys, equigrad; equigrad.report; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_backend_spelt_in_two_ways_is_shown_once() -> None:
+    page = equigrad.report(built_in("one-layer").with_(updates=3), backends=["numpy:cpu", "numpy"])
+    assert "as NumPy. Start" in page.html
+    assert "NumPy:cpu" not in page.html
