@@ -12,6 +12,15 @@ from typing import Any
 import numpy as np
 
 PACKAGES = ("numpy", "torch", "jax", "jaxlib")
+VECTORS = (
+    "ATEN_CPU_CAPABILITY",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NPY_ENABLE_CPU_FEATURES",
+    "OPENBLAS_CORETYPE",
+    "XLA_FLAGS",
+)
+"""Environment variables that choose vector units, and with them native bits."""
+CONTAINER = Path("/sys/fs/cgroup")
 
 
 def machine() -> dict[str, Any]:
@@ -21,10 +30,11 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "simd": _simd(),
         "versions": {name: _version(name) for name in PACKAGES},
         "thread_variables": {k: v for k, v in sorted(os.environ.items()) if k.endswith("_NUM_THREADS")},
+        "vector_variables": {k: os.environ[k] for k in VECTORS if k in os.environ},
     }
 
 
@@ -56,6 +66,16 @@ def _simd() -> list[str]:
     return [*extensions.get("baseline", []), *extensions.get("found", [])]
 
 
+def cores() -> int:
+    """The processors that this process may use, by the system and by the quota of the container it runs in."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = map(int, (CONTAINER / "cpu.max").read_text().split())
+    except (OSError, ValueError):  # no container, or "max"
+        return allowed
+    return max(1, min(allowed, quota // period))
+
+
 def free_memory() -> int | None:
     """Bytes that a process could still get, by the system and by the container it runs in; None if unknown."""
     found = []
@@ -66,8 +86,8 @@ def free_memory() -> int | None:
         if hasattr(os, "sysconf"):
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     try:
-        group = Path("/sys/fs/cgroup")
-        found.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+        most, used = (int((CONTAINER / name).read_text()) for name in ("memory.max", "memory.current"))
+        found.append(most - used)
     except (OSError, ValueError):  # no container, or "max"
         pass
     return min(found, default=None)

@@ -24,8 +24,8 @@ from .sensitivity import CEILING, SHARE, Sensitivity
 
 MOST_WATCHED = 1_000
 STRETCH_SECONDS = 1.0
-"""About how long the updates take between two looks at progress, finite numbers and Ctrl-C. A call that records its updates
-first is repaid by a longer stretch only where it records them in less than this."""
+"""About how long the updates take between two looks at progress, finite numbers and Ctrl-C. Longer than it takes to
+record an update, which each stretch does anew."""
 STRETCH_LEAST = 5
 """The fewest, from which on PyTorch records an update and repeats it."""
 

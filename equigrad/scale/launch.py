@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import MissingError
+from ..common.machine import cores
 from .group import Group, RankError, refuse_others
 from .memory import forget
 from .rank import facts
@@ -87,7 +88,7 @@ class Local(Group):
         return bool(self.connections)
 
     def _launch(self, address: str) -> None:
-        threads = str(max(1, (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1) // self.size))
+        threads = str(max(1, cores() // self.size))
         loopback = next((name for _, name in socket.if_nameindex() if name in ("lo", "lo0")), "lo")
         environment = {
             **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads),

@@ -22,7 +22,7 @@ from equigrad.common.files import write_json
 from equigrad.compare.result import Comparison
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
-MAPS = ("passport.versions", "passport.thread_variables")
+MAPS = ("passport.versions", "passport.thread_variables", "passport.vector_variables")
 """Whose keys are names of the machine's, not ours."""
 ISSUED = {
     "": "schema problem passport verdict runs",
