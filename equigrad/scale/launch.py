@@ -30,6 +30,9 @@ from .rank import facts
 RANK = [sys.executable, "-m", "equigrad.scale.rank"]
 PATIENCE = 8.0
 """Seconds without a sign of life, or in which all others wait for one, after which a rank counts as hung."""
+STANDSTILL = 2.0
+"""Seconds between two looks at the ranks, four a second, after which this process stood still, as when a container is
+paused: no rank is to blame for them."""
 STARTING = 60.0
 """Seconds that all ranks may take to call back."""
 GRACE = 0.5
@@ -59,6 +62,7 @@ class Local(Group):
         self.children: dict[int, subprocess.Popen[bytes]] = {}
         self.entered: dict[int, int] = dict.fromkeys(range(size), 0)
         self.longest = 0.0
+        self.looked = self.stood = 0.0
         self.joined = False
         try:
             for left in reversed(range(TRIES)):
@@ -129,7 +133,8 @@ class Local(Group):
             refuse_others(rank, found, expected)
 
     def ask(self, name: str, *arguments: Sequence[Any]) -> list[Any]:
-        start = time.monotonic()
+        self.looked = time.monotonic()
+        start = self._now()
         for rank, given in enumerate(zip(*arguments, strict=True)):
             try:
                 self.connections[rank].send((name, *given))
@@ -143,7 +148,7 @@ class Local(Group):
         until = None
         while len(answers) < self.size:
             ready = wait([self.connections[r] for r in range(self.size) if r not in answers and r not in bad], 0.25)
-            now = time.monotonic()
+            now = self._now()
             for rank in [r for r, c in self.connections.items() if c in ready]:
                 try:
                     kind, value = self.connections[rank].recv()
@@ -166,6 +171,13 @@ class Local(Group):
                 if now > until or len(bad) + len(answers) == self.size:
                     raise self._fail(bad)
         return [answers[rank] for rank in range(self.size)]
+
+    def _now(self) -> float:
+        """Seconds on a clock that stands still while this process does."""
+        before, self.looked = self.looked, time.monotonic()
+        if self.looked - before > STANDSTILL:
+            self.stood += self.looked - before
+        return self.looked - self.stood
 
     def _hung(
         self, name: str, answers: dict[int, Any], alive: dict[int, float], moved: dict[int, float], now: float

@@ -9,7 +9,11 @@ import socket
 import subprocess
 import sys
 import time
+from itertools import count
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Timer
+from typing import Any
 
 import pytest
 
@@ -41,6 +45,32 @@ def test_a_rank_that_stands_still_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     text, _ = failing(ranks, "SIGSTOP")
     assert text == "rank 1 of 2 hangs: no sign of life for 2 seconds"
     assert running(pids) == []
+
+
+def test_no_rank_is_named_where_all_processes_stood_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that is paused; the ranks wake up a little later than this process."""
+    monkeypatch.setattr(launch, "PATIENCE", 1.0)
+    monkeypatch.setattr(launch, "STANDSTILL", 0.5)
+    ranks = Local("numpy", 2)
+    looks = count()
+
+    def signalled(number: int) -> None:
+        for pid in ranks.pids.values():
+            os.kill(pid, number)
+
+    def standing_still(*given: Any) -> Any:
+        if next(looks) == 0:
+            signalled(signal.SIGSTOP)
+            time.sleep(3)
+            Timer(0.4, signalled, [signal.SIGCONT]).start()
+        return wait(*given)
+
+    monkeypatch.setattr(launch, "wait", standing_still)
+    try:
+        assert len(trained(ranks, "numpy", problem("digits"), "float64", "native", 5)) == 2
+        assert next(looks) > 2
+    finally:
+        ranks.leave()
 
 
 def test_patience_fits_into_the_ten_seconds_promised() -> None:
