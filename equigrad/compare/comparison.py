@@ -109,7 +109,7 @@ def _decide(run: Run, training: _Training, rows: np.ndarray | None) -> None:
             run.message = "no update moved any weight: scale the inputs to about 1, or try a larger learning rate"
     else:
         if not reference.final:
-            raise Disagreement("failed", "NumPy, the reference, did not get to the end")
+            raise Disagreement("failed", "NumPy, the reference, did not finish training")
         run.max_ulp = max_ulp(training.final, reference.final)
         run.max_abs_difference = max_difference(training.final, reference.final)
         if run.arithmetic == "native":
@@ -155,7 +155,7 @@ def _decide_natively(run: Run, training: _Training, reference: _Training) -> Non
         enough = tested * SHARE >= all_ and run.bound <= known.usual(all_)
         run.outcome = run.outcome if enough else "inconclusive"
         run.message = (
-            f"after all {all_:,} updates a missing one would be lost in rounding; after {tested:,} it would show, and "
+            f"after all {all_:,} updates rounding would hide a missing one; after {tested:,} it would show, and "
             f"there the weights agree{' too' if enough else f': compare that many with --updates {tested}'}"
         )
     else:
@@ -227,7 +227,7 @@ class _Training:
         given = [session.inputs, session.targets, *session.first, np.array(session.lr, run.dtype)]
         if run.arithmetic == "reproducible" and holds_subnormal(given):
             raise TrainingError(
-                "data or learning rate hold subnormal numbers, which XLA takes for zero, so the same bits cannot be "
+                "data or learning rate hold subnormal numbers, which XLA treats as zero, so the same bits cannot be "
                 "promised: scale them, or use --arithmetic native"
             )
         weights = session.weights
@@ -328,7 +328,7 @@ class _Training:
         return outputs
 
     def after(self, updates: int) -> Matrices:
-        """The weights after so many updates from the first ones."""
+        """The weights after that many updates from the first ones."""
         if updates not in self.at:
             held = self.session.weights
             for after, _, _ in self.stretch(held, 0, updates):

@@ -237,7 +237,7 @@ def test_converged_training_agrees_and_says_until_where_a_missing_update_would_s
     reachable = 1 / (1 + np.exp(-x @ np.array([[1.0], [-1.0], [0.5]])))
     run = compared(Problem("reachable", x, reachable, (3, 1), 4_000), Tanh).runs[1]
     assert run.outcome == "agree", run.message
-    assert run.message.startswith("after all 4,000 updates a missing one would be lost in rounding; after ")
+    assert run.message.startswith("after all 4,000 updates rounding would hide a missing one; after ")
 
 
 class HalfEverywhere(NumpyBackend):
