@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from ..common.headline import WRITTEN, written
 from .clock import Row, Table
@@ -44,10 +43,19 @@ def pays(row: Row, other: Row | None) -> str:
     """From how many updates on `row`, compilation included, takes less time than `other`; 'never' is an answer."""
     if other is None:
         return ""
-    gain = median(other.samples) - median(row.samples)
+    gain = other.slope - row.slope
     if gain <= 0:
         return "never"
     return f"{max(1, math.ceil((row.compile_seconds - other.compile_seconds) / gain)):,}"
+
+
+def compile_time(tables: Sequence[Table]) -> str:
+    """What that column holds; in older results a part of it is elsewhere."""
+    lacking = {row.once_seconds is None for table in tables for row in table.timed if row.updates > 1}
+    compiling, once = "the first update less the second", "what each call of train does once, such as recording"
+    if lacking == {True}:
+        return f"{compiling}; {once}, is in us per update and not in the updates until ahead"
+    return f"{compiling}, and {once}" + "; older results have the latter in us per update" * (True in lacking)
 
 
 def _timed(table: Table, name: str) -> Row | None:

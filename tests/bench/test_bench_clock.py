@@ -198,20 +198,25 @@ def test_a_cold_first_round_is_told(samples: list[float], warm: bool) -> None:
     assert Row("r", "backend", samples=samples).warm is warm
 
 
-@pytest.mark.parametrize(("updates", "lengths"), [(60_000, [5, 6, 60, 600, 6_000, 60_000]), (1, [1]), (25, [5, 25])])
-def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_but_never_fewer_than_five(
+@pytest.mark.parametrize(
+    ("updates", "lengths"), [(60_000, [5, 100, 600, 6_000, 60_000]), (1, [1]), (7, [7]), (25, [5, 25]), (150, [5, 150])]
+)
+def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_and_never_two_about_as_long(
     updates: int, lengths: list[int]
 ) -> None:
     assert clock.ladder(updates) == lengths
 
 
-def test_no_run_is_too_short_for_pytorchs_tape() -> None:
+@pytest.mark.parametrize(("framework", "updates"), [("torch", clock.LEAST), ("numpy", clock.RECORDED)])
+def test_no_run_is_too_short_for_a_tape(framework: str, updates: int) -> None:
     """Or a row would show under its name what is not recorded."""
-    tape = pytest.importorskip("equigrad.backends.tape.torch_tape")
-    assert max(updates for _, updates in tape.LEAST) <= clock.LEAST
+    tape = pytest.importorskip(f"equigrad.backends.tape.{framework}_tape")
+    assert max(least for _, least in tape.LEAST) <= updates
 
 
-def heated(seconds: Callable[[int], float], workload: Workload, monkeypatch: pytest.MonkeyPatch) -> clock.Row:
+def heated(
+    seconds: Callable[[int], float], workload: Workload, monkeypatch: pytest.MonkeyPatch, train: bool = True
+) -> clock.Row:
     """The row of a backend whose runs of n updates take `seconds(n)`, warmed up."""
 
     class Slow:
@@ -222,7 +227,8 @@ def heated(seconds: Callable[[int], float], workload: Workload, monkeypatch: pyt
             return 0.1
 
         def run(self, n: int, repeats: int = 1) -> tuple[float, Any]:
-            return seconds(n), load("numpy").train(workload.weights, workload.x, workload.y, workload.rate, n)
+            given = (workload.weights, workload.x, workload.y, workload.rate)
+            return seconds(n), load("numpy").train(*given, n * train)
 
         def facts(self) -> dict[str, Any]:
             return dict.fromkeys(("peak_bytes", "transfer_seconds")) | {"threads": {}, "versions": {}, "precision": {}}
@@ -251,6 +257,34 @@ def test_runs_are_long_enough_for_a_tape_that_short_ones_do_without(monkeypatch:
     workload = Workload.of(problem("two-layer").with_(updates=6_000), "float64")
     row = heated(lambda n: n * (1.05e-3 if n < 100 else 7e-5), workload, monkeypatch)
     assert row.updates == 600
+
+
+@pytest.mark.parametrize("scale", [0.3, 1, 3, 10, 30])
+@pytest.mark.parametrize(
+    ("once", "slope"),
+    [(0.0, 5e-6), (3e-3, 6e-6), (3e-3, 3e-5), (2e-5, 4e-8), (1e-2, 1e-3), (0.0, 0.1)],
+    ids=["nothing", "PyTorch native", "PyTorch reproducible", "JAX", "wide", "large"],
+)
+def test_what_is_done_once_is_kept_apart_however_slow_the_machine(
+    once: float, slope: float, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the row is marked: its runs would take too long."""
+    workload = Workload.of(problem("one-layer"), "float64")
+    monkeypatch.setattr(clock.Gate, "check", lambda gate, row, *_: setattr(row, "outcome", "identical"))
+    row = heated(lambda n: scale * (once + n * slope), workload, monkeypatch, train=False)
+    row.samples = [scale * (once / row.updates + slope)]
+    assert row.settled is (once <= 0.05 * (once + row.updates * slope))
+    assert row.once_seconds == pytest.approx(scale * once, abs=1e-9)
+    assert row.slope == pytest.approx(scale * slope)
+    assert row.settled or 20 * row.updates * scale * slope > clock.LONGEST
+    if row.settled:
+        assert row.samples[0] == pytest.approx(scale * slope, rel=0.06)
+    assert row.samples[0] * row.updates <= clock.LONGEST or row.updates == clock.LEAST
+
+
+def test_a_single_length_says_nothing_of_what_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = heated(lambda n: 0.1 * n, Workload.of(problem("one-layer").with_(updates=1), "float64"), monkeypatch)
+    assert (row.once_seconds, row.settled) == (None, False)
 
 
 def test_other_bits_are_refused_where_a_run_is_one_update_too() -> None:
