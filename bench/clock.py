@@ -30,8 +30,8 @@ RUN_SECONDS = 0.2
 ONCE = 0.05
 """The part of a run that may go to what each call of `train` does once, such as recording an update: the time per
 update has it in it."""
-LONGEST = 2.0
-"""A run in which that takes more is made longer, up to these seconds."""
+LONGEST = 1.0
+"""A run in which that takes more is made longer, up to these seconds; so is one of fewer updates than RECORDED."""
 LEAST = 5
 """The fewest updates of a run: from this many on PyTorch's are recorded and repeated, and those of larger networks.
 And threads that slept are slow to wake."""
@@ -105,11 +105,6 @@ class Row:
         """What the first update took beyond the second, and what each call of `train` does once, such as recording."""
         compiling = (self.first_call_seconds or 0.0) - (self.second_call_seconds or 0.0)
         return max(0.0, compiling) + (self.once_seconds or 0.0)
-
-    @property
-    def slope(self) -> float:
-        """The median seconds of one more update in a run."""
-        return statistics.median(self.samples) - (self.once_seconds or 0.0) / max(self.updates, 1)
 
     @property
     def warm(self) -> bool:
@@ -338,7 +333,7 @@ class Heat:
             for n in ladder(workload.updates):
                 seconds, alone = runs[max(runs)], row.once_seconds or 0.0
                 expected = alone + (seconds - alone) * n / max(runs)
-                if row.updates and expected > (RUN_SECONDS if row.settled else LONGEST):
+                if row.updates and expected > (RUN_SECONDS if row.settled and row.updates >= RECORDED else LONGEST):
                     break
                 row.weights_sha256 = None
                 row.updates = n
@@ -407,21 +402,20 @@ class Heat:
 
 
 def ladder(updates: int) -> list[int]:
-    """The lengths a run may have, shortest first: LEAST, RECORDED, and all of the problem's updates, a tenth, ..."""
-    known = [n for n in (LEAST, RECORDED) if 2 * n <= updates]
-    tenths = [updates // 10**k for k in range(1, 8)]
-    return sorted({*known, *(n for n in tenths if n >= 2 * RECORDED), updates})
+    """The lengths a run may have: the problem's updates, a tenth of them, a hundredth ..., shortest first."""
+    return sorted({max(min(LEAST, updates), updates // 10**k) for k in range(8)})
 
 
 def once(runs: dict[int, float]) -> float | None:
-    """What a run takes beyond its updates, by the seconds of runs of some lengths; None for a single one.
+    """What a run takes beyond its updates, by the seconds of runs of some lengths; None if these are too much alike.
 
-    It is where the line through the longest and the longest of the others up to RECORDED begins: such a short one tells
-    it best, since in a longer one it is hidden under the noise of the updates.
+    It is where the line through the longest and a shorter one begins: the shortest that is recorded, if there is one,
+    since it hides the least in the noise of its updates.
     """
     longest = max(runs)
-    shorter = max((n for n in runs if n <= RECORDED and n < longest), default=None)
-    if shorter is None:
+    shorter = [n for n in sorted(runs) if 3 * n <= longest]
+    if not shorter:
         return None
-    slope = (runs[longest] - runs[shorter]) / (longest - shorter)
-    return max(0.0, runs[shorter] - shorter * slope)
+    n = next((n for n in shorter if n >= RECORDED), shorter[-1])
+    slope = (runs[longest] - runs[n]) / (longest - n)
+    return max(0.0, runs[n] - n * slope)

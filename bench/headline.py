@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from ..common.headline import WRITTEN, written
 from .clock import Row, Table
@@ -43,7 +44,7 @@ def pays(row: Row, other: Row | None) -> str:
     """From how many updates on `row`, compilation included, takes less time than `other`; 'never' is an answer."""
     if other is None:
         return ""
-    gain = other.slope - row.slope
+    gain = median(other.samples) - median(row.samples)
     if gain <= 0:
         return "never"
     return f"{max(1, math.ceil((row.compile_seconds - other.compile_seconds) / gain)):,}"

