@@ -115,6 +115,17 @@ class Row:
         self.outcome, self.message, self.samples = outcome, message, []
 
 
+def unlike(one: Row, other: Row) -> str:
+    """Why times of the two say little about each other, '' if they do: runs of other lengths, or too short ones."""
+    if max(one.updates, other.updates) > 2 * min(one.updates, other.updates) or not (one.settled and other.settled):
+        return f"runs of {_length(one)} and {_length(other)} updates"
+    return ""
+
+
+def _length(row: Row) -> str:
+    return f"{row.updates:,}{'' if row.settled else ' (short)'}"
+
+
 @dataclass
 class Table:
     """All rows of one problem in one dtype, measured in the same rounds."""

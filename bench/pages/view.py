@@ -332,7 +332,7 @@ def _change(change: Change) -> list[RenderableType]:
         rounded(1e6 * change.now),
         escape(str(change.ratio)),
         escape(str(change.relative or "")),
-        Text(change.verdict, style=style),
+        Text(", ".join(filter(None, (change.verdict, change.caution))), style=style),
     ]
 
 
@@ -353,7 +353,7 @@ def hardware(found: Hardware) -> RenderableType:
         parts.append(grid)
     places = dict.fromkeys(place for sheet in found.sheets for place in sheet.places)
     parts += [Text(f"{place.file} {place.device}: {place.about}") for place in places]
-    parts += [Text(line, style="yellow") for line in found.left_out]
+    parts += [Text(line, style="yellow") for line in (*found.left_out, *found.cautions)]
     parts += [Text(f"≠ {line}", style="bold red") for line in found.findings]
     if not found.findings and any(r.arithmetic == "reproducible" for r in _rows(found)):
         parts.append(Text("every reproducible row has the same weights wherever it made as many updates", style="bold"))

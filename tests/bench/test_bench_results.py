@@ -174,6 +174,17 @@ def test_the_verdict_against_an_earlier_result(
     assert "keras" not in found
 
 
+@pytest.mark.parametrize(
+    ("updates", "settled", "caution"),
+    [(20, True, ""), (21, True, "runs of 21 and 10 updates"), (10, False, "runs of 10 (short) and 10 updates")],
+)
+def test_runs_of_other_lengths_are_told(result: Result, updates: int, settled: bool, caution: str) -> None:
+    before = made([1e-6] * 3, [2e-6] * 3)
+    before.tables[0].rows[1].updates, before.tables[0].rows[1].settled = updates, settled
+    assert [change.caution for change in results.changes(result, before)] == ["", caution]
+    assert (f"slower, {caution}" if caution else "slower ") in text(view.against(result, before, "before"))
+
+
 def test_the_table_shows_a_row_without_a_number(result: Result) -> None:
     shown = text(view.tables(result))
     assert "keras: keras is not installed" in shown
