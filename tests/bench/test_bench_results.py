@@ -413,6 +413,22 @@ def test_the_command_times_prints_and_writes(tmp_path: Path) -> None:
     assert json.loads(path.read_text())["command"].endswith("--rounds 2 --json " + str(path))
 
 
+def test_a_backend_of_two_names_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(workload: Workload, field: Any, **_: Any) -> Table:
+        table = Table(workload.name, "float64", 4, [3, 1], 1, 1, 1, 1, 1)
+        table.rows = [Row(one.name, one.group, outcome="missing") for one in field]
+        return table
+
+    monkeypatch.setattr(suite, "measure", measured)
+    monkeypatch.setattr(suite, "imports", lambda name: [1.0])
+    monkeypatch.setattr(suite, "_calls", lambda workload, specs, rounds: [])
+    asked = ["numpy", "numpy:cpu"]
+    found = suite.bench(["one-layer"], asked, who="backends", anatomy=True)
+    assert [row.name for row in found.tables[0].rows] == ["numpy", "numpy reproducible"]
+    assert list(found.imports) == ["numpy"]
+    assert suite.status(found, asked[1:]) == 3
+
+
 @pytest.mark.parametrize("during", ["imports", "measure"])
 def test_ctrl_c_at_any_time_keeps_what_was_measured(during: str, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
