@@ -296,7 +296,7 @@ def test_a_page_with_a_picture_needs_no_network_and_shows_every_row_and_what_kin
 def test_a_sweep_is_drawn() -> None:
     swept = []
     for shape in [shape for shapes in sizes.SWEEP.values() for shape in shapes]:
-        table = Table("s", "float64", shape.samples, list(shape.layers), 1, 1, 1, shape.weights, 1)
+        table = Table("s", "float64", shape.samples, list(shape.layers), 1, 1, 1, 24, 1)
         table.rows = [Row("numpy", "backend", samples=[1e-6] * 3, peak_bytes=2**20), Row("torch", "backend")]
         swept.append(table)
     layout = picture._sweep(Result(swept, {})).to_dict()["layout"]
@@ -363,10 +363,23 @@ def test_bad_arguments_are_refused_before_anything_starts(
         suite.bench(**arguments)
 
 
+def test_a_size_that_does_not_fit_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """250,000 samples of 3 inputs and 1 output: as many numbers, and each output's activation and delta, 12 MB."""
+    shape = sizes.Shape(250_000, [3, 1])
+    assert Workload.of(sizes.sized(*shape), "float64").bytes_needed == 12_000_048
+    monkeypatch.setattr(sizes, "free_memory", lambda: 50_000_000)
+    with pytest.raises(
+        UsageError, match=r"^250000x3-1 does not fit: about 0\.1 GB for 1 contestants, 0\.1 GB are free"
+    ):
+        sizes.check_memory([shape])
+    monkeypatch.setattr(sizes, "free_memory", lambda: 5 * 12_000_048)
+    sizes.check_memory([shape])
+
+
 def test_the_sweep_spans_four_decades_of_work() -> None:
     for shapes in sizes.SWEEP.values():
         assert len(shapes) >= 5
-    works = [shape.samples * shape.weights for shapes in sizes.SWEEP.values() for shape in shapes]
+    works = [Workload.of(sizes.sized(*shape), "float64").work for shapes in sizes.SWEEP.values() for shape in shapes]
     assert max(works) / min(works) >= 1e4
 
 
