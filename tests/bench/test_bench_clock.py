@@ -68,7 +68,9 @@ def row_of(table: Table, name: str) -> Row:
         pytest.param("OtherDtype", "wrong-dtype", "an array of float32 - expected", id="another dtype is refused"),
         pytest.param("NotANumber", "disagree", "NaN", id="NaN is refused"),
         pytest.param("Crashing", "failed", "killed by SIGKILL", id="a crash is a row"),
-        pytest.param("Hanging", "failed", "no answer within 2 s", id="a hang is a row"),
+        pytest.param(
+            "Hanging", "failed", "no answer within 2 s: it hangs, or needs more --patience", id="a hang is a row"
+        ),
         pytest.param(
             "Raising", "failed", "train raised ZeroDivisionError: no luck", id="an exception is a row of one line"
         ),
@@ -98,6 +100,32 @@ def test_more_threads_than_allowed_are_refused(table: Table) -> None:
     row = row_of(table, "Greedy")
     assert (row.outcome, row.samples) == ("failed", [])
     assert "threads where 1 were allowed" in row.message
+
+
+@pytest.mark.parametrize(
+    ("speed", "speeds", "cores", "n", "chosen"),
+    [
+        pytest.param("", "", "", 2, [4, 5], id="Linux says nothing"),
+        pytest.param("cpufreq/cpuinfo_max_freq", "555533", "", 2, [2, 3], id="four fast and two slow"),
+        pytest.param("cpu_capacity", "555533", "001123", 2, [1, 3], id="the fast ones are two to a core"),
+        pytest.param("cpu_capacity", "333333", "012012", 3, [3, 4, 5], id="equally fast, two to a core"),
+        pytest.param("cpu_capacity", "555533", "001123", 9, [0, 1, 2, 3, 4, 5], id="all"),
+    ],
+)
+def test_the_fastest_cpus_are_chosen(
+    speed: str, speeds: str, cores: str, n: int, chosen: list[int], tmp_path: Path
+) -> None:
+    for file, values in (
+        (speed, speeds),
+        ("topology/core_id", cores),
+        ("topology/physical_package_id", "0" * len(cores)),
+    ):
+        for cpu, value in enumerate(values):
+            path = tmp_path / f"cpu{cpu}" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{value}\n")
+    assert sorted(worker.fastest(set(range(6)), n, tmp_path)) == chosen
+    assert worker.fastest({0}, 2, tmp_path) == [0]
 
 
 def test_the_right_ones_go_on_beside_them_with_one_sample_a_round(table: Table) -> None:
