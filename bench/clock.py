@@ -36,9 +36,9 @@ LEAST = 5
 """The fewest updates of a run: from this many on PyTorch's are recorded and repeated, and those of larger networks.
 And threads that slept are slow to wake."""
 RECORDED = 100
-"""From this many updates on every backend's are."""
+"""From this many updates on, those of every backend are recorded and repeated."""
 SAMPLE_SECONDS = 0.02
-"""A sample is one run, or the mean of as many as take this long together."""
+"""A sample is one run, or the mean of as many runs as take this long together."""
 NOISE = 0.1
 """A control whose ratio to itself has a wider middle half than this, or is as far from 1, is too noisy to rank by."""
 COLD = 1.5
