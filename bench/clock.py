@@ -26,15 +26,19 @@ from .worker import Refused, Worker
 from .workload import Arrays, Contestant, Workload
 
 RUN_SECONDS = 0.2
-"""A run has as many of the problem's updates as fit into this; five times that where these are at most MANY, since what
-shorter runs took says too little: a tape is made for the longer ones alone."""
-MANY = 1000
-"""From so many updates on, what a backend does once for all of them does not show any more."""
+"""A run has as many of the problem's updates as fit into this."""
+ONCE = 0.05
+"""The part of a run that may go to what each call of `train` does once, such as recording an update: the time per
+update has it in it."""
+LONGEST = 1.0
+"""A run in which that takes more is made longer, up to these seconds; so is one of fewer updates than RECORDED."""
 LEAST = 5
-"""But never fewer than this, from which on PyTorch's updates and those of larger networks are recorded and repeated:
-a row is named after that. And threads that slept are slow to wake."""
+"""The fewest updates of a run: from this many on PyTorch's are recorded and repeated, and those of larger networks.
+And threads that slept are slow to wake."""
+RECORDED = 100
+"""From this many updates on, those of every backend are recorded and repeated."""
 SAMPLE_SECONDS = 0.02
-"""A sample is one run, or the mean of as many as take this long together."""
+"""A sample is one run, or the mean of as many runs as take this long together."""
 NOISE = 0.1
 """A control whose ratio to itself has a wider middle half than this, or is as far from 1, is too noisy to rank by."""
 COLD = 1.5
@@ -64,6 +68,10 @@ class Row:
     """One update, compilation included."""
     second_call_seconds: float | None = None
     """One update, nothing left to compile."""
+    once_seconds: float | None = None
+    """What every call of `train` takes beyond its updates; None where that was not measured."""
+    settled: bool = True
+    """Whether that is at most ONCE of a run."""
     weights_sha256: str | None = None
     """Of the result of every timed run."""
     distance: float | None = None
@@ -94,8 +102,9 @@ class Row:
 
     @property
     def compile_seconds(self) -> float:
-        """What the first update took beyond the second: to compile, capture or record it."""
-        return max(0.0, (self.first_call_seconds or 0.0) - (self.second_call_seconds or 0.0))
+        """What the first update took beyond the second, and what each call of `train` does once, such as recording."""
+        compiling = (self.first_call_seconds or 0.0) - (self.second_call_seconds or 0.0)
+        return max(0.0, compiling) + (self.once_seconds or 0.0)
 
     @property
     def warm(self) -> bool:
@@ -104,6 +113,17 @@ class Row:
 
     def refuse(self, outcome: str, message: str) -> None:
         self.outcome, self.message, self.samples = outcome, message, []
+
+
+def unlike(one: Row, other: Row) -> str:
+    """Why times of the two say little about each other, '' if they do: runs of other lengths, or too short ones."""
+    if max(one.updates, other.updates) > 2 * min(one.updates, other.updates) or not (one.settled and other.settled):
+        return f"runs of {_length(one)} and {_length(other)} updates"
+    return ""
+
+
+def _length(row: Row) -> str:
+    return f"{row.updates:,}{'' if row.settled else ' (short)'}"
 
 
 @dataclass
@@ -143,8 +163,8 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """The quotient of two rows: median over the rounds, and the quartiles that say how sure it is."""
+class Spread:
+    """Of seconds or ratios: the median over the rounds, and the quartiles that say how sure it is."""
 
     median: float
     low: float
@@ -155,11 +175,11 @@ class Ratio:
 
     @property
     def decided(self) -> bool:
-        """Whether the middle half of the rounds is on one side of 1."""
+        """Whether the middle half of a ratio is on one side of 1."""
         return not self.low <= 1 <= self.high
 
 
-def scaling(table: Table) -> list[tuple[Row, Ratio]]:
+def scaling(table: Table) -> list[tuple[Row, Spread]]:
     """Each row of several processes that was timed, and its parallel efficiency, t(1) / (n t(n)), round by round."""
     one = {row.name: row for row in table.rows if row.processes == 1 and row.timed}
     pairs = [(row, one.get(row.name.removesuffix(f" x{row.processes}"))) for row in table.rows if row.processes > 1]
@@ -177,16 +197,16 @@ def rounded(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.1e}"
 
 
-def ratio(a: Sequence[float], b: Sequence[float]) -> Ratio:
+def ratio(a: Sequence[float], b: Sequence[float]) -> Spread:
     """a over b, round by round."""
     return spread([x / y for x, y in zip(a, b, strict=False)])
 
 
-def spread(values: Sequence[float]) -> Ratio:
+def spread(values: Sequence[float]) -> Spread:
     if len(values) < 2:
-        return Ratio(values[0], values[0], values[0])
+        return Spread(values[0], values[0], values[0])
     low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return Ratio(median, low, high)
+    return Spread(median, low, high)
 
 
 def verdict(table: Table) -> str:
@@ -320,17 +340,22 @@ class Heat:
             self.running = True
             row.first_call_seconds = self._run(1)
             row.second_call_seconds = self._run(1)
-            seconds = row.second_call_seconds
+            runs = {1: row.second_call_seconds}
             for n in ladder(workload.updates):
-                most = RUN_SECONDS if n > MANY else 5 * RUN_SECONDS
-                expected = seconds * n / max(row.updates, 1)
-                if expected <= most or not row.updates:
-                    row.weights_sha256 = None
-                    row.updates = n
-                    seconds = self._run(n)
-                    compiled = seconds > 2 * expected  # the first run of a length may
-                    if compiled or row.second_call_seconds * LEAST <= RUN_SECONDS:
-                        seconds = self._run(n)
+                seconds, alone = runs[max(runs)], row.once_seconds or 0.0
+                expected = alone + (seconds - alone) * n / max(runs)
+                if row.updates and expected > (RUN_SECONDS if row.settled and row.updates >= RECORDED else LONGEST):
+                    break
+                row.weights_sha256 = None
+                row.updates = n
+                runs[n] = self._run(n)
+                compiled = runs[n] > 2 * expected  # the first run of a length may
+                if compiled or row.second_call_seconds * LEAST <= RUN_SECONDS:
+                    runs[n] = min(runs[n], self._run(n))
+                row.once_seconds = once(runs)
+                row.settled = row.once_seconds is not None and row.once_seconds <= ONCE * runs[n]
+            row.settled |= self.contestant.expect == "first weights"  # it does nothing, and that once
+            seconds = runs[row.updates]
             row.repeats = min(max(1, math.ceil(SAMPLE_SECONDS / max(seconds, 1e-9))), 1000)
             self.ask(threads, workload.dtype)
         except (Refused, Disagreement) as reason:
@@ -390,3 +415,18 @@ class Heat:
 def ladder(updates: int) -> list[int]:
     """The lengths a run may have: the problem's updates, a tenth of them, a hundredth ..., shortest first."""
     return sorted({max(min(LEAST, updates), updates // 10**k) for k in range(8)})
+
+
+def once(runs: dict[int, float]) -> float | None:
+    """What a run takes beyond its updates, by the seconds of runs of some lengths; None if these are too much alike.
+
+    It is where the line through the longest and a shorter one begins: the shortest that is recorded, if there is one,
+    since it hides the least in the noise of its updates.
+    """
+    longest = max(runs)
+    shorter = [n for n in sorted(runs) if 3 * n <= longest]
+    if not shorter:
+        return None
+    n = next((n for n in shorter if n >= RECORDED), shorter[-1])
+    slope = (runs[longest] - runs[n]) / (longest - n)
+    return max(0.0, runs[n] - n * slope)

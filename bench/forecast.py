@@ -16,7 +16,7 @@ from .clock import Row, Table, rounded
 FORECAST = (8, 64, 1000)
 """Numbers of processes."""
 SCATTER = 0.25
-"""Nothing is foretold from times that the fit misses by more than this."""
+"""There is no forecast from a fit that is further off than this."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Cost:
     per_byte: float
     """Seconds."""
     residual: float
-    """Root mean square of what the fit misses, as a part of each time."""
+    """Root mean square of the fit's relative errors."""
     rows: int
     """That it was fitted to."""
 
@@ -81,11 +81,11 @@ def lines(tables: Sequence[Table]) -> list[str]:
             said.append(f"{backend}: these times do not tell latency and bandwidth apart")
             continue
         if cost.residual > SCATTER:
-            said.append(f"{backend}: no forecast, the times miss what fits them best by {cost.residual:.0%}")
+            said.append(f"{backend}: no forecast, the best fit is {cost.residual:.0%} off (root mean square)")
             continue
         said.append(
             f"{backend}: {1e6 * cost.latency:,.0f} us for each message, {1e-9 / cost.per_byte:.3g} GB/s; "
-            f"within {cost.residual:.0%} of {cost.rows} rows (root mean square)"
+            f"fitted to {cost.rows} rows, {cost.residual:.0%} off (root mean square)"
         )
         largest = max((table for table, _, _ in mine), key=lambda table: table.work)
         for one, row in {one.name: (one, row) for table, one, row in mine if table is largest}.values():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import UsageError
-from .clock import Row, Table
+from .clock import Row, Table, unlike
 from .results import Result, read
 
 
@@ -74,6 +74,18 @@ class Hardware:
             for name in sheet.rows
             for place, row, odd in zip(sheet.places, sheet.rows[name], sheet.odd(name), strict=True)
             if odd and row is not None
+        ]
+
+    @property
+    def cautions(self) -> list[str]:
+        """One line for each row whose times on two places were not measured alike."""
+        return [
+            f"{name}, {sheet.problem} {sheet.dtype}: {why} on {here.file} {here.device} and {there.file} {there.device}"
+            for sheet in self.sheets
+            for name, rows in sheet.rows.items()
+            for (here, one), *others in [[pair for pair in zip(sheet.places, rows, strict=True) if pair[1]]]
+            for there, other in others
+            if one and other and (why := unlike(one, other))
         ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -48,6 +48,15 @@ def pays(row: Row, other: Row | None) -> str:
     if gain <= 0:
         return "never"
     return f"{max(1, math.ceil((row.compile_seconds - other.compile_seconds) / gain)):,}"
+
+
+def compile_time(tables: Sequence[Table]) -> str:
+    """What that column holds; in older results a part of it is elsewhere."""
+    lacking = {row.once_seconds is None for table in tables for row in table.timed if row.updates > 1}
+    compiling, once = "the first update less the second", "what each call of train does once, such as recording"
+    if lacking == {True}:
+        return f"{compiling}; {once}, is in us per update and not in the updates until ahead"
+    return f"{compiling}, and {once}" + "; older results have the latter in us per update" * (True in lacking)
 
 
 def _timed(table: Table, name: str) -> Row | None:

@@ -23,7 +23,7 @@ from ..common.crossings import crossings
 from ..common.errors import UsageError
 from ..common.files import read_json, write_json
 from .calls import Calls
-from .clock import Ratio, Row, Table, ratio, spread
+from .clock import Row, Spread, Table, ratio, spread, unlike
 from .process import Process
 
 SCHEMA = 1
@@ -221,12 +221,14 @@ class Change:
     now: float
     """Median seconds per update."""
     before: float
-    ratio: Ratio
+    ratio: Spread
     """now / before, with both sides' spread."""
-    relative: Ratio | None
+    relative: Spread | None
     """The same after each side was divided by its own control row, which takes out a machine in another mood."""
     verdict: str
     """faster, slower, or within the noise."""
+    caution: str
+    """Why before and now, in this order, are not the same measurement; '' if they are."""
 
 
 def changes(now: Result, before: Result) -> Iterator[Change]:
@@ -255,11 +257,13 @@ def changes(now: Result, before: Result) -> Iterator[Change]:
             else:
                 verdict = "within the noise"
             medians = statistics.median(row.samples), statistics.median(was.samples)
-            yield Change(f"{table.problem} {table.dtype}", row.name, *medians, seconds, relative, verdict)
+            yield Change(
+                f"{table.problem} {table.dtype}", row.name, *medians, seconds, relative, verdict, unlike(was, row)
+            )
 
 
-def _quotient(a: Ratio, b: Ratio) -> Ratio:
-    return Ratio(a.median / b.median, a.low / b.high, a.high / b.low)
+def _quotient(a: Spread, b: Spread) -> Spread:
+    return Spread(a.median / b.median, a.low / b.high, a.high / b.low)
 
 
 def break_even(name: str, tables: Sequence[Table], values: Sequence[int]) -> list[str]:

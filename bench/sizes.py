@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ..common.machine import free_memory
 from ..common.nearest import nearest
 from ..common.problem import PROBLEMS, Problem, problem
 from .clock import Table
+from .workload import bytes_needed
 
 UPDATES = 1000
 COPIES = 4
@@ -51,32 +53,23 @@ def sized(samples: int, layers: Sequence[int]) -> Problem:
     )
 
 
-class Shape:
+class Shape(NamedTuple):
     """A size that is not built yet."""
 
-    def __init__(self, samples: int, layers: Sequence[int]) -> None:
-        self.samples, self.layers = samples, tuple(layers)
-
-    @property
-    def weights(self) -> int:
-        return sum(a * b for a, b in zip(self.layers, self.layers[1:], strict=False))
-
-    @property
-    def bytes_needed(self) -> int:
-        """In float64; see Workload.bytes_needed."""
-        return 8 * (self.samples * (self.layers[0] + 3 * sum(self.layers[1:])) + 2 * self.weights)
+    samples: int
+    layers: Sequence[int]
 
 
 def check_memory(shapes: Sequence[Shape], contestants: int = 1) -> None:
     """Raises UsageError if the largest of them will not fit, before anything is allocated."""
     free = free_memory()
     for shape in shapes:
-        needed = shape.bytes_needed * (COPIES + contestants)
+        needed = bytes_needed(*shape, itemsize=8) * (COPIES + contestants)
         if free is not None and needed > free:
             name = f"{shape.samples}x{'-'.join(map(str, shape.layers))}"
             raise UsageError(
-                f"{name} does not fit: about {needed / 2**30:,.1f} GiB for {contestants} contestants, "
-                f"{free / 2**30:,.1f} GiB are free"
+                f"{name} does not fit: about {needed / 1e9:,.1f} GB for {contestants} contestants, "
+                f"{free / 1e9:,.1f} GB are free"
             )
 
 

@@ -17,7 +17,7 @@ from ..common.errors import EquigradError, MissingError, UsageError
 from ..common.machine import machine
 from ..common.nearest import nearest
 from ..scale import spread
-from ..session import Progress, loaded
+from ..session import Progress, canonical, loaded
 from . import calls, sizes
 from . import process as whole
 from .calls import Calls
@@ -84,14 +84,14 @@ def bench(
     chosen = [problem.with_(updates=updates) for problem in chosen]
     for problem in chosen:
         spread.checked(processes, problem.samples)
-    specs = _checked(backends, dtype) if backends else _elsewhere(everything)
+    specs = _checked(_named(backends), dtype) if backends else _elsewhere(everything)
     modes = ARITHMETICS if arithmetic == "both" else (arithmetic,)
     each = (
         len(modes) * sum(1 + (n > 1) for n in numbers) + 1 + (who == "headline")
     )  # of several, the parent holds it too
     sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], each * len(specs))
     result = Result([], machine() | {"compiler": floors.version()}, command)
-    frameworks = [name for name in FRAMEWORKS if name in specs or f"{name}:cpu" in specs]
+    frameworks = [name for name in FRAMEWORKS if name in specs]
     try:
         if anatomy:
             result.imports = {name: imports(name) for name in frameworks}
@@ -136,12 +136,17 @@ def _calls(workload: Workload, specs: Sequence[str], rounds: int) -> list[Calls]
 def status(result: Result, asked: Sequence[str] = ()) -> int:
     """0; 3 if a backend asked for by name is missing; 1 if one failed or did not agree; 130 after Ctrl-C."""
     rows = [row for table in result.tables for row in table.rows if row.group == "backend"]
-    if any(row.outcome == "missing" and row.name.partition(" ")[0] in asked for row in rows):
+    if any(row.outcome == "missing" and row.name.partition(" ")[0] in _named(asked) for row in rows):
         return 3
     if result.interrupted:
         return 130
     whole_failed = result.process is not None and result.process.outcome not in GOOD
     return int(whole_failed or any(row.outcome not in (*GOOD, "missing") for row in rows))
+
+
+def _named(backends: Sequence[str]) -> list[str]:
+    """Each once, by its canonical name."""
+    return list(dict.fromkeys(str(canonical(spec)) for spec in backends))
 
 
 def _checked(backends: Sequence[str], dtype: str) -> list[str]:
@@ -150,7 +155,7 @@ def _checked(backends: Sequence[str], dtype: str) -> list[str]:
         if spec not in FRAMEWORKS:
             with suppress(MissingError):
                 _elsewhere(check_backend, spec, "float64" if dtype == "both" else dtype)
-    return list(dict.fromkeys(backends))
+    return list(backends)
 
 
 def check_backend(spec: str, dtype: str) -> None:

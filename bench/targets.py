@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .clock import Ratio, Table, ratio, rounded
+from .clock import Spread, Table, ratio, rounded, spread
 from .results import Result
 
-Find = Callable[[Table, Result, Sequence[Result]], Ratio | None]
+Find = Callable[[Table, Result, Sequence[Result]], Spread | None]
 """The figure in one table, given the result that it is part of, and all of them."""
 
 
@@ -26,7 +26,7 @@ class Target:
 
 
 def times(row: str, base: str) -> Find:
-    def find(table: Table, result: Result, everything: Sequence[Result]) -> Ratio | None:
+    def find(table: Table, result: Result, everything: Sequence[Result]) -> Spread | None:
         a, b = table.row(row), table.row(base)
         return ratio(a.samples, b.samples) if a and b and a.timed and b.timed else None
 
@@ -34,9 +34,9 @@ def times(row: str, base: str) -> Find:
 
 
 def microseconds(row: str) -> Find:
-    def find(table: Table, result: Result, everything: Sequence[Result]) -> Ratio | None:
+    def find(table: Table, result: Result, everything: Sequence[Result]) -> Spread | None:
         found = table.row(row)
-        return ratio([1e6 * s for s in found.samples], [1.0] * len(found.samples)) if found and found.timed else None
+        return spread([1e6 * s for s in found.samples]) if found and found.timed else None
 
     return find
 
@@ -44,18 +44,18 @@ def microseconds(row: str) -> Find:
 def memory(row: str) -> Find:
     """Above what the same row holds for the one-layer network, whose arrays are nothing: code and thread pools."""
 
-    def find(table: Table, result: Result, everything: Sequence[Result]) -> Ratio | None:
+    def find(table: Table, result: Result, everything: Sequence[Result]) -> Spread | None:
         found = table.row(row)
         if found is None or not found.timed or found.peak_bytes is None:
             return None
         small = [r for each in everything for t in each.tables if t.problem == "one-layer" and (r := t.row(row))]
         value = (found.peak_bytes - next((r.peak_bytes or 0 for r in small), 0)) / table.bytes_needed
-        return Ratio(value, value, value)
+        return Spread(value, value, value)
 
     return find
 
 
-def whole_process(table: Table, result: Result, everything: Sequence[Result]) -> Ratio | None:
+def whole_process(table: Table, result: Result, everything: Sequence[Result]) -> Spread | None:
     found = result.process
     if found is None or not found.compare_seconds or found.problem != table.problem:
         return None

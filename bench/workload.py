@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,9 +58,13 @@ class Workload:
 
     @property
     def bytes_needed(self) -> int:
-        """Data, weights, gradients, and activation and delta of every layer: what an update cannot do without."""
-        numbers = self.x.size + self.y.size + 2 * sum(w.size for w in self.weights)
-        return self.x.itemsize * (numbers + 2 * len(self.x) * sum(self.layers[1:]))
+        return bytes_needed(len(self.x), self.layers, self.x.itemsize)
+
+
+def bytes_needed(samples: int, layers: Sequence[int], itemsize: int) -> int:
+    """Data, weights, gradients, and activation and delta of every layer: what an update cannot do without."""
+    weights = sum(a * b for a, b in pairwise(layers))
+    return itemsize * (samples * (layers[0] + layers[-1] + 2 * sum(layers[1:])) + 2 * weights)
 
 
 Arrays = tuple[np.ndarray, ...]

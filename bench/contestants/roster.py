@@ -70,19 +70,12 @@ def idioms(specs: Sequence[str]) -> list[Contestant]:
     found: list[Contestant] = []
     for spec in specs:
         framework, _, device = spec.partition(":")
-        ways = {"numpy": _numpy, "torch": _torch, "jax": _jax}.get(framework, lambda _: [])(device or "cpu")
-        found += [replace(one, device=device or "cpu") for one in ways]
+        if framework == "numpy":
+            found += NUMPY
+        elif framework in FRAMEWORKS:
+            ways = {"torch": _torch, "jax": _jax}[framework](device or "cpu")
+            found += [replace(one, device=device or "cpu") for one in ways]
     return found
-
-
-def _numpy(device: str) -> list[Contestant]:
-    make, numpy = "numpy_idioms", ("numpy",)
-    return [
-        Contestant("numpy, expressions", "numpy", f"{make}:expressions", (), numpy),
-        Contestant("numpy, preallocated", "numpy", f"{make}:preallocated", (), numpy),
-        Contestant("numpy, preallocated, SciPy's expit", "numpy", f"{make}:expit", (), (*numpy, "scipy.special")),
-        _fused("numpy"),
-    ]
 
 
 def _fused(framework: str) -> Contestant:
@@ -96,6 +89,14 @@ def _fused(framework: str) -> Contestant:
         arithmetic="reproducible",
         about="its elementwise operations run together, compiled by Numba",
     )
+
+
+NUMPY = (
+    Contestant("numpy, expressions", "numpy", "numpy_idioms:expressions", (), ("numpy",)),
+    Contestant("numpy, preallocated", "numpy", "numpy_idioms:preallocated", (), ("numpy",)),
+    Contestant("numpy, preallocated, SciPy's expit", "numpy", "numpy_idioms:expit", (), ("numpy", "scipy.special")),
+    _fused("numpy"),
+)
 
 
 def _torch(device: str) -> list[Contestant]:

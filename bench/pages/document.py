@@ -63,15 +63,16 @@ def _rendered(template: str, **values: Any) -> str:
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "rounded": rounded, "us": lambda seconds: rounded(1e6 * seconds),
+        "rounded": rounded, "us": lambda seconds: rounded(1e6 * seconds), "us_per_update": view.microseconds,
         "ms": lambda seconds: rounded(1e3 * (seconds or 0)),
         "ns": lambda seconds: rounded(1e9 * seconds),
         "median": statistics.median, "cell": lambda text: str(text).replace("|", "/"), "machine": _machine,
     }  # fmt: skip
     known = {
         "ways": headline.ways, "train": TRAIN, "title": view.title, "refusals": view.refusals,
-        "call_rows": view.call_rows, "calls_caption": view.CALLS, "verdict": verdict, "spread": spread, "ratio": ratio,
-        "times": _times, "hash": _hash, "axis": sizes.axis, "sweeps": _sweeps,
+        "compile_time": headline.compile_time, "short": view.SHORT, "call_rows": view.call_rows,
+        "calls_caption": view.CALLS, "verdict": verdict, "spread": spread, "ratio": ratio, "times": _times,
+        "hash": _hash, "axis": sizes.axis, "sweeps": _sweeps,
     }  # fmt: skip
     return environment.get_template(template).render(**known, **values).rstrip() + "\n"
 

@@ -15,9 +15,9 @@ from ...common.headline import TRAIN, is_written, shown, written
 from ...console import Fitting, bar, outcome, titled
 from .. import forecast, sizes
 from ..calls import BURST, Calls
-from ..clock import Row, Table, ratio, rounded, scaling, spread, verdict
+from ..clock import ONCE, Row, Table, ratio, rounded, scaling, spread, verdict
 from ..hardware import Hardware
-from ..headline import pays, ways
+from ..headline import compile_time, pays, ways
 from ..process import Process
 from ..results import Change, Result, break_even, changes, differences
 
@@ -44,6 +44,7 @@ def tables(result: Result) -> RenderableType:
     for table in result.tables:
         parts += headline(table)
         parts.append(Fitting(_table(table), _table(table, without=1), _table(table, without=2)))
+        parts += [Text(SHORT)] * any(not row.settled for row in table.timed)
         parts += [Text(line) for line in refusals(table)]
         parts += [
             Text(f"{row.name}: parallel efficiency {efficiency}, {row.bytes_per_update:,} bytes per update and process")
@@ -59,7 +60,8 @@ def headline(table: Table) -> list[RenderableType]:
     if not found:
         return []
     above = f"{table.problem} {table.dtype}: as people write it, and as train runs it"
-    grid = titled(above, caption=HEADLINE, caption_justify="left")
+    caption = f"compile: {compile_time([table])}.\n{HEADLINE}"
+    grid = titled(above, caption=caption, caption_justify="left")
     grid.add_column("", no_wrap=True)
     grid.add_column("how", no_wrap=True)
     for column in (
@@ -72,9 +74,9 @@ def headline(table: Table) -> list[RenderableType]:
     for way in found:
         if way.written:
             grid.add_section()
-        microseconds, compiled = 1e6 * statistics.median(way.row.samples), 1e3 * way.row.compile_seconds
         style = "bold" if way.written else ""
-        cells = (way.spec, way.how, rounded(microseconds), rounded(compiled), way.pays, way.pays_at_home)
+        compiled = rounded(1e3 * way.row.compile_seconds)
+        cells = (way.spec, way.how, microseconds(way.row), compiled, way.pays, way.pays_at_home)
         grid.add_row(*(Text(cell, style=style) for cell in cells))
     return [grid]
 
@@ -82,6 +84,14 @@ def headline(table: Table) -> list[RenderableType]:
 HEADLINE = "Bold: as people write it. Updates until ahead: compilation included. train:\n" + "\n".join(
     f"  {name}: {how}" for name, how in TRAIN.items()
 )
+
+
+SHORT = f"short: what each call does once may be more than {ONCE:.0%} of a run, and is in its time per update"
+
+
+def microseconds(row: Row) -> str:
+    """The median of a timed row's times per update, with a mark where it says too little."""
+    return rounded(1e6 * statistics.median(row.samples)) + ("" if row.settled else " short")
 
 
 def refusals(table: Table) -> list[str]:
@@ -139,7 +149,7 @@ def _cells(table: Table, row: Row) -> list[RenderableType]:
         row.shown,
         outcome(row.outcome),
         "0" if not row.distance else f"{row.distance:.0e}",
-        rounded(1e6 * median) + ("" if row.warm else " cold"),
+        microseconds(row) + ("" if row.warm else " cold"),
         f"{rounded(1e6 * low)} to {rounded(1e6 * high)}",
         escape(times),
         f"{row.updates:,}",
@@ -160,10 +170,11 @@ def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
 
 def anatomy(result: Result) -> RenderableType:
     """Where the time of a first run goes: import, preparing, first update, and each after that."""
-    grid = titled("anatomy", caption=ANATOMY, caption_justify="left")
+    caption = f"compile: {compile_time(result.tables)}.\n{ANATOMY}"
+    grid = titled("anatomy", caption=caption, caption_justify="left")
     for name in ("", "problem"):
         grid.add_column(name, no_wrap=True)
-    for name in ("import\nms", "prepare\nms", "of it\ntransfer ms", "first\nupdate ms", "of it compile,\ncapture ms",
+    for name in ("import\nms", "prepare\nms", "of it\ntransfer ms", "first\nupdate ms", "compile\nms",
                  "steady\nus per update", "pays off after\nupdates", "peak\nMiB"):  # fmt: skip
         grid.add_column(name, justify="right")
     for table in result.tables:
@@ -185,7 +196,7 @@ def anatomy(result: Result) -> RenderableType:
                 "" if row.transfer_seconds is None else rounded(1e3 * row.transfer_seconds),
                 rounded(1e3 * (row.first_call_seconds or 0.0)),
                 rounded(1e3 * row.compile_seconds),
-                rounded(1e6 * statistics.median(row.samples)),
+                microseconds(row),
                 "" if row.name == "null" or row is numpy else pays(row, numpy),
                 "" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:,.0f}",
             )
@@ -194,9 +205,9 @@ def anatomy(result: Result) -> RenderableType:
 
 ANATOMY = (
     "import: in a fresh interpreter. prepare: make the backend, start its device, move the data; transfer: move them\n"
-    "again. compile: the first update less the second. pays off: from how many updates on compiling and these updates\n"
-    "together beat NumPy's, as people write it where that was timed. null: no update at all, what the suite itself\n"
-    "costs. peak: above what its process held after its imports; on a GPU, the GPU's memory."
+    "again. pays off: from how many updates on compiling and these updates together beat NumPy's, as people write it\n"
+    "where that was timed. null: no update at all, what the suite itself costs. peak: above what its process held\n"
+    "after its imports; on a GPU, the GPU's memory."
 )
 
 
@@ -274,7 +285,8 @@ def sweep(result: Result) -> RenderableType:
         for value, table in found:
             cells = [_sweep_cell(table.row(column)) for column in names]
             grid.add_row(f"{value:,}", _network(table), f"{table.work:,}", *cells)
-        parts += [grid, *(Text(line) for line in break_even(name, [t for _, t in found], [v for v, _ in found]))]
+        parts += [grid, *[Text(SHORT)] * any(not row.settled for _, table in found for row in table.timed)]
+        parts += [Text(line) for line in break_even(name, [t for _, t in found], [v for v, _ in found])]
     return Group(*parts)
 
 
@@ -287,7 +299,7 @@ def _sweep_cell(row: Row | None) -> str:
     if row is None or not row.timed:
         return "" if row is None else row.outcome
     memory = "" if row.peak_bytes is None else f" ({row.peak_bytes / 2**20:,.0f})"
-    return rounded(1e6 * statistics.median(row.samples)) + memory
+    return microseconds(row) + memory
 
 
 def against(now: Result, before: Result, name: str) -> RenderableType:
@@ -320,7 +332,7 @@ def _change(change: Change) -> list[RenderableType]:
         rounded(1e6 * change.now),
         escape(str(change.ratio)),
         escape(str(change.relative or "")),
-        Text(change.verdict, style=style),
+        Text(", ".join(filter(None, (change.verdict, change.caution))), style=style),
     ]
 
 
@@ -341,7 +353,7 @@ def hardware(found: Hardware) -> RenderableType:
         parts.append(grid)
     places = dict.fromkeys(place for sheet in found.sheets for place in sheet.places)
     parts += [Text(f"{place.file} {place.device}: {place.about}") for place in places]
-    parts += [Text(line, style="yellow") for line in found.left_out]
+    parts += [Text(line, style="yellow") for line in (*found.left_out, *found.cautions)]
     parts += [Text(f"≠ {line}", style="bold red") for line in found.findings]
     if not found.findings and any(r.arithmetic == "reproducible" for r in _rows(found)):
         parts.append(Text("every reproducible row has the same weights wherever it made as many updates", style="bold"))

@@ -68,7 +68,9 @@ def row_of(table: Table, name: str) -> Row:
         pytest.param("OtherDtype", "wrong-dtype", "an array of float32 - expected", id="another dtype is refused"),
         pytest.param("NotANumber", "disagree", "NaN", id="NaN is refused"),
         pytest.param("Crashing", "failed", "killed by SIGKILL", id="a crash is a row"),
-        pytest.param("Hanging", "failed", "no answer within 2 s", id="a hang is a row"),
+        pytest.param(
+            "Hanging", "failed", "no answer within 2 s: it hangs, or needs more --patience", id="a hang is a row"
+        ),
         pytest.param(
             "Raising", "failed", "train raised ZeroDivisionError: no luck", id="an exception is a row of one line"
         ),
@@ -98,6 +100,32 @@ def test_more_threads_than_allowed_are_refused(table: Table) -> None:
     row = row_of(table, "Greedy")
     assert (row.outcome, row.samples) == ("failed", [])
     assert "threads where 1 were allowed" in row.message
+
+
+@pytest.mark.parametrize(
+    ("speed", "speeds", "cores", "n", "chosen"),
+    [
+        pytest.param("", "", "", 2, [4, 5], id="Linux says nothing"),
+        pytest.param("cpufreq/cpuinfo_max_freq", "555533", "", 2, [2, 3], id="four fast and two slow"),
+        pytest.param("cpu_capacity", "555533", "001123", 2, [1, 3], id="the fast ones are two to a core"),
+        pytest.param("cpu_capacity", "333333", "012012", 3, [3, 4, 5], id="equally fast, two to a core"),
+        pytest.param("cpu_capacity", "555533", "001123", 9, [0, 1, 2, 3, 4, 5], id="all"),
+    ],
+)
+def test_the_fastest_cpus_are_chosen(
+    speed: str, speeds: str, cores: str, n: int, chosen: list[int], tmp_path: Path
+) -> None:
+    for file, values in (
+        (speed, speeds),
+        ("topology/core_id", cores),
+        ("topology/physical_package_id", "0" * len(cores)),
+    ):
+        for cpu, value in enumerate(values):
+            path = tmp_path / f"cpu{cpu}" / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{value}\n")
+    assert sorted(worker.fastest(set(range(6)), n, tmp_path)) == chosen
+    assert worker.fastest({0}, 2, tmp_path) == [0]
 
 
 def test_the_right_ones_go_on_beside_them_with_one_sample_a_round(table: Table) -> None:
@@ -205,13 +233,16 @@ def test_runs_are_the_problems_updates_or_a_power_of_ten_fewer_but_never_fewer_t
     assert clock.ladder(updates) == lengths
 
 
-def test_no_run_is_too_short_for_pytorchs_tape() -> None:
+@pytest.mark.parametrize(("framework", "updates"), [("torch", clock.LEAST), ("numpy", clock.RECORDED)])
+def test_no_run_is_too_short_for_a_tape(framework: str, updates: int) -> None:
     """Or a row would show under its name what is not recorded."""
-    tape = pytest.importorskip("equigrad.backends.tape.torch_tape")
-    assert max(updates for _, updates in tape.LEAST) <= clock.LEAST
+    tape = pytest.importorskip(f"equigrad.backends.tape.{framework}_tape")
+    assert max(least for _, least in tape.LEAST) <= updates
 
 
-def heated(seconds: Callable[[int], float], workload: Workload, monkeypatch: pytest.MonkeyPatch) -> clock.Row:
+def heated(
+    seconds: Callable[[int], float], workload: Workload, monkeypatch: pytest.MonkeyPatch, train: bool = True
+) -> clock.Row:
     """The row of a backend whose runs of n updates take `seconds(n)`, warmed up."""
 
     class Slow:
@@ -222,7 +253,8 @@ def heated(seconds: Callable[[int], float], workload: Workload, monkeypatch: pyt
             return 0.1
 
         def run(self, n: int, repeats: int = 1) -> tuple[float, Any]:
-            return seconds(n), load("numpy").train(workload.weights, workload.x, workload.y, workload.rate, n)
+            given = (workload.weights, workload.x, workload.y, workload.rate)
+            return seconds(n), load("numpy").train(*given, n * train)
 
         def facts(self) -> dict[str, Any]:
             return dict.fromkeys(("peak_bytes", "transfer_seconds")) | {"threads": {}, "versions": {}, "precision": {}}
@@ -250,7 +282,34 @@ def test_runs_are_long_enough_for_a_tape_that_short_ones_do_without(monkeypatch:
     """A millisecond for each update until there are a hundred, as of PyTorch's reproducible ones, then 70 us."""
     workload = Workload.of(problem("two-layer").with_(updates=6_000), "float64")
     row = heated(lambda n: n * (1.05e-3 if n < 100 else 7e-5), workload, monkeypatch)
-    assert row.updates == 600
+    assert row.updates >= 600
+
+
+@pytest.mark.parametrize("scale", [0.3, 1, 3, 10, 30])
+@pytest.mark.parametrize(
+    ("once", "slope"),
+    [(0.0, 5e-6), (3e-3, 6e-6), (3e-3, 3e-5), (2e-5, 4e-8), (1e-2, 1e-3), (0.0, 0.1)],
+    ids=["nothing", "PyTorch native", "PyTorch reproducible", "JAX", "wide", "large"],
+)
+def test_what_is_done_once_is_kept_apart_however_slow_the_machine(
+    once: float, slope: float, scale: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the row is marked: its runs would take too long."""
+    workload = Workload.of(problem("one-layer"), "float64")
+    monkeypatch.setattr(clock.Gate, "check", lambda gate, row, *_: setattr(row, "outcome", "identical"))
+    row = heated(lambda n: scale * (once + n * slope), workload, monkeypatch, train=False)
+    row.samples = [scale * (once / row.updates + slope)]
+    assert row.settled is (once <= 0.05 * (once + row.updates * slope))
+    assert row.once_seconds == pytest.approx(scale * once, abs=1e-9)
+    assert row.settled or 20 * row.updates * scale * slope > clock.LONGEST
+    if row.settled:
+        assert row.samples[0] == pytest.approx(scale * slope, rel=0.06)
+    assert row.samples[0] * row.updates <= clock.LONGEST or row.updates == clock.LEAST
+
+
+def test_a_single_length_says_nothing_of_what_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = heated(lambda n: 0.1 * n, Workload.of(problem("one-layer").with_(updates=1), "float64"), monkeypatch)
+    assert (row.once_seconds, row.settled) == (None, False)
 
 
 def test_other_bits_are_refused_where_a_run_is_one_update_too() -> None:

@@ -46,7 +46,7 @@ def test_times_that_do_not_follow_the_model_leave_a_residual() -> None:
 
 def test_nothing_is_foretold_from_times_that_scatter() -> None:
     (line,) = lines([made(*size, off=1 + 3 * (i % 2)) for i, size in enumerate(SIZES)])
-    assert line.startswith("numpy: no forecast, the times miss what fits them best by ")
+    assert line.startswith("numpy: no forecast, the best fit is ")
 
 
 def test_a_ring_sends_twice_its_bytes_at_most_and_waits_for_every_neighbour() -> None:
@@ -57,7 +57,7 @@ def test_a_ring_sends_twice_its_bytes_at_most_and_waits_for_every_neighbour() ->
 
 def test_a_forecast_says_that_it_is_one() -> None:
     said = lines([made(*size) for size in SIZES])
-    assert said[0] == "numpy: 40 us for each message, 2 GB/s; within 0% of 16 rows (root mean square)"
+    assert said[0] == "numpy: 40 us for each message, 2 GB/s; fitted to 16 rows, 0% off (root mean square)"
     assert [line.partition(": ")[0] for line in said[1:]] == [
         "forecast, not measured, 4096x1024-1024-10, numpy",
         "forecast, not measured, 4096x1024-1024-10, numpy reproducible",

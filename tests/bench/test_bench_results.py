@@ -174,6 +174,17 @@ def test_the_verdict_against_an_earlier_result(
     assert "keras" not in found
 
 
+@pytest.mark.parametrize(
+    ("updates", "settled", "caution"),
+    [(20, True, ""), (21, True, "runs of 21 and 10 updates"), (10, False, "runs of 10 (short) and 10 updates")],
+)
+def test_runs_of_other_lengths_are_told(result: Result, updates: int, settled: bool, caution: str) -> None:
+    before = made([1e-6] * 3, [2e-6] * 3)
+    before.tables[0].rows[1].updates, before.tables[0].rows[1].settled = updates, settled
+    assert [change.caution for change in results.changes(result, before)] == ["", caution]
+    assert (f"slower, {caution}" if caution else "slower ") in text(view.against(result, before, "before"))
+
+
 def test_the_table_shows_a_row_without_a_number(result: Result) -> None:
     shown = text(view.tables(result))
     assert "keras: keras is not installed" in shown
@@ -285,7 +296,7 @@ def test_a_page_with_a_picture_needs_no_network_and_shows_every_row_and_what_kin
 def test_a_sweep_is_drawn() -> None:
     swept = []
     for shape in [shape for shapes in sizes.SWEEP.values() for shape in shapes]:
-        table = Table("s", "float64", shape.samples, list(shape.layers), 1, 1, 1, shape.weights, 1)
+        table = Table("s", "float64", shape.samples, list(shape.layers), 1, 1, 1, 24, 1)
         table.rows = [Row("numpy", "backend", samples=[1e-6] * 3, peak_bytes=2**20), Row("torch", "backend")]
         swept.append(table)
     layout = picture._sweep(Result(swept, {})).to_dict()["layout"]
@@ -352,10 +363,23 @@ def test_bad_arguments_are_refused_before_anything_starts(
         suite.bench(**arguments)
 
 
+def test_a_size_that_does_not_fit_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """250,000 samples of 3 inputs and 1 output: as many numbers, and each output's activation and delta, 12 MB."""
+    shape = sizes.Shape(250_000, [3, 1])
+    assert Workload.of(sizes.sized(*shape), "float64").bytes_needed == 12_000_048
+    monkeypatch.setattr(sizes, "free_memory", lambda: 50_000_000)
+    with pytest.raises(
+        UsageError, match=r"^250000x3-1 does not fit: about 0\.1 GB for 1 contestants, 0\.1 GB are free"
+    ):
+        sizes.check_memory([shape])
+    monkeypatch.setattr(sizes, "free_memory", lambda: 5 * 12_000_048)
+    sizes.check_memory([shape])
+
+
 def test_the_sweep_spans_four_decades_of_work() -> None:
     for shapes in sizes.SWEEP.values():
         assert len(shapes) >= 5
-    works = [shape.samples * shape.weights for shapes in sizes.SWEEP.values() for shape in shapes]
+    works = [Workload.of(sizes.sized(*shape), "float64").work for shapes in sizes.SWEEP.values() for shape in shapes]
     assert max(works) / min(works) >= 1e4
 
 
@@ -400,6 +424,22 @@ def test_the_command_times_prints_and_writes(tmp_path: Path) -> None:
     (table,) = results.load(str(path)).tables
     assert [(row.outcome, len(row.samples)) for row in table.rows] == [("identical", 2)] * 2
     assert json.loads(path.read_text())["command"].endswith("--rounds 2 --json " + str(path))
+
+
+def test_a_backend_of_two_names_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(workload: Workload, field: Any, **_: Any) -> Table:
+        table = Table(workload.name, "float64", 4, [3, 1], 1, 1, 1, 1, 1)
+        table.rows = [Row(one.name, one.group, outcome="missing") for one in field]
+        return table
+
+    monkeypatch.setattr(suite, "measure", measured)
+    monkeypatch.setattr(suite, "imports", lambda name: [1.0])
+    monkeypatch.setattr(suite, "_calls", lambda workload, specs, rounds: [])
+    asked = ["numpy", "numpy:cpu"]
+    found = suite.bench(["one-layer"], asked, who="backends", anatomy=True)
+    assert [row.name for row in found.tables[0].rows] == ["numpy", "numpy reproducible"]
+    assert list(found.imports) == ["numpy"]
+    assert suite.status(found, asked[1:]) == 3
 
 
 @pytest.mark.parametrize("during", ["imports", "measure"])
@@ -485,6 +525,28 @@ def test_the_headline_shows_each_framework_as_written_and_as_train_runs_it(resul
     ]
     shown = text(view.tables(result))
     assert all(words in shown for words in ("loss.backward(), then", "10,012", "torch, train", "recorded and repeated"))
+
+
+def test_what_each_call_does_once_has_to_be_earned_back_too(result: Result, tmp_path: Path) -> None:
+    """860 ms to compile, and 10 ms in each call."""
+    (table,) = as_written(result).tables
+    torch = table.row("torch")
+    assert torch is not None
+    assert "older" not in headline.compile_time([table])
+    assert "is in us per update" in headline.compile_time([table])
+    torch.once_seconds, torch.settled = 1e-2, False
+    assert torch.compile_seconds == pytest.approx(0.87)
+    assert next(w.pays_at_home for w in headline.ways(table) if w.row is torch) == "10,129"
+    assert "older results have the latter" in headline.compile_time([table])
+    for shown in text(view.tables(result)), document.document([written(result, tmp_path)]):
+        assert "4.1 short" in shown
+        assert view.SHORT in shown
+    assert view.SHORT in document.readme([written(result, tmp_path)], document.BEGIN + document.END)
+    for row in table.rows:
+        row.once_seconds, row.settled = 0.0, True
+    assert headline.compile_time([table]).endswith("does once, such as recording")
+    assert "short" not in text(view.tables(result))
+    assert view.SHORT not in document.readme([written(result, tmp_path)], document.BEGIN + document.END)
 
 
 def test_every_name_of_a_headline_row_is_a_contestants() -> None:

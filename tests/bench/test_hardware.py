@@ -73,6 +73,20 @@ def test_weights_after_other_numbers_of_updates_in_a_run_are_not_compared(tmp_pa
     assert hardware.merge(written(tmp_path, laptop=made(1e-6), server=other)).findings == []
 
 
+def test_runs_of_other_lengths_are_told(tmp_path: Path) -> None:
+    other = made(1e-6)
+    other.tables[0].rows[1].updates, other.tables[0].rows[2].settled = 21, False
+    found = hardware.merge(written(tmp_path, a=made(1e-6), b=made(1e-6), c=other))
+    assert found.cautions == [
+        "numpy, one-layer float64: runs of 10 and 21 updates on a cpu and c cpu",
+        "torch reproducible, one-layer float64: runs of 10 and 10 (short) updates on a cpu and c cpu",
+    ]
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(view.hardware(found))
+    assert all(line in capture.get() for line in found.cautions)
+
+
 def test_what_cannot_be_compared_is_left_out_with_one_line_each(tmp_path: Path) -> None:
     longer = made(1e-6)
     longer.tables[0].updates = 20
