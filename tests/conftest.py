@@ -97,7 +97,7 @@ def _keep_what_jax_compiles(config: pytest.Config) -> None:
     JAX keys it by program, versions, flags and processor. With a largest size it takes a lock, so nobody reads what
     another is writing.
     """
-    if config.cache is not None and find_spec("filelock"):
+    if config.pluginmanager.hasplugin("cacheprovider") and config.cache and find_spec("filelock"):
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
         os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**30))
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")

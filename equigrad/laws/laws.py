@@ -218,6 +218,10 @@ class Subject(Session):
         x = self.x if network.x is self.inputs else other.hold(network.x)
         return other.holding(weights, x, self.y if network.y is self.targets else other.hold(network.y))
 
+    def hold(self, array: np.ndarray) -> Any:
+        """A copy: a backend that keeps its caller's array, and writes to it, must not change the network."""
+        return super().hold(array.copy(order="K"))
+
     @property
     def methods(self) -> tuple[str, ...]:
         """What is the backend's own to compute: a trace that is made of other methods says nothing more."""

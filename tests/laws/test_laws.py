@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ import pytest
 from equigrad import Engine, check
 from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend
 from equigrad.backends.numpy_backend import NumpyBackend
+from equigrad.common.problem import problem
 from equigrad.laws.laws import LAWS, STEPS, Broken, LawBroken, Network, Subject, unasked
 from equigrad.laws.mutants import MUTANTS, Mutant
 from equigrad.laws.networks import FIXED, NEAR, Recipe, chosen
@@ -51,6 +53,30 @@ def test_reproducible_backends_err_alike() -> None:
     result = check("two-layer", ["numpy", "torch", "jax"], arithmetic="reproducible")
     first, *others = (b.layers for b in result.backends if b.outcome != "missing")
     assert all(layers == first for layers in others)
+
+
+class KeepsAndOverwrites(NumpyBackend):
+    """Computes in its caller's own memory, and leaves other numbers there."""
+
+    arithmetics: ClassVar[tuple[str, ...]] = ("native",)  # type: ignore[assignment]
+
+    def from_numpy(self, array: np.ndarray) -> np.ndarray:
+        return np.asarray(array, self.dtype)
+
+    def predict(self, weights: Any, x: Any) -> Any:
+        if x.flags.writeable:
+            x *= 2
+        return super().predict(weights, x)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_whatever_a_backend_writes_to_the_network_stays_as_it_was(law: str) -> None:
+    """It is kept for the next law and the next backend, which would be called wrong."""
+    network = Network.of(problem("two-layer"))
+    before = [a.copy() for a in (network.x, network.y, *network.weights)]
+    with contextlib.suppress(LawBroken):
+        LAWS[law](KeepsAndOverwrites("cpu", "float64", "native"), network)
+    assert [a.tobytes() for a in (network.x, network.y, *network.weights)] == [a.tobytes() for a in before]
 
 
 @pytest.mark.parametrize("name", MUTANTS, ids=lambda name: name.replace(" ", "-"))
