@@ -20,7 +20,7 @@ from .common.progress import Progress as Progress
 from .common.words import a
 
 Matrices = tuple[np.ndarray, ...]
-Traces = tuple[LayerTrace, ...]
+LayerTraces = tuple[LayerTrace, ...]
 Spec = str | type[Backend]
 """A backend as users name it, see `equigrad.load`, or its class."""
 T = TypeVar("T")
@@ -115,10 +115,10 @@ class Session:
         """The weights after `n` updates, computed and not only under way."""
         return self.call("synchronize", self.call("train", weights, self.x, self.y, self.lr, n))
 
-    def trace(self, weights: Any) -> Traces:
+    def trace(self, weights: Any) -> LayerTraces:
         return self.layers(self.call("trace", weights, self.x, self.y, self.lr))
 
-    def layers(self, value: Any, method: str = "trace") -> Traces:
+    def layers(self, value: Any, method: str = "trace") -> LayerTraces:
         """What `method` returned, once it is one LayerTrace of NumPy arrays per layer."""
         if not isinstance(value, tuple) or len(value) != len(self.first):
             count = f" of {len(value)}" if isinstance(value, (tuple, list)) else ""

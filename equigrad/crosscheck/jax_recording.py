@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from .recording import Frame, Line, Recorded, Recording, user_lines
+from .recording import Line, Recorded, Recording, user_lines
 
 MOST = 1_500
 """Primitives that loops are unrolled to, all together; what is beyond runs in one piece."""
@@ -284,7 +284,7 @@ def _where(eqn: Any) -> Where:
     return user_lines(_frames(traceback)) if traceback else ((), "")
 
 
-def _frames(traceback: Any) -> Iterator[Frame]:
+def _frames(traceback: Any) -> Iterator[Line]:
     for frame in traceback.frames:
         if "traceback_util" not in frame.file_name:
-            yield Frame(frame.file_name, frame.line_num, frame.function_name)
+            yield Line(frame.file_name, frame.line_num, frame.function_name)

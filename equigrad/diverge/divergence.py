@@ -17,7 +17,7 @@ from ..common.problem import problem as built_in
 from ..common.progress import PARTS
 from ..common.ulp import any_differs, differs, distances, farthest, narrow
 from ..passport import passport
-from ..session import Progress, Session, Traces, sessions
+from ..session import LayerTraces, Progress, Session, sessions
 from .operations import Update, operations, traced
 from .result import Difference, Distance, Divergence, Element
 
@@ -203,7 +203,7 @@ def _at_once(side: Session, weights: Any, split: _Split) -> Iterator[str]:
 Quantities = list[tuple[str, int, np.ndarray]]
 
 
-def _quantities(trace: Traces, shown: Sequence[str] = LayerTrace._fields) -> Quantities:
+def _quantities(trace: LayerTraces, shown: Sequence[str] = LayerTrace._fields) -> Quantities:
     """Name, layer from 1 and value of all that is `shown` of a trace, in order of computation."""
     layers = list(enumerate(trace, 1))
     forward = [(name, i, getattr(layer, name)) for i, layer in layers for name in LayerTrace._fields[:2]]
