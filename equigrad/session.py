@@ -14,7 +14,7 @@ import numpy as np
 from .backends import FRAMEWORKS, backend_class, everything, load, registry
 from .backends.interface import ARITHMETICS, Backend, LayerTrace
 from .common.errors import DeviceError, MissingError, TrainingError, UsageError, foreign, said
-from .common.nearest import nearest
+from .common.nearest import check_known
 from .common.problem import Problem
 from .common.progress import Progress as Progress
 from .common.words import a
@@ -235,8 +235,7 @@ def load_all(backends: Sequence[Spec] | None, dtype: str, arithmetic: str, first
 
     Raises UsageError for an unknown arithmetic, dtype or backend.
     """
-    if arithmetic not in (*ARITHMETICS, "both"):
-        raise UsageError(f"unknown arithmetic '{arithmetic}'{nearest(arithmetic, [*ARITHMETICS, 'both'])}")
+    check_known("arithmetic", arithmetic, (*ARITHMETICS, "both"))
     modes = ("reproducible", "native") if arithmetic == "both" else (arithmetic,)
     asked = list(dict.fromkeys(map(canonical, everything() if backends is None else backends)))
     specs = list(dict.fromkeys(asked if first is None else [first, *asked]))

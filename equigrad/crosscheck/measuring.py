@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.errors import MissingError, UsageError, said
+from ..common.errors import MissingError, UsageError, needed, said
 from .arguments import Arguments
 from .differences import equal, largest
 from .nesting import Function, Leaves
@@ -198,12 +198,8 @@ class Measurements:
 
 
 def _wrapped(name: str, function: Function, given: Arguments) -> Any:
-    try:
+    with needed(name, extra=name):
         import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise MissingError(f"{name} is not installed: pip install 'equigrad[{name}]'") from None
     module = import_module(f".{name}_function", __package__)
     return (module.TorchFunction if name == "torch" else module.JaxFunction)(function, given)
 

@@ -19,7 +19,7 @@ from ..common.ulp import any_differs, differs, distances, farthest, narrow
 from ..passport import passport
 from ..session import LayerTraces, Progress, Session, sessions
 from .operations import Update, operations, traced
-from .result import Difference, Distance, Divergence, Element
+from .result import UNFINISHED, Difference, Distance, Divergence, Element
 
 SINGLY = 1_000
 """For so many updates the weights are compared after each one."""
@@ -82,8 +82,7 @@ def diverge(
     reached = development[-1].update
     if reached < task.updates:
         notes.append(
-            f"the development ends at update {reached:,} of {task.updates:,}, where its {budget:g} s would have "
-            "been used up"
+            f"{UNFINISHED} at update {reached:,} of {task.updates:,}, where its {budget:g} s would have been used up"
         )
     return Divergence(
         problem=task,

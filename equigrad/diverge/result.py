@@ -16,9 +16,11 @@ from ..session import Matrices
 
 SCHEMA = 1
 MOST = 8
-"""So many rows and columns of a matrix, and so many differing elements, are shown."""
+"""At most this many rows and columns of a matrix, and differing elements, are shown."""
 MOST_LINES = 60
-"""And so many lines of a trace in a notebook."""
+"""And at most this many lines of a trace in a notebook."""
+UNFINISHED = "the development ends"
+"""How the note begins that says why the distance was not followed to the last update."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection, Listener, wait
 from pathlib import Path
 from typing import Any
 
-from ..common.errors import MissingError
+from ..common.errors import MissingError, install
 from .group import Group, RankError, refuse_others
 from .memory import forget
 from .rank import facts
@@ -41,7 +41,6 @@ LEAVING = 5.0
 """Seconds that ranks may take to end in good order."""
 MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 """glibc's: keep the memory of NumPy's temporary arrays, instead of giving it back and fetching it in each update."""
-INSTALL = "pip install 'equigrad[processes]'"
 
 
 class PortError(RankError):
@@ -261,13 +260,13 @@ def _closed(connection: Connection, seconds: float = 1.0) -> bool:
 def mpiexec() -> list[str]:
     """The command that starts processes for MPI on this machine; raises MissingError."""
     if find_spec("mpi4py") is None:
-        raise MissingError(f"NumPy over processes needs mpi4py: {INSTALL}")
+        raise MissingError(f"NumPy over processes needs mpi4py: {install('processes')}")
     folders = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     for name in ("mpiexec.gforker", "mpiexec"):  # the first stays on this machine and opens no port
         found = shutil.which(name, path=folders)
         if found:
             return [found]
-    raise MissingError(f"NumPy over processes needs an mpiexec: {INSTALL}")
+    raise MissingError(f"NumPy over processes needs an mpiexec: {install('processes')}")
 
 
 def free_port() -> int:
