@@ -105,12 +105,6 @@ class Session:
         shape = (len(self.inputs if rows is None else rows), self.shapes[-1][1])
         return self.array("predict", self.call("predict", weights, x), shape)
 
-    def gradient(self, weights: Any) -> Matrices:
-        return self.numpy(self.call("gradient", weights, self.x, self.y), "gradient")
-
-    def update(self, weights: Any) -> Any:
-        return self.call("update", weights, self.x, self.y, self.lr)
-
     def train(self, weights: Any, n: int = 1) -> Any:
         """The weights after `n` updates, computed and not only under way."""
         return self.call("synchronize", self.call("train", weights, self.x, self.y, self.lr, n))

@@ -180,7 +180,8 @@ class Program:
     ) -> Callable[[int, np.ndarray, int], list[np.ndarray]]:
         """A function that gives the targets as they are once a value, by its number, is another array.
 
-        With mode 0 for all that use it, with mode 1 for the operations in `heads` only, with 2 for those in `lost`.
+        With mode 0 for all that use it, with 1 for the operations in `heads` only (the first that go wrong), with 2 for
+        those in `lost` (all that go wrong).
         """
         values, operations = self.recording.values, self.recording.operations
         slots = {(v.shape, v.dtype): i for i, v in enumerate(values) if v.dtype.kind == "f"}
