@@ -48,7 +48,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         try:
             with beside.open("x", encoding="utf-8") as file:
                 file.write(text)
-            beside.replace(target)
+            os.replace(beside, target)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
