@@ -23,7 +23,7 @@ ALLOWED = {"float64": 1e-9, "float32": 2e-4}
 room for a thousand roundings and more, and still catch a gradient wrong by 0.05 %; in float64, by 1e-8."""
 NARROW = 1e-5
 """Allowed between two functions of which one computes in float32 inside, relative to the largest number."""
-INSIDE = "{} computes in float32 inside, whatever its inputs: it is compared as such, and differences cannot judge it"
+INSIDE = "{} computes in float32 inside, whatever its inputs: it is compared as such, and differences say nothing of it"
 
 
 @dataclass
@@ -160,7 +160,7 @@ class Measurements:
                 one.own[path] = (np.nan, forward, "")
                 continue
             if found.kinked:
-                self.note(f"not differentiable at these inputs, in {path}: differences cannot judge there")
+                self.note(f"not differentiable at these inputs, in {path}: differences say nothing there")
                 one.own[path] = (np.nan, forward, "")
                 continue
             scale = max(scale, 10 * found.uncertainty / self.bound)

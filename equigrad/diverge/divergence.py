@@ -22,11 +22,11 @@ from .operations import Update, operations, traced
 from .result import UNFINISHED, Difference, Distance, Divergence, Element
 
 SINGLY = 1_000
-"""For so many updates the weights are compared after each one."""
+"""In the first updates, this many, the weights are compared after each one."""
 EVERY = 1_000
 """From then on they are compared after each EVERY updates."""
 OPENED = 100
-"""In so many updates before the first difference of weights the intermediates are compared too."""
+"""In at most this many updates before the first difference of weights the intermediates are compared too."""
 ROWS = (1, 2, 3, 5, 7)
 """The updates of the development, in each power of ten."""
 
@@ -188,7 +188,7 @@ def _closed(side: Session, first: Difference) -> str:
 
 
 def _at_once(side: Session, weights: Any, split: _Split) -> Iterator[str]:
-    """Whether so many updates in one call are the same as one by one."""
+    """Whether these updates in one call give the same as one by one."""
     n = split.updates
     at_once, one_fewer = side.numpy(side.train(weights, n)), weights
     for _ in range(n - 1):

@@ -118,8 +118,8 @@ class Divergence:
         first = self.first
         ulp = max(d.max_ulp for d in self.development)
         absolute = float(np.max([d.max_abs_difference for d in self.development]))
-        blamed = [o.name for o in first.operations if not o.same]
-        cause = f" (differing on the same inputs: {', '.join(blamed)})" if blamed else ""
+        differing = [o.name for o in first.operations if not o.same]
+        cause = f" (differing on the same inputs: {', '.join(differing)})" if differing else ""
         later = sum(d.update > first.update for d in self.development)
         healed = (
             f"the same again at {len(self.healed)} of {later} later updates looked at"

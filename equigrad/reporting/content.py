@@ -263,12 +263,12 @@ def divergences(given: Documents) -> list[dict[str, Any]]:
         if first is None:
             card["text"] = f"Every bit of every weight is the same, through {d['updates_compared']:,} updates."
         else:
-            blamed = [o["name"] for o in first["operations"] if not o["same"]]
+            differing = [o["name"] for o in first["operations"] if not o["same"]]
             card["text"] = (
                 f"They part in update {first['update']:,}, in the {first['quantity']} of layer {first['layer']}, "
                 f"by {first['max_ulp']:,} ULP at most."
             )
-            card["blamed"] = [(name, d["how"].get(name, [])) for name in blamed]
+            card["differing"] = [(name, d["how"].get(name, [])) for name in differing]
             card["elements"] = first["elements"][:3]
         cards.append(card)
     return sorted(cards, key=lambda card: card["first"] is None)

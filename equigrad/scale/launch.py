@@ -211,7 +211,7 @@ class Local(Group):
         what = bad[rank]
         self.end()
         if not self.joined and any(words in said for words in IN_USE):
-            return PortError(f"rank 0 of {self.size} found its port in use, {TRIES} times another one")
+            return PortError(f"rank 0 of {self.size} tried {TRIES} ports, and each was in use")
         return self._lost(rank, what if rank in lost else f"raised {what}")
 
     def _lost(self, rank: int, what: str) -> RankError:
