@@ -1,7 +1,7 @@
 """Why two sides part in one update: each operation run in both on the same inputs, and how each rounds it.
 
 The inputs are what one side held in that update, so that an operation that only inherits a difference is
-not blamed. A backend that cannot run its operations one by one (`Replays`), or whose trace shows
+not named. A backend that cannot run its operations one by one (`Replays`), or whose trace shows
 something else than they give, lends its inputs, and its trace stands for its results.
 """
 
