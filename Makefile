@@ -20,12 +20,12 @@ PYTEST = OMP_NUM_THREADS=1 EQUIGRAD_REQUIRE=$(REQUIRE) $(BIN)/python -m pytest -
 WORKERS = --numprocesses $$(expr 1 + $$(getconf _NPROCESSORS_ONLN)) --maxprocesses 4
 
 test: $(READY)
-	$(PYTEST) $(WORKERS) --ignore tests/processes
-	$(PYTEST) --numprocesses 2 tests/processes
+	$(PYTEST) $(WORKERS) --ignore tests/scale
+	$(PYTEST) --numprocesses 2 tests/scale
 
 # What is not marked slow: an answer within a minute and a half.
 quick: $(READY)
-	$(PYTEST) $(WORKERS) --ignore tests/processes -m "not slow"
+	$(PYTEST) $(WORKERS) --ignore tests/scale -m "not slow"
 
 check: $(READY)
 	$(BIN)/ruff format --check .

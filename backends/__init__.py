@@ -16,9 +16,9 @@ from inspect import isabstract
 from pathlib import Path
 from typing import Any
 
-from ..common.errors import DeviceError, MissingError, UsageError, foreign, said
+from ..common.errors import DeviceError, MissingError, UsageError, foreign, install, needed, said
 from ..common.garbage import importing
-from ..common.nearest import nearest
+from ..common.nearest import check_known, unknown
 from .interface import ARITHMETICS, DTYPES, Backend
 
 FRAMEWORKS = ("numpy", "torch", "jax")
@@ -40,20 +40,15 @@ def backend_class(spec: str) -> tuple[type[Backend], str]:
     """
     name, colon, rest = spec.partition(":")
     if name in FRAMEWORKS:
-        try:
-            with importing():
-                module = import_module(f".{name}_backend", __package__)
-        except ModuleNotFoundError as error:
-            if error.name != name:
-                raise
-            raise MissingError(f"{name} is not installed: pip install 'equigrad[{name}]'") from None
+        with needed(name, extra=name), importing():
+            module = import_module(f".{name}_backend", __package__)
         return getattr(module, f"{name.capitalize()}Backend"), rest if colon else "cpu"
     registered = registry()
     if name in registered.names:
         return _foreign_class(spec, registered[name].module, registered[name].attr), rest if colon else "cpu"
     if not rest:
         known = [*FRAMEWORKS, *sorted(registered.names)]
-        raise UsageError(f"unknown backend '{spec}'{nearest(spec, known)} (your own: package.module:ClassName)")
+        raise unknown("backend", spec, known, " (your own: package.module:ClassName)")
     return _foreign_class(spec, name, rest), "cpu"
 
 
@@ -101,9 +96,8 @@ def load(spec: str, dtype: str = "float64", arithmetic: str = "native") -> Backe
     Raises DeviceError for a device that this process cannot use, MissingError for an arithmetic that the
     backend does not have, UsageError for an unknown dtype or arithmetic, TypeError for a class that lacks methods.
     """
-    for value, known, what in ((dtype, DTYPES, "dtype"), (arithmetic, ARITHMETICS, "arithmetic")):
-        if value not in known:
-            raise UsageError(f"unknown {what} '{value}'{nearest(value, known)}")
+    check_known("dtype", dtype, DTYPES)
+    check_known("arithmetic", arithmetic, ARITHMETICS)
     cls, device = backend_class(spec)
     name = spec.partition(":")[0]
     if isabstract(cls):
@@ -130,7 +124,7 @@ def _how_to_get(name: str, device: str) -> str:
     if device != "cuda" or name not in ("torch", "jax"):
         return ""
     if name == "jax" and not any(find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)):
-        return "JAX's CUDA plug-in is not installed: pip install 'equigrad[cuda]'"
+        return f"JAX's CUDA plug-in is not installed: {install('cuda')}"
     if name == "torch" and sys.modules["torch"].version.cuda is None:
         return "this PyTorch is built without CUDA: https://pytorch.org/get-started/locally has the command for another"
     return "check with nvidia-smi that the driver sees a GPU"

@@ -17,9 +17,9 @@ from ..common import reproducible
 matmul = partial(jnp.matmul, precision="highest")
 """Whatever jax_default_matmul_precision says: a GPU may keep 10 bits of float32's 23 (TF32), other settings fewer."""
 SMALL = 1024
-"""Up to so many multiplications a product is a multiply and a sum, which XLA fuses with what is around it, and not a
-call of a matrix product: that made updates of 4x3-4-1 and 16x8-8-1 networks 4.4 and 2.4 times as fast on the CPU, but
-one of 16x16-16-1 2.3 times slower (`train` of both, float64, one core of an AMD EPYC, JAX 0.10.2, 2026-11-24)."""
+"""With at most this many multiplications a product is a multiply and a sum, which XLA fuses with what is around it, and
+not a call of a matrix product: that made updates of 4x3-4-1 and 16x8-8-1 networks 4.4 and 2.4 times as fast on the CPU,
+but one of 16x16-16-1 2.3 times slower (`train` of both, float64, one core of an AMD EPYC, JAX 0.10.2, 2026-11-24)."""
 
 
 class Native:

@@ -17,7 +17,7 @@ UNROLLED = {"cuda": 50}
 """Updates in one turn of the loop, by device, 1 elsewhere: a GPU waits for each turn, which takes longer than a
 small update."""
 UNROLLED_INPUTS = 2**16
-"""Up to so many numbers of input; with more, a turn takes longer than the waiting."""
+"""At most this many numbers of input; with more, a turn takes longer than the waiting."""
 
 ADVICE = ": make it with the backend's from_numpy, or, if it is made by JAX outside of the backend, set jax_enable_x64"
 """What to do where JAX made float32 of what was to be float64."""

@@ -53,7 +53,10 @@ def pays(row: Row, other: Row | None) -> str:
 def compile_time(tables: Sequence[Table]) -> str:
     """What that column holds; in older results a part of it is elsewhere."""
     lacking = {row.once_seconds is None for table in tables for row in table.timed if row.updates > 1}
-    compiling, once = "the first update less the second", "what each call of train does once, such as recording"
+    compiling, once = (
+        "the time of the first update minus that of the second",
+        "what each call of train does once, such as recording",
+    )
     if lacking == {True}:
         return f"{compiling}; {once}, is in us per update and not in the updates until ahead"
     return f"{compiling}, and {once}" + "; older results have the latter in us per update" * (True in lacking)

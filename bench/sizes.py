@@ -11,7 +11,7 @@ import numpy as np
 
 from ..common.errors import UsageError
 from ..common.machine import free_memory
-from ..common.nearest import nearest
+from ..common.nearest import unknown
 from ..common.problem import PROBLEMS, Problem, problem
 from .clock import Table
 from .workload import bytes_needed
@@ -30,7 +30,7 @@ def chosen(name: str) -> Problem:
         return sized(int(match[1]), [int(size) for size in match[2].split("-")])
     if name in PROBLEMS:
         return problem(name)
-    raise UsageError(f"unknown problem '{name}'{nearest(name, PROBLEMS)} (a size: 4096x256-256-10)")
+    raise unknown("problem", name, PROBLEMS, " (a size: 4096x256-256-10)")
 
 
 def sized(samples: int, layers: Sequence[int]) -> Problem:

@@ -14,8 +14,8 @@ from ..backends import FRAMEWORKS, everything, usable
 from ..backends.interface import ARITHMETICS, DTYPES
 from ..common.agreement import GOOD, Disagreement
 from ..common.errors import EquigradError, MissingError, UsageError
-from ..common.machine import machine
-from ..common.nearest import nearest
+from ..common.machine import cores, machine
+from ..common.nearest import check_known
 from ..scale import spread
 from ..session import Progress, canonical, loaded
 from . import calls, sizes
@@ -61,13 +61,9 @@ def bench(
     Raises UsageError, before anything is timed, for an argument that cannot be used, a device that is not here
     and a size that does not fit into memory.
     """
-    for value, known, what in (
-        (dtype, (*DTYPES, "both"), "dtype"),
-        (arithmetic, (*ARITHMETICS, "both"), "arithmetic"),
-        (who, WHO, "--who"),
-    ):
-        if value not in known:
-            raise UsageError(f"unknown {what} '{value}'{nearest(value, known)}")
+    check_known("dtype", dtype, (*DTYPES, "both"))
+    check_known("arithmetic", arithmetic, (*ARITHMETICS, "both"))
+    check_known("--who", who, WHO)
     if rounds < 1:
         raise UsageError(f"--rounds must be at least 1, not {rounds}")
     if not patience > 0:
@@ -180,10 +176,6 @@ def _measured(
         progress(f"{workload.name} {workload.dtype}: {what}", done, total)
 
     return measure(workload, field, rounds=rounds, threads=threads, patience=patience, progress=report)
-
-
-def cores() -> int:
-    return int(machine()["cores"] or 1)
 
 
 def imports(module: str, times: int = 3) -> list[float]:

@@ -26,6 +26,11 @@ OUTCOMES = {
 GOOD = ("identical", "agree")
 
 
+def bad(outcome: str) -> bool:
+    """Whether a run took place, and its outcome is neither agreement nor left open by rounding."""
+    return outcome not in (*GOOD, "inconclusive", "missing")
+
+
 def agreed(outcomes: Iterable[str]) -> bool:
     """Whether all agree who are not missing, and at least one is not."""
     took_part = [outcome for outcome in outcomes if outcome != "missing"]

@@ -32,7 +32,7 @@ def read_npz(file: Path, names: Sequence[str] | None = None) -> dict[str, np.nda
 
 
 def refuse_beyond_memory(file: Path, needed: int) -> None:
-    """Raise UsageError if so many bytes are not free."""
+    """Raise UsageError if fewer bytes than that are free."""
     free = free_memory()
     if free is not None and needed > free:
         raise UsageError(

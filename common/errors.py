@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from textwrap import shorten
 from typing import NoReturn
 
@@ -17,6 +19,22 @@ class UsageError(EquigradError):
 
 class MissingError(EquigradError):
     """A framework or an arithmetic that is not here; the text says how to get it (exit status 3)."""
+
+
+def install(extra: str) -> str:
+    """The command that brings the packages of one of our extras."""
+    return f"pip install 'equigrad[{extra}]'"
+
+
+@contextmanager
+def needed(*modules: str, extra: str, why: str = "") -> Iterator[None]:
+    """While `modules` are imported: raises MissingError, with the command that brings them, if one is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in modules:
+            raise
+        raise MissingError(f"{why or f'{error.name} is not installed'}: {install(extra)}") from None
 
 
 class DeviceError(UsageError):

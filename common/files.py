@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
+import secrets
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -44,15 +44,13 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write the whole of `text` or nothing: into a file beside it, which then takes its name; raises UsageError."""
     target = _target(path)
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".equigrad-")
+        beside = target.with_name(f".equigrad-{secrets.token_hex(8)}")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
+            with beside.open("x", encoding="utf-8") as file:
                 file.write(text)
-            os.chmod(name, 0o644)
-            os.replace(name, target)
+            os.replace(beside, target)
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+            beside.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise UsageError(f"cannot write '{path}': {error.strerror or error}") from error
@@ -66,13 +64,20 @@ def write_json(path: str | os.PathLike[str], data: dict[str, Any]) -> None:
 def read_json(path: str | os.PathLike[str]) -> Any:
     """What is in that file; raises UsageError, one line that names it, where it cannot be read or is no JSON."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
     except OSError as error:
         raise UsageError(f"cannot read '{path}': {error.strerror or error}") from None
     except json.JSONDecodeError as error:
         raise UsageError(f"'{path}' is not JSON: it breaks off or goes wrong in line {error.lineno}") from None
     except (ValueError, RecursionError):
         raise UsageError(f"'{path}' is not JSON") from None
+
+
+def _finite(text: str) -> float:
+    """JSON has neither NaN nor infinity, and no number that is too large for float64."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(text)
+    return value
 
 
 def _plain(value: Any) -> Any:

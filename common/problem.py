@@ -12,7 +12,7 @@ import numpy as np
 
 from .errors import UsageError
 from .golden import GOLDEN
-from .nearest import nearest
+from .nearest import check_known
 
 DTYPES = ("float64", "float32")
 MOST_UPDATES = 10**14
@@ -98,8 +98,7 @@ class Problem:
 
     def check_fits(self, dtype: str, rows: np.ndarray | None = None) -> None:
         """Raise UsageError for an unknown dtype, and for numbers, of `rows` to predict too, that it cannot hold."""
-        if dtype not in DTYPES:
-            raise UsageError(f"unknown dtype '{dtype}'{nearest(dtype, DTYPES)}")
+        check_known("dtype", dtype, DTYPES)
         if not 0 < self.rate(dtype) < np.inf:
             raise UsageError(f"the learning rate {self.learning_rate} does not fit into {dtype}")
         given = {"the inputs": self.inputs, "the targets": self.targets, "a row to predict": rows}
@@ -238,6 +237,5 @@ def problem(name: str) -> Problem:
     The first two are those of Andrew Trask's post, https://iamtrask.github.io/2015/07/12/basic-python-network/, the
     third UCI's handwritten digits. Raises UsageError for another name, and names the nearest.
     """
-    if name not in PROBLEMS:
-        raise UsageError(f"unknown problem '{name}'{nearest(name, PROBLEMS)}")
+    check_known("problem", name, PROBLEMS)
     return PROBLEMS[name]()

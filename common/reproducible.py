@@ -47,9 +47,9 @@ LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.908214929270822e-10
 FRACTION = (6.0000000000000115, 10.000000000309804, 14.000002528168245, 0.05552187750876665)
 """Lambert's 6, 10, 14, 1/18, fitted at the four Chebyshev nodes of (ln 2 / 2)**2; a test fits them again."""
 INDEX_ORDER_TERMS, INDEX_ORDER_SUMS = 16, 4096
-"""At most so many sums of at most so many terms are taken in index order; larger products through exact slices."""
+"""A product of at most 4096 sums of at most 16 terms adds in index order; a larger one goes through exact slices."""
 ROWS = 128
-"""At least so many rows of a matrix product are made at a time: fewer would starve the library's own."""
+"""A matrix product is made at least this many rows at a time: fewer would starve the library's own."""
 
 
 def sigmoid(xp: Any, x: Array) -> Array:

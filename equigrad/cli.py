@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="equigrad",
     help="One perceptron with backpropagation in NumPy, PyTorch and JAX, and the proof that they agree.",
-    epilog="Exit status: 0 agreement, 1 disagreement or failure, 2 unusable arguments, 3 a backend named is missing.",
+    epilog="Exit status: 0 agreement, 1 disagreement or failure, 2 invalid arguments, 3 a named backend is missing.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -34,7 +34,7 @@ ProblemName = Annotated[str | None, typer.Argument(help="one-layer (default), tw
 BACKEND = "numpy, torch, torch:cuda, jax, jax:cuda or package.module:Class; repeatable"
 BackendNames = Annotated[
     list[str] | None,
-    typer.Option("--backend", "-b", help=BACKEND, show_default="all that are here"),
+    typer.Option("--backend", "-b", help=BACKEND, show_default="all available"),
 ]
 Dtype = Annotated[str, typer.Option(help="float64 or float32")]
 Arithmetic = Annotated[str, typer.Option(help="native, reproducible or both")]
@@ -190,7 +190,7 @@ def check(
         int | None, typer.Option(help="try this many networks for each backend instead, however long it takes")
     ] = None,
     curve: Annotated[
-        bool, typer.Option("--curve", help="also show the error of difference quotients over the step size")
+        bool, typer.Option("--curve", help="also show how the error of difference quotients depends on the step size")
     ] = False,
     power: Annotated[
         bool, typer.Option("--power", help="prove that wrong backends are caught, without false alarms")
@@ -227,14 +227,14 @@ def check(
         end(view.power(proof), 0 if proof.proved else 1, to_json(json, proof))
     from .check.gradcheck import check, thorough
 
-    leave_out("--problems goes with --power", problems=problems is not None)
+    leave_out("--problems is for --power only", problems=problems is not None)
     if chosen.named or curve:
-        leave_out("--seconds and --examples go without a problem", None, **budget)
+        leave_out("--seconds and --examples are for the search without a problem", None, **budget)
         task = chosen.task()
         with console.progress() as report:
             result = check(task, backend, dtype=dtype or "float64", arithmetic=arithmetic, curve=curve, progress=report)
         end(view.check(result), result.status(backend or ()), to_json(json, result))
-    leave_out("--examples is a budget already", seconds=examples is not None and seconds is not None)
+    leave_out("--examples alone says how long to search", seconds=examples is not None and seconds is not None)
     with console.progress() as report:
         found = thorough(
             backend, dtypes=(dtype,) if dtype else ("float64", "float32"), arithmetic=arithmetic,
@@ -306,7 +306,7 @@ def crosscheck(
         list[str],
         typer.Argument(
             metavar="FILE.py:NAME ...",
-            help="the same function, for one to three frameworks; torch=FILE.py:NAME if its file shows none",
+            help="the same function, for one to three frameworks; torch=FILE.py:NAME if the file does not show which",
         ),
     ],
     inputs: Annotated[Path | None, typer.Option(help="the arrays that it is called with, .npz")] = None,
@@ -373,7 +373,7 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(help="threads for every row", show_default="1 if small, else all")
     ] = None,
-    patience: Annotated[float, typer.Option(help="seconds without a response after which a row is given up")] = 120.0,
+    patience: Annotated[float, typer.Option(help="give up a row after this many seconds without a response")] = 120.0,
     anatomy: Annotated[
         bool,
         typer.Option("--anatomy", help="also show import, compilation, first update, memory and the cost of each call"),
@@ -494,7 +494,7 @@ def report(
 
 @app.command()
 def passport() -> None:
-    """Show what is here (machine, versions, devices, precision), what is missing, and how to install it."""
+    """Show this machine, the versions, devices and precision found, what is missing, and how to install it."""
     from . import console
     from .passport import passport
 

@@ -61,7 +61,7 @@ def bar(value: float, values: Sequence[float]) -> str:
 LONG_SECONDS = 60.0
 """Work that goes on for longer is announced where no progress bar can be shown, no more often than this."""
 TELLING_SECONDS = 0.5
-"""From so long a stretch of it the rest is estimated."""
+"""The rest is estimated once the work has gone on for this long."""
 
 
 @contextmanager

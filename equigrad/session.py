@@ -14,13 +14,13 @@ import numpy as np
 from .backends import FRAMEWORKS, backend_class, everything, load, registry
 from .backends.interface import ARITHMETICS, Backend, LayerTrace
 from .common.errors import DeviceError, MissingError, TrainingError, UsageError, foreign, said
-from .common.nearest import nearest
+from .common.nearest import check_known
 from .common.problem import Problem
 from .common.progress import Progress as Progress
 from .common.words import a
 
 Matrices = tuple[np.ndarray, ...]
-Traces = tuple[LayerTrace, ...]
+LayerTraces = tuple[LayerTrace, ...]
 Spec = str | type[Backend]
 """A backend as users name it, see `equigrad.load`, or its class."""
 T = TypeVar("T")
@@ -105,20 +105,14 @@ class Session:
         shape = (len(self.inputs if rows is None else rows), self.shapes[-1][1])
         return self.array("predict", self.call("predict", weights, x), shape)
 
-    def gradient(self, weights: Any) -> Matrices:
-        return self.numpy(self.call("gradient", weights, self.x, self.y), "gradient")
-
-    def update(self, weights: Any) -> Any:
-        return self.call("update", weights, self.x, self.y, self.lr)
-
     def train(self, weights: Any, n: int = 1) -> Any:
         """The weights after `n` updates, computed and not only under way."""
         return self.call("synchronize", self.call("train", weights, self.x, self.y, self.lr, n))
 
-    def trace(self, weights: Any) -> Traces:
+    def trace(self, weights: Any) -> LayerTraces:
         return self.layers(self.call("trace", weights, self.x, self.y, self.lr))
 
-    def layers(self, value: Any, method: str = "trace") -> Traces:
+    def layers(self, value: Any, method: str = "trace") -> LayerTraces:
         """What `method` returned, once it is one LayerTrace of NumPy arrays per layer."""
         if not isinstance(value, tuple) or len(value) != len(self.first):
             count = f" of {len(value)}" if isinstance(value, (tuple, list)) else ""
@@ -235,8 +229,7 @@ def load_all(backends: Sequence[Spec] | None, dtype: str, arithmetic: str, first
 
     Raises UsageError for an unknown arithmetic, dtype or backend.
     """
-    if arithmetic not in (*ARITHMETICS, "both"):
-        raise UsageError(f"unknown arithmetic '{arithmetic}'{nearest(arithmetic, [*ARITHMETICS, 'both'])}")
+    check_known("arithmetic", arithmetic, (*ARITHMETICS, "both"))
     modes = ("reproducible", "native") if arithmetic == "both" else (arithmetic,)
     asked = list(dict.fromkeys(map(canonical, everything() if backends is None else backends)))
     specs = list(dict.fromkeys(asked if first is None else [first, *asked]))

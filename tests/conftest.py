@@ -30,6 +30,8 @@ REQUIRED = [name for name in os.environ.get("EQUIGRAD_REQUIRE", "").split(",") i
 """What must be here: what is named in this variable fails where it is missing, all else is skipped."""
 
 
+for name in ("FORCE_COLOR", "PY_COLORS", "TTY_COMPATIBLE"):  # with these a pipe counts as a terminal, in colour
+    os.environ.pop(name, None)
 keep_imports()
 
 

@@ -17,6 +17,7 @@ from equigrad import compare, problem
 from equigrad.common.errors import MissingError
 from equigrad.common.files import write_json
 from equigrad.common.golden import EARLY
+from equigrad.common.machine import machine
 from equigrad.scale import emulated, everywhere
 from equigrad.scale.everywhere import Place, Seen, Sightings, main
 
@@ -189,6 +190,16 @@ def test_what_costs_gigabytes_or_a_gpu_is_run_only_if_it_is_named() -> None:
     assert not usual & {"CUDA", "oldest PyTorch allowed", "newest PyTorch"}
     assert [place.where for place, _ in everywhere._chosen(["cuda"], False, empty)] == ["CUDA"]
     assert [place.where for place, _ in everywhere._chosen(["SSE"], False, empty)] == ["SSE at most"]  # proceSSEs too
+
+
+@pytest.mark.parametrize(("processor", "tried"), [("x86_64", True), ("aarch64", False)])
+def test_the_vector_units_of_x86_are_tried_only_there(
+    processor: str, tried: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(everywhere, "machine", lambda: {**machine(), "system": f"Linux {processor}"})
+    usual = {place.where for place, _ in everywhere._chosen([], False, Sightings(Path("x"), [], {}))}
+    assert (everywhere.VECTORS.keys() <= usual) is tried
+    assert "as it is" in usual
 
 
 def test_the_oldest_versions_are_those_that_the_package_allows() -> None:

@@ -41,7 +41,7 @@ FOR_PYTEST = ("conformance.py", "pytest_plugin.py")
 """What only a test-suite imports may need pytest."""
 ENGINE = "_engine.py"
 """What adds over processes; imported by a rank, and only then."""
-FRAMEWORKS = ("torch", "jax")
+OPTIONAL = ("torch", "jax")
 BARE = ("backends", "common", "bench", "tests")
 """What others call folders of their own; nothing of ours goes by these names."""
 
@@ -53,7 +53,7 @@ def module(path: Path) -> str:
 
 
 def room(name: str) -> str:
-    """The room of one of our modules: equigrad.laws.cases is in laws, the package itself in ""."""
+    """The room of one of our modules: equigrad.laws.search is in laws, the package itself in ""."""
     return name.split(".")[1] if "." in name else ""
 
 
@@ -138,7 +138,7 @@ def test_no_backend_knows_another(path: Path) -> None:
     known = (
         "numpy",
         "equigrad",
-        *([framework] if framework in FRAMEWORKS else []),
+        *([framework] if framework in OPTIONAL else []),
         *(["numba"] if path.name == "fused.py" else []),
     )
     for name, _, line in imports(path):
@@ -155,7 +155,7 @@ def test_only_the_core_dependencies_are_imported_at_once_by(path: Path) -> None:
     for name, at_once, line in imports(path):
         top = name.partition(".")[0]
         core = top in ("numpy", "typer", "rich", "equigrad") or top in sys.stdlib_module_names
-        core = core or top == path.stem.partition("_")[0] in FRAMEWORKS  # torch_function.py is imported for torch only
+        core = core or top == path.stem.partition("_")[0] in OPTIONAL  # torch_function.py is imported for torch only
         assert core or not at_once or path.name in FOR_PYTEST or path.name.endswith(ENGINE), (
             f"{path}:{line} imports {name} at once"
         )
@@ -166,7 +166,7 @@ def test_everything_is_imported_as_equigrad_even_from_the_root_of_the_checkout()
     names = [module(path) for path in FILES if path.name != "__main__.py" and room(module(path)) != "bench"]
     code = (
         "import sys, importlib\n"
-        f"for name in {[name for name in names if not any(f in name for f in (*FRAMEWORKS, 'pytest', '_engine'))]}:\n"
+        f"for name in {[name for name in names if not any(f in name for f in (*OPTIONAL, 'pytest', '_engine'))]}:\n"
         "    importlib.import_module(name)\n"
         f"print([name for name in {BARE} if name in sys.modules], sys.modules['equigrad'].__file__)"
     )

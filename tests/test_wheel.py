@@ -91,6 +91,7 @@ def test_the_wheel_holds_one_folder_with_all_floors_and_no_tests(wheel: Path) ->
         assert place.as_posix() in names
     assert {"equigrad/py.typed", "equigrad/common/data/digits.npz", "equigrad/common/data/README.md"} <= set(names)
     assert {"equigrad/bench/contestants/floor.c", "equigrad/bench/pages/benchmarks.md.jinja"} <= set(names)
+    assert "equigrad/scale/everywhere.md.jinja" in names
     assert not any("/test_" in name or "/tests/" in name or "__pycache__" in name for name in names)
 
 

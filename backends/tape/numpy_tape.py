@@ -17,7 +17,7 @@ LEAST = ((1_000_000, 1), (10_000, 5), (0, 100))
 """See `taping`. Making a tape took as long as it spared in 85 to 145 updates of one-layer and two-layer and in 4 to 18
 of digits; with a million activations it takes less than their memory (both arithmetics, 2026-11-30)."""
 SMALL = 1000
-"""Up to so many elements a number is kept as a whole array: NumPy takes it quicker, by a tenth of a small call."""
+"""With at most this many elements a number is kept as a whole array: that makes a small call a tenth faster."""
 SIGNLESS = frozenset({np.add, np.divide, np.dot, np.exp, np.multiply, np.subtract})
 """Operations that make of a zero's sign nothing but a zero's sign, if nothing is divided by a zero."""
 

@@ -12,13 +12,14 @@ from ..backends.interface import DTYPES, Backend
 from ..common.errors import UsageError
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
+from ..common.progress import Progress, named
 from ..common.ulp import max_ulp
 from ..laws.laws import LAWS, LawBroken, Network, Subject, unasked
 from ..laws.search import SECONDS, check_seconds, search
 from ..passport import passport
 from ..referee import exact as referee
 from ..referee import roundoff
-from ..session import Fault, Loaded, Progress, Spec, canonical, like, load_all
+from ..session import Fault, Loaded, Spec, canonical, like, load_all
 from .result import BackendCheck, Check, LawCheck, LayerCheck, Searched, Thorough
 
 SECOND_OPINION_WEIGHTS = 64
@@ -101,7 +102,7 @@ def thorough(
                 seconds=seconds / len(ready),
                 examples=examples,
                 seed=seed,
-                progress=progress and (lambda what, *far, name=name: progress(f"{name}: {what}", *far)),
+                progress=named(name, progress),
             )
         except Fault as fault:  # it can be made in the first dtype, and not in another
             results[name] = Searched(name, made.device, fault.outcome, fault.message)

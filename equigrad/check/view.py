@@ -9,7 +9,7 @@ from math import log10
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ..console import STYLES, titled
+from ..console import outcome, titled
 from ..laws.power import Power
 from ..referee.exact import Curve
 from .result import Check, Thorough, not_asked
@@ -34,7 +34,7 @@ def check(result: Check) -> RenderableType:
         head: list[RenderableType] = [
             b.name,
             b.arithmetic,
-            Text(b.outcome, style=STYLES.get(b.outcome, "bold red")),
+            outcome(b.outcome),
             kept,
         ]
         if not b.layers:
@@ -83,7 +83,7 @@ def thorough(result: Thorough) -> RenderableType:
     table.add_column("seconds", justify="right")
     table.add_column("largest error,\nshare of its bound", justify="right")
     for b in result.backends:
-        row: list[RenderableType] = [b.name, Text(b.outcome, style=STYLES.get(b.outcome, "bold red"))]
+        row: list[RenderableType] = [b.name, outcome(b.outcome)]
         if b.search:
             nearest = max(b.search.closest.values(), default=0.0)
             row += [f"{b.search.networks:,}", f"{b.search.seconds:.1f}", f"{nearest:.0%}"]

@@ -15,6 +15,7 @@ from ..common.problem import Problem
 from ..common.words import listed
 
 SCHEMA = 1
+INCONCLUSIVE = "inconclusive: rounding may hide any difference in {}"
 
 
 @dataclass
@@ -119,7 +120,7 @@ class Comparison:
 
     def _verdict(self, arithmetic: str) -> str:
         runs = [run for run in self.runs if run.arithmetic == arithmetic]
-        bad = [run for run in runs if run.outcome not in (*GOOD, "missing", "inconclusive")]
+        bad = [run for run in runs if agreement.bad(run.outcome)]
         open_ = [run for run in runs if run.outcome == "inconclusive"]
         good = [run for run in runs if run.outcome in GOOD]
         missing = [run.label for run in runs if run.outcome == "missing"]
@@ -127,7 +128,7 @@ class Comparison:
         if bad:
             sentence = "NOT in agreement: " + ", ".join(f"{run.label} {run.outcome}" for run in bad)
         elif open_:
-            sentence = f"inconclusive: rounding leaves nothing to tell of {_named(open_)}"
+            sentence = INCONCLUSIVE.format(_named(open_))
         elif len(good) < 2:
             sentence = f"nothing to compare, {', '.join(run.label for run in good) or 'no backend'} ran alone"
         elif len({run.weights_sha256 for run in good}) == 1:

@@ -25,7 +25,7 @@ FACTOR = 4
 """Allowed is this many times what the farthest of them does. Correct engines use less than a tenth of that, by
 tests/compare/test_native.py."""
 PARTS = 48
-"""The updates are cut into about so many stretches, each of which begins with a disturbance."""
+"""The updates are cut into about this many stretches, each of which begins with a disturbance."""
 SHARE = 32
 """An agreement after fewer than this part of the updates says too little about the rest."""
 CEILING = 1e-3
@@ -39,18 +39,18 @@ class Sensitivity:
     session: Session
     """NumPy's, native."""
     weights: Callable[[int], Matrices]
-    """NumPy's weights after so many updates."""
+    """NumPy's weights after that number of updates."""
     progress: Progress | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "noise", cache(self.noise))  # long work, for the same few numbers of updates
 
     def lag(self, updates: int) -> float:
-        """How far the last of so many updates moves the weights: what an engine that leaves it out is off by."""
+        """How far the last of `updates` moves the weights: what an engine that leaves it out is off by."""
         return distance(self.weights(updates - 1), self.weights(updates))
 
     def noise(self, updates: int) -> float:
-        """How far a correct engine's weights may be from NumPy's after so many updates; inf if there is no telling."""
+        """How far a correct engine's weights may be from NumPy's after `updates`; inf if that cannot be told."""
         with np.errstate(all="ignore"):
             runs = [distance(self.disturbed(updates, seed), self.weights(updates)) for seed in range(RUNS)]
         return FACTOR * max(runs)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..common.errors import UsageError
-from ..common.nearest import nearest
+from ..common.nearest import check_known
 from ..common.progress import Progress
 from ..common.words import a
 from .arguments import Arguments, arguments
@@ -64,8 +64,7 @@ def crosscheck(
     What goes wrong in one function is its outcome and message. Raises UsageError for arguments that cannot be
     used, and for a NumPy function that fails, or has no derivative at `inputs` that differences could find.
     """
-    if dtype not in ALLOWED:
-        raise UsageError(f"unknown dtype '{dtype}'{nearest(dtype, ALLOWED)}")
+    check_known("dtype", dtype, ALLOWED)
     if elements < 1:
         raise UsageError(f"elements must be at least 1, not {elements}")
     if torch is None and jax is None and not isinstance(numpy, tuple):

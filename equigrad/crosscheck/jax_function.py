@@ -21,8 +21,6 @@ TRACED = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionEr
 class JaxFunction:
     """Calls it under jit where that is possible. JAX counts in float64 only when float64 is what is checked."""
 
-    name = "jax"
-
     def __init__(self, function: Function, arguments: Arguments) -> None:
         self.function, self.arguments = function, arguments
         self._compiled: dict[Any, Callable[..., Any]] = {}

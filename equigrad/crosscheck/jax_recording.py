@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from .recording import Frame, Line, Recorded, Recording, user_lines
+from .recording import Line, Recorded, Recording, user_lines
 
 MOST = 1_500
 """Primitives that loops are unrolled to, all together; what is beyond runs in one piece."""
@@ -180,7 +180,8 @@ class Program:
     ) -> Callable[[int, np.ndarray, int], list[np.ndarray]]:
         """A function that gives the targets as they are once a value, by its number, is another array.
 
-        With mode 0 for all that use it, with mode 1 for the operations in `heads` only, with 2 for those in `lost`.
+        With mode 0 for all that use it, with 1 for the operations in `heads` only (the first that go wrong), with 2 for
+        those in `lost` (all that go wrong).
         """
         values, operations = self.recording.values, self.recording.operations
         slots = {(v.shape, v.dtype): i for i, v in enumerate(values) if v.dtype.kind == "f"}
@@ -284,7 +285,7 @@ def _where(eqn: Any) -> Where:
     return user_lines(_frames(traceback)) if traceback else ((), "")
 
 
-def _frames(traceback: Any) -> Iterator[Frame]:
+def _frames(traceback: Any) -> Iterator[Line]:
     for frame in traceback.frames:
         if "traceback_util" not in frame.file_name:
-            yield Frame(frame.file_name, frame.line_num, frame.function_name)
+            yield Line(frame.file_name, frame.line_num, frame.function_name)

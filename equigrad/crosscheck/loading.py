@@ -16,7 +16,7 @@ import numpy as np
 from ..backends import FRAMEWORKS
 from ..common.archive import read_npz
 from ..common.errors import UsageError, said
-from ..common.nearest import nearest
+from ..common.nearest import nearest, unknown
 from ..common.words import a
 
 
@@ -67,7 +67,7 @@ def _function(text: str) -> tuple[str, Any]:
     name, _, rest = text.partition("=")
     if not rest or name not in FRAMEWORKS:
         if rest and ":" not in name:
-            raise UsageError(f"unknown framework '{name}'{nearest(name, FRAMEWORKS)}")
+            raise unknown("framework", name, FRAMEWORKS)
         name, rest = "", text
     function = _named(rest)
     if inspect.isclass(function):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.errors import MissingError, UsageError, said
+from ..common.errors import MissingError, UsageError, needed, said
 from .arguments import Arguments
 from .differences import equal, largest
 from .nesting import Function, Leaves
@@ -23,7 +23,7 @@ ALLOWED = {"float64": 1e-9, "float32": 2e-4}
 room for a thousand roundings and more, and still catch a gradient wrong by 0.05 %; in float64, by 1e-8."""
 NARROW = 1e-5
 """Allowed between two functions of which one computes in float32 inside, relative to the largest number."""
-INSIDE = "{} computes in float32 inside, whatever its inputs: it is compared as such, and differences cannot judge it"
+INSIDE = "{} computes in float32 inside, whatever its inputs: it is compared as such, and differences say nothing of it"
 
 
 @dataclass
@@ -160,7 +160,7 @@ class Measurements:
                 one.own[path] = (np.nan, forward, "")
                 continue
             if found.kinked:
-                self.note(f"not differentiable at these inputs, in {path}: differences cannot judge there")
+                self.note(f"not differentiable at these inputs, in {path}: differences say nothing there")
                 one.own[path] = (np.nan, forward, "")
                 continue
             scale = max(scale, 10 * found.uncertainty / self.bound)
@@ -198,12 +198,8 @@ class Measurements:
 
 
 def _wrapped(name: str, function: Function, given: Arguments) -> Any:
-    try:
+    with needed(name, extra=name):
         import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise MissingError(f"{name} is not installed: pip install 'equigrad[{name}]'") from None
     module = import_module(f".{name}_function", __package__)
     return (module.TorchFunction if name == "torch" else module.JaxFunction)(function, given)
 

@@ -15,8 +15,6 @@ from .nesting import Function, Leaves, call, leaves
 class NumpyFunction:
     """Calls it with copies, so that what it does to its arguments stays with it."""
 
-    name = "numpy"
-
     def __init__(self, function: Function | tuple[Function, Function], arguments: Arguments) -> None:
         self.function: Function = function[0] if isinstance(function, tuple) else function
         self.by_hand: Function | None = function[1] if isinstance(function, tuple) else None

@@ -27,9 +27,9 @@ MOST = 3_000
 """Repairs tried at most."""
 MANY = 12
 """Exchanges, and stopped gradients, tried at most."""
-EVERYWHERE, AT_HEADS, AT_LOST = range(3)
-"""Where a value is replaced: for all that use it, or, if it is right itself, for the first operations that go
-wrong with it, or for all that go wrong."""
+EVERYWHERE = 0
+MODES = range(3)
+"""Where a value is replaced, see `Program.repairs`; in fewer places than everywhere only if it is right itself."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class _Repairs:
         if exchanged is not None:
             return exchanged
         for j, t, value in islice(self._candidates(), MOST):
-            if any(self._fixes(j, value, m) for m in ((EVERYWHERE,) if j in self.lost_j else range(3))):
+            if any(self._fixes(j, value, m) for m in ([EVERYWHERE] if j in self.lost_j else MODES)):
                 if j in self.targets and j not in self.jax.sources(self.lost_j):
                     break
                 return self._said(t, self._counterpart(t, j))

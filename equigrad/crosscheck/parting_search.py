@@ -78,7 +78,7 @@ def _told(fork: Fork, direction: str, torch: Side, jax: Side) -> Parting:
             ulp = int(ulp_distance(nearest, ours).max(initial=0))
         elements = tuple(tuple(int(i) for i in ix) for ix in index)
         picked = tuple(float(nearest[ix]) for ix in index), tuple(float(ours[ix]) for ix in index)
-    onward = None if fork.onward is None else _site("jax", fork.onward, jax, ours, ())
+    onward = None if fork.onward is None else _site("jax", fork.onward, ours, ())
     return Parting(
         fork.kind,
         direction,
@@ -95,12 +95,12 @@ def _spot(framework: str, spot: Spot, side: Side, value: np.ndarray, picked: tup
             operation = maker  # on one line, the step whose output is another says more than the first of its steps
         if operation.fused is not None:
             operation = side.recording.operations[operation.fused]
-        return _site(framework, operation, side, value, picked)
+        return _site(framework, operation, value, picked)
     leaf = next((path for path, i in side.recording.leaves.items() if i == spot.value), "a constant")
     return Site(framework, "", leaf, "", 0, "", (), value.shape, picked)
 
 
-def _site(framework: str, operation: Recorded, side: Side, value: np.ndarray, picked: tuple[float, ...]) -> Site:
+def _site(framework: str, operation: Recorded, value: np.ndarray, picked: tuple[float, ...]) -> Site:
     lines = operation.lines
     first = lines[0] if lines else None
     return Site(

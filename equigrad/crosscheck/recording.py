@@ -13,7 +13,7 @@ import numpy as np
 
 
 class Line(NamedTuple):
-    """A line of somebody's code."""
+    """A line of code that was being run."""
 
     file: str
     line: int
@@ -59,14 +59,6 @@ class Recording:
         self.operations.append(operation)
 
 
-class Frame(NamedTuple):
-    """What every framework's stack has."""
-
-    file: str
-    line: int
-    function: str
-
-
 NAMED = ("torch/nn/functional", "torch/functional", "jax/_src/nn/functions", "jax/_src/numpy/", "jax/_src/scipy/")
 """Where the functions are that people call by name."""
 
@@ -86,7 +78,7 @@ def _kind(file: str) -> str:
     return "library" if any(path.startswith(str(Path(root).resolve())) for root in installed) else "user"
 
 
-def user_lines(frames: Iterable[Frame]) -> tuple[tuple[Line, ...], str]:
+def user_lines(frames: Iterable[Line]) -> tuple[tuple[Line, ...], str]:
     """(the user's lines, the function of a framework that the innermost of them calls).
 
     `frames` come innermost first and are read as far as this package, which called the user. Code that is
@@ -101,9 +93,9 @@ def user_lines(frames: Iterable[Frame]) -> tuple[tuple[Line, ...], str]:
             continue
         begun = True
         if kind == "user":
-            users.append(Line(*frame))
+            users.append(frame)
         elif kind == "library" and not frame.file.startswith("<") and "/functools.py" not in frame.file:
-            libraries.append(Line(*frame))
+            libraries.append(frame)
         elif kind == "framework" and not users and any(part in frame.file for part in NAMED):
             called = called if frame.function.startswith(("_", "<")) or "." in frame.function else frame.function
     return tuple(users or libraries), called

@@ -22,7 +22,7 @@ class LeafCheck:
     """`agree`, `disagree`, `failed` or `wrong-dtype`."""
     relative_error: float
     """max |g - referee| / max |referee|; for a referee that looks along one direction, its error over max |g|.
-    NaN where nothing could judge it but the other framework."""
+    NaN where only the other framework could be compared with."""
     elements: int
     """At how many elements the referee was asked, one by one; 0 if only along a direction through all of them."""
     message: str = ""
@@ -115,7 +115,7 @@ class Parting:
             "stopped": "the gradient is stopped on one side only",
         }[self.kind]
         if self.kind == "stopped":
-            return f"{said}, and with that mended the gradients agree"
+            return f"{said}, and with that corrected the gradients agree"
         return said + (", and with torch's value in its place all that follows agrees" if self.repaired else "")
 
     def to_json(self) -> dict[str, Any]:

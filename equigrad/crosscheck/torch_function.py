@@ -19,8 +19,6 @@ from .recording import Recording
 class TorchFunction:
     """Calls it with tensors of its own; a module is copied, and its parameters are arguments like others."""
 
-    name = "torch"
-
     def __init__(self, function: Function, arguments: Arguments) -> None:
         self.arguments = arguments
         self.module = function if isinstance(function, torch.nn.Module) else None
@@ -35,9 +33,10 @@ class TorchFunction:
             return []
         return [name for name, b in self._after.items() if not torch.equal(b, self._before[name])]
 
-    def results(self, points: Mapping[str, np.ndarray], dtype: str = "float64") -> Leaves:
+    def results(self, points: Mapping[str, np.ndarray]) -> Leaves:
+        """In float64."""
         with torch.no_grad():
-            return {path: _numpy(v) for path, v in self._results(self._tensors(points, dtype, False)).items()}
+            return {path: _numpy(v) for path, v in self._results(self._tensors(points, "float64", False)).items()}
 
     def gradient(self, points: Mapping[str, np.ndarray], cotangents: Leaves, dtype: str) -> tuple[Leaves, Leaves]:
         """(results, the gradient of the sum of results times cotangents)."""

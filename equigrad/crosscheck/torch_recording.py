@@ -14,10 +14,7 @@ from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from .recording import Frame, Line, Recorded, Recording, user_lines
-
-QUIET = ("aten.detach", "aten.alias", "aten.lift_fresh")
-"""They hand on what they are given."""
+from .recording import Line, Recorded, Recording, user_lines
 
 
 class Recorder(TorchDispatchMode):
@@ -165,8 +162,8 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
     return np.zeros(0)
 
 
-def _frames() -> Iterator[Frame]:
+def _frames() -> Iterator[Line]:
     frame: Any = sys._getframe(3)
     while frame is not None:
-        yield Frame(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+        yield Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
         frame = frame.f_back

@@ -15,7 +15,7 @@ from .nesting import Leaves
 from .slopes import STEP, slope
 
 SMOOTH = 1e-4
-"""The referee's own uncertainty, relative to the largest derivative, above which it will not judge."""
+"""The referee's own uncertainty, relative to the largest derivative, above which it gives no answer."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..console import STYLES, titled
+from ..console import outcome, titled
 from .result import Crosscheck, Parting, Site
 
 
@@ -20,13 +20,13 @@ def crosscheck(result: Crosscheck) -> RenderableType:
     table.add_column("", max_width=60)
     for f in result.functions:
         mode = "" if f.forward_mode is None else f"{f.forward_mode:.0e}"
-        head: list[RenderableType] = [f.name, _outcome(f.outcome)]
+        head: list[RenderableType] = [f.name, outcome(f.outcome)]
         if not f.leaves:
             table.add_row(*head, "", "", "", "", mode, Text(f.message))
         for leaf in f.leaves:
             shape = " x ".join(map(str, leaf.shape))
             error = f"{leaf.relative_error:.1e}"
-            table.add_row(*head, Text(leaf.path), shape, _outcome(leaf.outcome), error, mode, Text(leaf.message))
+            table.add_row(*head, Text(leaf.path), shape, outcome(leaf.outcome), error, mode, Text(leaf.message))
             head, mode = ["", ""], ""
         table.add_section()
     parts: list[RenderableType] = [table]
@@ -37,10 +37,6 @@ def crosscheck(result: Crosscheck) -> RenderableType:
     parts += [Text(f"Note: {note}.") for note in result.notes]
     parts.append(Text(result.verdict, style="bold green" if result.agreed else "bold red"))
     return Group(*parts)
-
-
-def _outcome(outcome: str) -> Text:
-    return Text(outcome, style=STYLES.get(outcome, "bold red"))
 
 
 def _parting(p: Parting) -> RenderableType:

@@ -17,16 +17,16 @@ from ..common.problem import problem as built_in
 from ..common.progress import PARTS
 from ..common.ulp import any_differs, differs, distances, farthest, narrow
 from ..passport import passport
-from ..session import Progress, Session, Traces, sessions
+from ..session import LayerTraces, Progress, Session, sessions
 from .operations import Update, operations, traced
-from .result import Difference, Distance, Divergence, Element
+from .result import UNFINISHED, Difference, Distance, Divergence, Element
 
 SINGLY = 1_000
-"""For so many updates the weights are compared after each one."""
+"""In the first updates, this many, the weights are compared after each one."""
 EVERY = 1_000
 """From then on they are compared after each EVERY updates."""
 OPENED = 100
-"""In so many updates before the first difference of weights the intermediates are compared too."""
+"""In at most this many updates before the first difference of weights the intermediates are compared too."""
 ROWS = (1, 2, 3, 5, 7)
 """The updates of the development, in each power of ten."""
 
@@ -82,8 +82,7 @@ def diverge(
     reached = development[-1].update
     if reached < task.updates:
         notes.append(
-            f"the development ends at update {reached:,} of {task.updates:,}, where its {budget:g} s would have "
-            "been used up"
+            f"{UNFINISHED} at update {reached:,} of {task.updates:,}, where its {budget:g} s would have been used up"
         )
     return Divergence(
         problem=task,
@@ -189,7 +188,7 @@ def _closed(side: Session, first: Difference) -> str:
 
 
 def _at_once(side: Session, weights: Any, split: _Split) -> Iterator[str]:
-    """Whether so many updates in one call are the same as one by one."""
+    """Whether these updates in one call give the same as one by one."""
     n = split.updates
     at_once, one_fewer = side.numpy(side.train(weights, n)), weights
     for _ in range(n - 1):
@@ -203,7 +202,7 @@ def _at_once(side: Session, weights: Any, split: _Split) -> Iterator[str]:
 Quantities = list[tuple[str, int, np.ndarray]]
 
 
-def _quantities(trace: Traces, shown: Sequence[str] = LayerTrace._fields) -> Quantities:
+def _quantities(trace: LayerTraces, shown: Sequence[str] = LayerTrace._fields) -> Quantities:
     """Name, layer from 1 and value of all that is `shown` of a trace, in order of computation."""
     layers = list(enumerate(trace, 1))
     forward = [(name, i, getattr(layer, name)) for i, layer in layers for name in LayerTrace._fields[:2]]

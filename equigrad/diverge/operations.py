@@ -1,7 +1,7 @@
 """Why two sides part in one update: each operation run in both on the same inputs, and how each rounds it.
 
 The inputs are what one side held in that update, so that an operation that only inherits a difference is
-not blamed. A backend that cannot run its operations one by one (`Replays`), or whose trace shows
+not named. A backend that cannot run its operations one by one (`Replays`), or whose trace shows
 something else than they give, lends its inputs, and its trace stands for its results.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from ..backends.interface import Array, LayerTrace, Weights
 from ..common.ulp import differs, distances, narrow
-from ..session import Matrices, Session, Traces
+from ..session import LayerTraces, Matrices, Session
 from . import forms
 from .result import Operation
 
@@ -59,13 +59,13 @@ class HasExp(Protocol):
         """exp(x), element by element. None where the sigmoid is not made of it."""
 
 
-def replay(side: Session, weights: Matrices, given: Traces) -> Traces | None:
+def replay(side: Session, weights: Matrices, given: LayerTraces) -> LayerTraces | None:
     """The trace that the side makes when each operation takes its inputs from `given`; None where it cannot."""
     if not isinstance(side.backend, Replays):
         return None
     dtype = side.backend.dtype
     fitting = tuple(LayerTrace(*(v.astype(dtype) for v in layer)) for layer in given)
-    traces: Traces | None = side.call("replay", side.hold_all(weights), side.x, side.y, side.lr, fitting)
+    traces: LayerTraces | None = side.call("replay", side.hold_all(weights), side.x, side.y, side.lr, fitting)
     return traces
 
 
@@ -86,10 +86,10 @@ class Update:
 
     side: Session
     before: Matrices
-    trace: Traces
+    trace: LayerTraces
     after: Matrices
 
-    def replay(self, weights: Matrices, trace: Traces) -> Traces | None:
+    def replay(self, weights: Matrices, trace: LayerTraces) -> LayerTraces | None:
         return replay(self.side, weights, trace)
 
     @cached_property
@@ -207,7 +207,7 @@ def operations(a: Update, b: Update) -> tuple[Operation, ...]:
     return tuple(_compared(name, ran[name], a, b) for name in ORDER if sum(v.size for v, _ in ran.get(name, ())))
 
 
-def _replayed(a: Traces, b: Traces) -> dict[str, Pairs]:
+def _replayed(a: LayerTraces, b: LayerTraces) -> dict[str, Pairs]:
     layers = list(zip(a, b, strict=True))
     same = [~differs(p.activation, q.activation) for p, q in layers]
     return {
@@ -220,7 +220,7 @@ def _replayed(a: Traces, b: Traces) -> dict[str, Pairs]:
     }
 
 
-def _exps(a: Session, b: Session, given: Traces, ra: Traces, rb: Traces) -> dict[str, Pairs]:
+def _exps(a: Session, b: Session, given: LayerTraces, ra: LayerTraces, rb: LayerTraces) -> dict[str, Pairs]:
     """exp(-z) on both sides, if both sigmoids are bit for bit made of it, which frameworks do not promise."""
     pairs: Pairs = []
     for layer, p, q in zip(given, ra, rb, strict=True):

@@ -16,9 +16,11 @@ from ..session import Matrices
 
 SCHEMA = 1
 MOST = 8
-"""So many rows and columns of a matrix, and so many differing elements, are shown."""
+"""At most this many rows and columns of a matrix, and differing elements, are shown."""
 MOST_LINES = 60
-"""And so many lines of a trace in a notebook."""
+"""And at most this many lines of a trace in a notebook."""
+UNFINISHED = "the development ends"
+"""How the note begins that says why the distance was not followed to the last update."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ class Divergence:
         first = self.first
         ulp = max(d.max_ulp for d in self.development)
         absolute = float(np.max([d.max_abs_difference for d in self.development]))
-        blamed = [o.name for o in first.operations if not o.same]
-        cause = f" (differing on the same inputs: {', '.join(blamed)})" if blamed else ""
+        differing = [o.name for o in first.operations if not o.same]
+        cause = f" (differing on the same inputs: {', '.join(differing)})" if differing else ""
         later = sum(d.update > first.update for d in self.development)
         healed = (
             f"the same again at {len(self.healed)} of {later} later updates looked at"

@@ -11,7 +11,7 @@ from ..backends.interface import Backend, LayerTrace
 from ..common.errors import UsageError
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
-from ..session import Matrices, Traces, sessions
+from ..session import LayerTraces, Matrices, sessions
 from .result import LoopLine, Trace
 
 MOST_UPDATES = 1_000
@@ -52,7 +52,7 @@ def trace(
     return Trace(task, tuple(side.label for side in present), first, tuple(lines), derived)
 
 
-def _loop(update: int, traces: list[Traces], after: list[Matrices]) -> Iterator[LoopLine]:
+def _loop(update: int, traces: list[LayerTraces], after: list[Matrices]) -> Iterator[LoopLine]:
     last = len(traces[0])
 
     def line(layer: int, quantity: str, formula: str) -> LoopLine:

@@ -17,7 +17,7 @@ from ..backends.interface import Backend, LayerTrace
 from ..common.problem import Problem
 from ..referee import exact as referee
 from ..referee import roundoff
-from ..session import Fault, Matrices, Session, Traces, like
+from ..session import Fault, LayerTraces, Matrices, Session, like
 
 STEPS = 3
 """How many updates the laws about training take: enough to tell n from n + 1, few enough to bound exactly."""
@@ -295,7 +295,7 @@ class Subject(Session):
             return self.within(what or "the gradient", got, [layer.gradient for layer in owed])
         return self.within(what or method, got, self.network.after(1 if method == "update" else n))
 
-    def right_trace(self, trace: Traces, what: str = "") -> float:
+    def right_trace(self, trace: LayerTraces, what: str = "") -> float:
         margin, owed = 0.0, self.network.owed
         for name in FIELDS:
             got, wanted = [getattr(t, name) for t in trace], [getattr(o, name) for o in owed]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.errors import MissingError
+from ..common.errors import needed
 from ..common.problem import problem
 from .laws import STEPS, Network
 
@@ -244,12 +244,8 @@ def recipes(most: int = 8) -> Any:
 
     Raises MissingError without Hypothesis.
     """
-    try:
+    with needed("hypothesis", extra="check", why="random networks need Hypothesis"):
         from hypothesis import strategies as st
-    except ModuleNotFoundError as error:
-        if error.name != "hypothesis":
-            raise
-        raise MissingError("random networks need Hypothesis: python -m pip install 'equigrad[check]'") from None
 
     def mostly(plain: Any, others: Any) -> Any:
         return st.one_of(st.just(plain), st.sampled_from(list(others)))

@@ -11,6 +11,7 @@ from typing import Any
 from ..backends import FRAMEWORKS, usable
 from ..backends.interface import ARITHMETICS, DTYPES, Backend
 from ..common.errors import UsageError
+from ..common.progress import named
 from ..passport import passport
 from ..session import Progress, canonical, like, loaded
 from . import networks
@@ -180,7 +181,7 @@ def power(
             partial(like, backend),
             [mode for mode in ARITHMETICS if mode in type(backend).arithmetics],
             examples=problems,
-            progress=progress and (lambda what, *far, name=name: progress(f"{name}: {what}", *far)),
+            progress=named(name, progress),
         )
         tried[name] = came.networks
         if _ours(name):

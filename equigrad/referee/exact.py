@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..common.errors import MissingError
+from ..common.errors import needed
 
 DIGITS = 50
 
@@ -49,12 +49,8 @@ class ExactLayer(NamedTuple):
 
 @cache
 def _flint() -> Any:
-    try:
+    with needed("flint", extra="check", why="the referee needs python-flint"):
         import flint
-    except ModuleNotFoundError as error:
-        if error.name != "flint":
-            raise
-        raise MissingError("the referee needs python-flint: python -m pip install 'equigrad[check]'") from None
     return flint
 
 

@@ -22,19 +22,13 @@ class LessonStep:
     name: str
     formula: str
     meaning: str
-    quantities: tuple[str, ...]
-    """What a trace holds of it."""
 
 
 STEPS = (
-    LessonStep(
-        "predict", "z = a_prev · w,  a = σ(z)", "Sum the weighted inputs, then squash.", ("preactivation", "activation")
-    ),
-    LessonStep("error", "e = y − a", "How far off is each output?", ("error",)),
-    LessonStep("delta", "δ = e · a(1 − a)", "Scale it by the slope of the sigmoid.", ("delta",)),
-    LessonStep(
-        "update", "w ← w + η · a_prevᵀ · δ", "Move each weight by what its inputs caused.", ("change", "weight")
-    ),
+    LessonStep("predict", "z = a_prev · w,  a = σ(z)", "Sum the weighted inputs, then squash."),
+    LessonStep("error", "e = y − a", "How far off is each output?"),
+    LessonStep("delta", "δ = e · a(1 − a)", "Scale it by the slope of the sigmoid."),
+    LessonStep("update", "w ← w + η · a_prevᵀ · δ", "Move each weight by what its inputs caused."),
 )
 
 PLACES: dict[str, dict[str, tuple[tuple[str, str], ...]]] = {

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from ..backends import FRAMEWORKS
-from ..common.agreement import GOOD, agreed
+from ..common.agreement import GOOD, agreed, bad
 from ..common.crossings import crossings
 from ..common.headline import is_written, shown
 from ..common.problem import PROBLEMS, Problem
 from ..common.words import listed, short
+from ..compare.result import INCONCLUSIVE
+from ..diverge.result import UNFINISHED
 from .documents import Documents
 from .recording import Replay, Track
 
@@ -81,7 +83,7 @@ def headline(given: Documents, replay: Replay | None) -> str:
     runs = [run for d in given.compare for run in d["runs"] if run["outcome"] != "missing"]
     names = list(dict.fromkeys(nice(_run_name(run)) for run in runs))
     if not found:
-        return "Timings" if given.bench else "Nothing to judge."
+        return "Timings" if given.bench else "Nothing to compare."
     if any(v.good is False for v in found):
         return "Not everything agrees."
     if len(names) < 2:
@@ -111,15 +113,15 @@ def _of_comparisons(given: Documents) -> Iterator[Verdict]:
     for document in given.compare:
         for arithmetic in dict.fromkeys(run["arithmetic"] for run in document["runs"]):
             runs = [run for run in document["runs"] if run["arithmetic"] == arithmetic]
-            bad = [run for run in runs if run["outcome"] not in (*GOOD, "missing", "inconclusive")]
+            wrong = [run for run in runs if bad(run["outcome"])]
             unclear = [nice(_run_name(run)) for run in runs if run["outcome"] == "inconclusive"]
             ran = [run for run in runs if run["outcome"] in GOOD]
             hashes = {run["weights_sha256"] for run in ran}
             names = [nice(_run_name(run)) for run in ran]
-            if bad:
-                text = "not in agreement: " + "; ".join(_accused(run) for run in bad)
+            if wrong:
+                text = "not in agreement: " + "; ".join(_failing(run) for run in wrong)
             elif unclear:
-                text = f"inconclusive: rounding leaves nothing to tell of {listed(unclear)}"
+                text = INCONCLUSIVE.format(listed(unclear))
             elif len(ran) < 2:
                 text = f"{listed(names) if names else 'no framework'} ran alone, so there was nothing to compare"
             elif len(hashes) == 1:
@@ -129,12 +131,12 @@ def _of_comparisons(given: Documents) -> Iterator[Verdict]:
                 text = f"{listed(names)} agree, at most {ulp:,} ULP apart"
             missing = [nice(_run_name(run)) for run in runs if run["outcome"] == "missing"]
             text += f" ({listed(missing)} missing)" if missing else ""
-            one = hashes.pop() if len(hashes) == 1 and not bad else ""
+            one = hashes.pop() if len(hashes) == 1 and not wrong else ""
             dtype = runs[0]["dtype"]
-            yield Verdict(f"{arithmetic}, {dtype}", text, not (bad or unclear) and bool(ran), one or "")
+            yield Verdict(f"{arithmetic}, {dtype}", text, not (wrong or unclear) and bool(ran), one or "")
 
 
-def _accused(run: dict[str, Any]) -> str:
+def _failing(run: dict[str, Any]) -> str:
     return f"{nice(_run_name(run))} {run['outcome']}" + (f", {run['message']}" if run["message"] else "")
 
 
@@ -168,15 +170,15 @@ def _of_divergences(given: Documents) -> Iterator[Verdict]:
 
 
 def _of_failures(given: Documents, replay: Replay | None) -> Iterator[Verdict]:
-    """What broke down in the replay, unless a comparison accuses it already."""
-    accused = {
+    """What broke down in the replay, unless a comparison says so already."""
+    known = {
         (_run_name(run), run["arithmetic"], run["dtype"])
         for document in given.compare
         for run in document["runs"]
         if run["outcome"] not in GOOD
     }
     for track in replay.tracks if replay else ():
-        if track.trouble and (track.backend, track.arithmetic, track.dtype) not in accused:
+        if track.trouble and (track.backend, track.arithmetic, track.dtype) not in known:
             yield Verdict(f"{track.arithmetic}, {track.dtype}", f"{nice(track.backend)}: {track.trouble}", False)
 
 
@@ -255,18 +257,18 @@ def divergences(given: Documents) -> list[dict[str, Any]]:
         card: dict[str, Any] = {
             "sides": [nice(s) for s in d["backends"]],
             "where": f"{_same(d['arithmetics'])}, {_same(d['dtypes'])}",
-            "notes": [n for n in d["notes"] if "development ends" not in n],
+            "notes": [n for n in d["notes"] if not n.startswith(UNFINISHED)],
             "first": first,
         }
         if first is None:
             card["text"] = f"Every bit of every weight is the same, through {d['updates_compared']:,} updates."
         else:
-            blamed = [o["name"] for o in first["operations"] if not o["same"]]
+            differing = [o["name"] for o in first["operations"] if not o["same"]]
             card["text"] = (
                 f"They part in update {first['update']:,}, in the {first['quantity']} of layer {first['layer']}, "
                 f"by {first['max_ulp']:,} ULP at most."
             )
-            card["blamed"] = [(name, d["how"].get(name, [])) for name in blamed]
+            card["differing"] = [(name, d["how"].get(name, [])) for name in differing]
             card["elements"] = first["elements"][:3]
         cards.append(card)
     return sorted(cards, key=lambda card: card["first"] is None)

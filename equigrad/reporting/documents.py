@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import UsageError
+from ..common.files import read_json
 from ..common.problem import PROBLEMS, Problem
 
 SCHEMA = 1
@@ -153,14 +152,7 @@ def read(paths: Sequence[str | os.PathLike[str]]) -> Documents:
 
 
 def _read(path: Path) -> tuple[str, dict[str, Any]]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
-    except OSError as error:
-        raise UsageError(f"cannot read '{path}': {error.strerror or error}") from None
-    except json.JSONDecodeError as error:
-        raise UsageError(f"'{path}' is not whole JSON, it breaks off or goes wrong in line {error.lineno}") from None
-    except (ValueError, RecursionError):
-        raise UsageError(f"'{path}' is not JSON") from None
+    data = read_json(path)
     kind = _kind(data)
     if kind is None:
         raise UsageError(f"'{path}' is no result of equigrad compare, diverge, check, crosscheck or bench")
@@ -201,13 +193,6 @@ def _uneven(parting: dict[str, Any]) -> str | None:
     shown = len(parting["elements"])
     uneven = (name for name in ("torch", "jax") if len(parting[name]["values"]) != shown)
     return next((f"'parting.{name}.values' is not of {shown} elements" for name in uneven), None)
-
-
-def _finite(text: str) -> float:
-    """JSON has neither NaN nor infinity, and no number that is too large for float64."""
-    if not math.isfinite(value := float(text)):
-        raise ValueError(text)
-    return value
 
 
 def _kind(data: Any) -> str | None:

@@ -19,10 +19,10 @@ import numpy as np
 from ..backends import backend_class, usable
 from ..backends.interface import ARITHMETICS, DTYPES
 from ..check import gradcheck
-from ..common.errors import MissingError, UsageError
+from ..common.errors import MissingError, UsageError, needed
 from ..common.files import check_writable, write_text
 from ..common.headline import TRAIN
-from ..common.nearest import nearest
+from ..common.nearest import check_known
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
 from ..common.progress import Progress
@@ -77,8 +77,7 @@ def report(
     Raises UsageError for arguments and files that cannot be used, before anything is written or run, and
     MissingError without the libraries of 'equigrad[report]'.
     """
-    if dtype not in (*DTYPES, "both"):
-        raise UsageError(f"unknown dtype '{dtype}'{nearest(dtype, [*DTYPES, 'both'])}")
+    check_known("dtype", dtype, (*DTYPES, "both"))
     check_writable(out)
     environment, plotly = libraries()
     template = environment.get_template("page.html")
@@ -119,13 +118,9 @@ def _why_not(given: Documents) -> str:
 @cache
 def libraries() -> tuple[Any, str]:
     """The templates' environment, one for all pages, and Plotly's JavaScript; raises MissingError."""
-    try:
+    with needed("jinja2", "plotly", extra="report"):
         import jinja2
         from plotly.offline import get_plotlyjs
-    except ModuleNotFoundError as error:
-        if error.name not in ("jinja2", "plotly"):
-            raise
-        raise MissingError(f"{error.name} is not installed: pip install 'equigrad[report]'") from None
     environment = jinja2.Environment(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -231,7 +226,7 @@ def _page(
     )
     agreed = all(v.good is not False for v in verdicts)
     verdict = " ".join(f"{v.name}: {v.text}." for v in verdicts if v.good is not None)
-    return Page(html, agreed, verdict or "Timings alone: there is nothing to judge.")
+    return Page(html, agreed, verdict or "Timings alone: there are no weights to compare.")
 
 
 def told_apart(sources: Sequence[str]) -> tuple[str | None, list[Path]]:

@@ -16,7 +16,7 @@ from ..common.errors import MissingError, UsageError, said
 from ..common.problem import Problem
 from ..common.ulp import farthest, sha256
 from ..diverge.result import Distance
-from ..session import Fault, Matrices, Progress, Session, Traces, sessions
+from ..session import Fault, LayerTraces, Matrices, Progress, Session, sessions
 
 SINGLY = 10
 """How many first updates are recorded one by one."""
@@ -199,7 +199,7 @@ def _together(
     return tracks
 
 
-def _part(before: Matrices, traces: Traces, after: Matrices, samples: list[int], units: list[list[int]]) -> Moment:
+def _part(before: Matrices, traces: LayerTraces, after: Matrices, samples: list[int], units: list[list[int]]) -> Moment:
     """The elements that are shown; copies, so that the rest can be freed."""
     moment = []
     for i, (w, layer) in enumerate(zip(before, traces, strict=True)):

@@ -14,7 +14,7 @@ from typing import Any
 from ..common.errors import UsageError
 from ..common.files import check_writable, write_text
 from ..common.problem import PROBLEMS
-from ..common.progress import Progress
+from ..common.progress import Progress, named
 from .page import Page, libraries, report, text_of
 
 ABOUT = {
@@ -48,7 +48,7 @@ def site(
     environment, _ = libraries()
     template = environment.get_template("site.html")
     pages = {
-        name: report(make().with_(updates=updates), backends=backends, dtype=dtype, progress=_of(name, progress))
+        name: report(make().with_(updates=updates), backends=backends, dtype=dtype, progress=named(name, progress))
         for name, make in PROBLEMS.items()
     }
     documents = {path.stem: path.read_text(encoding="utf-8") for path in _documentation()}
@@ -71,11 +71,6 @@ def site(
     for name, html in written.items():
         write_text(target / name, html)
     return pages
-
-
-def _of(problem: str, progress: Progress | None) -> Progress | None:
-    """The progress of one page among several."""
-    return progress and (lambda what, done, total: progress(f"{problem}: {what}", done, total))
 
 
 def _home() -> Path:

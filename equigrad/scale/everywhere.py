@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.errors import EquigradError, UsageError, said
+from ..common.errors import EquigradError, UsageError, needed, said
 from ..common.files import check_writable, read_json, write_json, write_text
 from ..common.golden import EARLY, GOLDEN
 from ..common.machine import machine
@@ -50,7 +50,7 @@ VECTORS = {
         "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
     },
 }  # fmt: skip
-"""What keeps NumPy, PyTorch and JAX, and the libraries that multiply their matrices, from the wider vector units."""
+"""What keeps NumPy, PyTorch and JAX, and the libraries that multiply their matrices, from x86's wider vector units."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 OURS = {*THREADS, *(name for environment in VECTORS.values() for name in environment)}
 """Taken out of the environment, so that a line's command says all that was set."""
@@ -90,6 +90,15 @@ class Seen:
     @property
     def published(self) -> bool:
         return bool(self.hashes) and all(seen == [self.expected] for seen in self.hashes.values())
+
+    @property
+    def shown(self) -> str:
+        """The hashes on the page; by backend where they differ."""
+        found = {
+            name: ", ".join(f"`{h[:12]}`" if len(h) == 64 else h for h in seen) for name, seen in self.hashes.items()
+        }
+        same = len({*found.values()}) == 1
+        return next(iter(found.values())) if same else "; ".join(f"{name} {seen}" for name, seen in found.items())
 
 
 @dataclass
@@ -201,6 +210,7 @@ def places() -> list[Place]:
     here = partial(Place, versions=versions)
     one = dict.fromkeys(THREADS, "1")  # more of them than free cores wait for each other
     arm = [f"{name}=={versions[name]}" for name in ("numpy", "jax")] + ["torch==2.10.0", "typer", "rich"]
+    x86 = facts["system"].endswith(("x86_64", "AMD64"))
     large = "PyTorch's package brings CUDA, with 2.11.0 a download of 1.7 GB"
     return [
         here("as it is", BOTH),
@@ -208,7 +218,10 @@ def places() -> list[Place]:
         others("oldest JAX allowed", "jax", "jax==0.10.0", "jaxlib==0.10.0"),
         others("newest NumPy", "numpy", "numpy", known=False),
         others("newest JAX", "jax", "jax", known=False),
-        *(here(where, BOTH, environment={**one, **environment}) for where, environment in VECTORS.items()),
+        *(
+            here(where, BOTH, environment={**one, **environment}, why_not="" if x86 else "only x86 has these units")
+            for where, environment in VECTORS.items()
+        ),
         *(here(f"threads: {n}", BOTH, ALL[:2], environment=dict.fromkeys(THREADS, n)) for n in "12"),
         here("1, 2, 3 and 4 processes", BOTH, environment=one, options=["--processes", "1,2,3,4"]),
         Place(
@@ -266,19 +279,17 @@ class Sightings:
         write_text(self.path, self.text())
 
     def text(self) -> str:
-        early, golden = EARLY[PROBLEM], GOLDEN[PROBLEM]
-        parts = [
-            HEAD.format(
-                problem=PROBLEM, updates=problem(PROBLEM).updates, early=early[0],
-                **{f"{name}_{dtype}": hashes[dtype][:12]
-                   for name, hashes in (("whole", golden), ("early", early[1])) for dtype in BOTH},
-            )
-        ]  # fmt: skip
-        for on in dict.fromkeys(line.machine for line in self.lines):
-            lines = [line for line in self.lines if line.machine == on]
-            parts += [f"## {on}\n", TABLE, *map(_row, lines), "", "The commands:\n", "```sh"]
-            parts += [f"# {line.where}, {line.dtype}\n{line.command}" for line in lines] + ["```", ""]
-        return "\n".join([*parts, "## Not run\n", *(f"- {what}: {why}" for what, why in self.not_run()), TAIL])
+        with needed("jinja2", extra="report"):
+            import jinja2
+
+        machines = dict.fromkeys(line.machine for line in self.lines)
+        text = (Path(__file__).parent / "everywhere.md.jinja").read_text(encoding="utf-8")
+        return jinja2.Template(
+            text, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+        ).render(
+            problem=problem(PROBLEM), golden=GOLDEN[PROBLEM], early=EARLY[PROBLEM], not_run=self.not_run(),
+            machines={on: [line for line in self.lines if line.machine == on] for on in machines},
+        )  # fmt: skip
 
     def not_run(self) -> Iterator[tuple[str, str]]:
         yield from self.failed.items()
@@ -291,73 +302,6 @@ class Sightings:
                         f"{place.why_not}; run only if `--only` names it" if place.why_not else "not run yet",
                     )
         yield from NOT_RUN.items()
-
-
-def _row(line: Seen) -> str:
-    hashes = dict.fromkeys(text[:12] if len(text) == 64 else text for found in line.hashes.values() for text in found)
-    if len(hashes) == 1:
-        shown = f"`{next(iter(hashes))}`"
-    else:
-        shown = "; ".join(
-            f"{backend} {', '.join(f'`{text[:12]}`' for text in f)}" for backend, f in line.hashes.items()
-        )
-    versions = ", ".join(f"{name} {version}" for name, version in line.versions.items() if name != "equigrad")
-    yes = "yes" if line.published else "**no**"
-    cells = [line.where, line.dtype, ", ".join(line.hashes), versions, str(line.updates), shown, yes, line.date]
-    return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
-
-
-HEAD = """# Where the hash has been seen
-
-`equigrad compare {problem} --arithmetic reproducible` should reach the same weights on your machine as on every other.
-The first digits of their SHA-256:
-
-| updates | float64 | float32 |
-|---|---|---|
-| {updates}, the whole training | `{whole_float64}` | `{whole_float32}` |
-| {early} (`--updates {early}`) | `{early_float64}` | `{early_float32}` |
-
-Every line below is a command that was run on the date given, by `make everywhere` or by somebody who sent the result.
-"yes" means that all its backends had the published hash, in full. Will you see it too? It rests on IEEE 754 arithmetic
-alone, which every usual processor has; README says [what is not promised](../README.md#what-is-not-promised).
-Is your processor, your version or your GPU not among them? Please add it: the last section says how.
-
-The commands of aarch64 ran in Debian's Python for it, by QEMU 7.2 (`qemu-user-static`), which needs no root:
-[emulated.py](../equigrad/scale/emulated.py). PyTorch 2.10.0, the last whose package for aarch64 brings no CUDA, is
-older than the package allows.
-
-Native weights do depend on the processor. After `equigrad compare two-layer -b numpy -b torch --updates 2000`, float64,
-on 2026-11-25, x86-64 against aarch64 under QEMU 7.2:
-
-| weights | x86-64, PyTorch 2.13.0 | aarch64, PyTorch 2.10.0 |
-|---|---|---|
-| NumPy 2.4.6, native | `c1fb0887fa71` | `37dec43f5f33` |
-| PyTorch, native | `315dead2ee76` | `e5fc6264a46f` |
-| both, reproducible | `c061298b4718` | `c061298b4718` |
-"""
-TABLE = """| where | dtype | backends | versions | updates | hash | published | date |
-|---|---|---|---|---|---|---|---|"""
-TAIL = """
-## Add a line
-
-In a checkout, `make everywhere` runs what has no line on your machine yet, with these versions. Single lines:
-
-```sh
-python -m equigrad.scale.everywhere docs/everywhere.md --only "as it is"
-python -m equigrad.scale.everywhere docs/everywhere.md --only CUDA
-```
-
-From anywhere else, a GPU server or several machines, bring the result:
-
-```sh
-equigrad compare digits --arithmetic reproducible --json mine.json
-python -m equigrad.scale.everywhere docs/everywhere.md --add mine.json --where "two machines, MPI"
-```
-
-`--add` computes the hash from the weights in the file. Send the changed `docs/everywhere.md` and `docs/everywhere.json`
-as a pull request, or `mine.json` in an issue. A hash that is not the published one is worth even more: it is a fault of
-ours, and [`equigrad diverge`](diverge.md) finds the operation.
-"""
 
 
 def _chosen(only: Sequence[str], again: bool, page: Sightings) -> Iterator[tuple[Place, list[str]]]:

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection, Listener, wait
 from pathlib import Path
 from typing import Any
 
-from ..common.errors import MissingError
+from ..common.errors import MissingError, install
 from ..common.machine import cores
 from .group import Group, RankError, refuse_others
 from .memory import forget
@@ -45,7 +45,6 @@ LEAVING = 5.0
 """Seconds that ranks may take to end in good order."""
 MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 """glibc's: keep the memory of NumPy's temporary arrays, instead of giving it back and fetching it in each update."""
-INSTALL = "pip install 'equigrad[processes]'"
 
 
 class PortError(RankError):
@@ -225,7 +224,7 @@ class Local(Group):
         what = bad[rank]
         self.end()
         if not self.joined and any(words in said for words in IN_USE):
-            return PortError(f"rank 0 of {self.size} found its port in use, {TRIES} times another one")
+            return PortError(f"rank 0 of {self.size} tried {TRIES} ports, and each was in use")
         return self._lost(rank, what if rank in lost else f"raised {what}")
 
     def _lost(self, rank: int, what: str) -> RankError:
@@ -274,13 +273,13 @@ def _closed(connection: Connection, seconds: float = 1.0) -> bool:
 def mpiexec() -> list[str]:
     """The command that starts processes for MPI on this machine; raises MissingError."""
     if find_spec("mpi4py") is None:
-        raise MissingError(f"NumPy over processes needs mpi4py: {INSTALL}")
+        raise MissingError(f"NumPy over processes needs mpi4py: {install('processes')}")
     folders = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     for name in ("mpiexec.gforker", "mpiexec"):  # the first stays on this machine and opens no port
         found = shutil.which(name, path=folders)
         if found:
             return [found]
-    raise MissingError(f"NumPy over processes needs an mpiexec: {INSTALL}")
+    raise MissingError(f"NumPy over processes needs an mpiexec: {install('processes')}")
 
 
 def free_port() -> int:

@@ -18,10 +18,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from ..backends import FRAMEWORKS
-from ..common.errors import MissingError, UsageError
+from ..common.errors import MissingError, UsageError, install
 from ..common.problem import Problem
 from .group import Group, refuse_others
-from .launch import INSTALL, free_port
+from .launch import free_port
 from .place import place, say
 from .rank import Rank, answer, facts
 
@@ -84,7 +84,7 @@ class World(Group):
 
 def _over_mpi() -> tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[], None]]:
     if find_spec("mpi4py") is None:
-        raise MissingError(f"to work with other processes over MPI, equigrad needs mpi4py: {INSTALL}")
+        raise MissingError(f"to work with other processes over MPI, equigrad needs mpi4py: {install('processes')}")
     from mpi4py import MPI
 
     world = MPI.COMM_WORLD

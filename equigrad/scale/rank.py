@@ -55,7 +55,7 @@ class Rank:
         self.engine.join(self.rank, self.size, meeting, self.device)
 
     def hold(self, samples: int, x: np.ndarray, y: np.ndarray) -> None:
-        """This process's rows of inputs and targets, of so many samples in all."""
+        """This process's rows of inputs and targets, of `samples` in all."""
         self.samples, self.x, self.y = samples, x, y
         self.backends.clear()
 

@@ -57,7 +57,7 @@ def test_the_engine_takes_ten_lines() -> None:
     assert len([line for line in ENGINE.splitlines() if line]) == 10
 
 
-def test_the_engine_fails_as_the_text_says_and_passes_once_mended(run: Any, tmp_path: Path) -> None:
+def test_the_engine_fails_as_the_text_says_and_passes_once_fixed(run: Any, tmp_path: Path) -> None:
     command, thorough = [line for line in COMMANDS if "mine:Mine" in line and line.startswith("equigrad")]
     (tmp_path / "mine.py").write_text(ENGINE)
     done = run(command, tmp_path)

@@ -114,10 +114,10 @@ def test_nan_and_infinity_are_strings(tmp_path: Path) -> None:
     assert read == {"a": ["nan", {"b": ["inf", "-inf", 5e-324]}]}
 
 
-@pytest.mark.parametrize("failing", ["replace", "fdopen"], ids=["taking the name", "opening"])
+@pytest.mark.parametrize("failing", [(os, "replace"), (Path, "open")], ids=["taking the name", "opening"])
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()], ids=repr)
 def test_an_older_file_stays_when_writing_fails_in(
-    failing: str, error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    failing: tuple[Any, str], error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "a.json"
     file.write_text("older")
@@ -125,7 +125,7 @@ def test_an_older_file_stays_when_writing_fails_in(
     def fail(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr(os, failing, fail)
+    monkeypatch.setattr(*failing, fail)
     expected = UsageError if isinstance(error, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
         write_json(file, {"a": 1})

@@ -128,7 +128,7 @@ def test_where_no_derivative_exists_it_is_said_and_the_two_are_still_compared(
 ) -> None:
     result = crosscheck(torch=f_torch, jax=f_jax, inputs=np.array(at))
     assert result.agreed is agreed
-    assert "not differentiable at these inputs, in inputs: differences cannot judge there" in result.notes
+    assert "not differentiable at these inputs, in inputs: differences say nothing there" in result.notes
 
 
 def test_integers_and_booleans_are_data() -> None:

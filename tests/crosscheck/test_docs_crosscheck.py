@@ -43,7 +43,7 @@ def words(text: str) -> str:
 
 
 @pytest.mark.slow
-def test_the_port_is_mended_line_by_line(
+def test_the_port_is_fixed_line_by_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for i, (port, status, shown) in enumerate(((PORT, 1, FIRST), (MENDED, 1, SECOND), (RIGHT, 0, THIRD))):

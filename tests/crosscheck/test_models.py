@@ -133,6 +133,6 @@ def test_the_sixth_in_float32_of_pytorchs_hardsigmoid_is_found() -> None:
     assert x.grad.item() == float(np.float32(1) / np.float32(6)) != 1 / 6
     result = crosscheck(torch=torch.nn.functional.hardsigmoid, jax=jax.nn.hard_sigmoid, inputs=X)
     if result.agreed:
-        pytest.skip("this PyTorch has it mended")
+        pytest.skip("this PyTorch has it fixed")
     assert result.parting is not None
     assert result.parting.torch.operation == "aten.hardsigmoid_backward"

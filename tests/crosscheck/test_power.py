@@ -23,7 +23,7 @@ FEW = ("GELU by tanh for GELU by erf", "mean and log-variance exchanged")
 SAMPLE = [FEW[1], "a target that is not detached", *sorted(MISTAKES.keys() - UNNAMED - set(FEW))[::9]]
 """Of all, which `python tests/crosscheck/power.py` tries."""
 PAIRS_SAMPLED, PAIRS = 6, 100
-"""Every sixth is tried here; so many there are at least."""
+"""Every sixth is tried here; there are at least this many."""
 
 
 @pytest.mark.parametrize("what", [FEW[0], *(pytest.param(what, marks=pytest.mark.slow) for what in SAMPLE)])

@@ -24,6 +24,7 @@ from equigrad.common.errors import UsageError
 from equigrad.common.files import write_json
 from equigrad.common.problem import problem as built_in
 from equigrad.common.ulp import farthest
+from equigrad.diverge.result import UNFINISHED
 from equigrad.reporting import aligned, content, documents, recording
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -386,8 +387,8 @@ def test_a_training_that_overflows_is_shown_as_far_as_it_got() -> None:
 
 
 BAD = {
-    "truncated": (lambda text: text[: len(text) // 2], "is not whole JSON, it breaks off or goes wrong in line"),
-    "empty": (lambda text: "", "is not whole JSON"),
+    "truncated": (lambda text: text[: len(text) // 2], "is not JSON: it breaks off or goes wrong in line"),
+    "empty": (lambda text: "", "is not JSON: it breaks off"),
     "not UTF-8": (lambda text: b"\xff\xfe{}", "is not JSON"),
     "no object": (lambda text: "[1, 2]", "is no result of equigrad compare, diverge, check, crosscheck or bench"),
     "something else": (lambda text: '{"a": 1}', "is no result of equigrad compare, diverge"),
@@ -421,6 +422,15 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     for key, inner in inside:
         yield (*path, key)
         yield from places(inner, (*path, key))
+
+
+def test_where_the_development_ends_is_seen_in_its_chart_and_no_note() -> None:
+    result = equigrad.diverge(TASK, ["numpy"], arithmetic=["native", "reproducible"], budget=0)
+    assert any(note.startswith(UNFINISHED) for note in result.notes)
+    document = result.to_json()
+    document["notes"].append("kept")
+    [card] = content.divergences(documents.Documents(diverge=[document]))
+    assert card["notes"] == ["kept"]
 
 
 @pytest.mark.parametrize(

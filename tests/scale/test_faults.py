@@ -285,7 +285,7 @@ def test_where_somebody_took_the_port_the_next_is_tried(monkeypatch: pytest.Monk
 def test_where_every_port_is_taken_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken(tmp_path, monkeypatch, "rank.Rank.join = lambda *_: exec('raise OSError(\"Address already in use\")')")
     monkeypatch.setattr(launch, "TRIES", 2)
-    with pytest.raises(RankError, match="rank 0 of 1 found its port in use, 2 times another one"):
+    with pytest.raises(RankError, match="rank 0 of 1 tried 2 ports, and each was in use"):
         Local("torch", 1)
 
 

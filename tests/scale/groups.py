@@ -63,7 +63,7 @@ def hashed(weights: tuple[np.ndarray, ...]) -> str:
 
 
 def running(pids: list[int], seconds: float = 10.0) -> list[int]:
-    """Which of the processes are still there after so many seconds; as soon as none is, that is said."""
+    """Which of the processes are still there after `seconds`; returns at once when none is."""
     until = time.monotonic() + seconds
     while (left := [pid for pid in pids if _alive(pid)]) and time.monotonic() < until:
         time.sleep(0.05)

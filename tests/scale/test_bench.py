@@ -10,6 +10,7 @@ import pytest
 from equigrad.bench import suite
 from equigrad.bench.clock import scaling
 from equigrad.common.errors import UsageError
+from equigrad.common.machine import cores
 from equigrad.scale.summation import bytes_per_update
 
 from .groups import marked, running
@@ -17,7 +18,7 @@ from .groups import marked, running
 pytest.importorskip("mpi4py")
 
 
-@pytest.mark.skipif(suite.cores() < 2, reason="two processes are timed on two cores")
+@pytest.mark.skipif(cores() < 2, reason="two processes are timed on two cores")
 def test_several_processes_are_rows_with_an_efficiency_and_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EQUIGRAD_TEST", mark := str(uuid4()))
     result = suite.bench(["digits"], ["numpy"], processes=[2], updates=2, rounds=1)
