@@ -85,24 +85,11 @@ def _lacking(module: str) -> None:
     pytest.skip(f"{module} is not installed")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    _keep_what_jax_compiles(config)
+def pytest_configure() -> None:
     known = (*SPECS, *OTHERS)
     unknown = set(REQUIRED) - set(known)
     if unknown:
         raise pytest.UsageError(f"EQUIGRAD_REQUIRE names {', '.join(sorted(unknown))}; known are {', '.join(known)}")
-
-
-def _keep_what_jax_compiles(config: pytest.Config) -> None:
-    """In pytest's cache, for all workers and processes, and for the next time: `pytest --cache-clear` empties it.
-
-    JAX keys it by program, versions, flags and processor. With a largest size it takes a lock, so nobody reads what
-    another is writing.
-    """
-    if config.pluginmanager.hasplugin("cacheprovider") and config.cache and find_spec("filelock"):
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(config.cache.mkdir("jax")))
-        os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2**30))
-        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from equigrad.backends.interface import Backend
 from equigrad.bench import clock, worker
 from equigrad.bench.clock import Row, Table, measure, ratio, verdict
 from equigrad.bench.contestants.roster import NULL, backends
-from equigrad.common.machine import cores
 from equigrad.bench.worker import Worker
 from equigrad.bench.workload import Contestant, Workload
+from equigrad.common.machine import cores
 from equigrad.common.problem import problem
 from equigrad.common.ulp import sha256
 
