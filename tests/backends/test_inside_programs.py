@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from equigrad.backends import load
-from equigrad.backends.interface import Backend, Weights
+from equigrad.backends.interface import DTYPES, Backend, Weights
 from equigrad.bench.sizes import sized
 from equigrad.common.problem import Problem, problem
 
@@ -99,11 +99,17 @@ ODD = sized(9, (5, 7, 2))
 """All products in index order, where an FMA would show."""
 
 
-@pytest.mark.parametrize(
-    "way",
-    [pytest.param(way, marks=[pytest.mark.slow] * (way not in (jitted, scanned))) for way in WAYS],
-    ids=lambda way: way.__name__.replace("_", " "),
-)
+QUICK = (jitted, scanned)
+PROGRAMS = [
+    pytest.param(
+        way, dtype, marks=[pytest.mark.slow] * (way not in QUICK), id=f"{way.__name__.replace('_', ' ')}, {dtype}"
+    )
+    for way in WAYS
+    for dtype in (DTYPES if way in QUICK else DTYPES[:1])  # the random networks below have all ways in both
+]
+
+
+@pytest.mark.parametrize(("way", "dtype"), PROGRAMS)
 def test_reproducible_bits_survive_a_users_own_program(ready: Ready, way: Call, dtype: str) -> None:
     numpy, jax = (ready(spec, dtype, "reproducible") for spec in ("numpy", "jax"))
     for name, call in CALLS.items():
