@@ -31,7 +31,8 @@ ONCE = 0.05
 """The part of a run that may go to what each call of `train` does once, such as recording an update: the time per
 update has it in it."""
 LONGEST = 1.0
-"""A run in which that takes more is made longer, up to these seconds; so is one of fewer updates than RECORDED."""
+"""A run in which that takes more is made longer, up to these seconds and the problem's updates; so is one of fewer
+updates than RECORDED."""
 LEAST = 5
 """The fewest updates of a run: from this many on PyTorch's are recorded and repeated, and those of larger networks.
 And threads that slept are slow to wake."""
@@ -116,14 +117,9 @@ class Row:
 
 
 def unlike(one: Row, other: Row) -> str:
-    """Why times of the two say little about each other, '' if they do: runs of other lengths, or too short ones."""
-    if max(one.updates, other.updates) > 2 * min(one.updates, other.updates) or not (one.settled and other.settled):
-        return f"runs of {_length(one)} and {_length(other)} updates"
-    return ""
-
-
-def _length(row: Row) -> str:
-    return f"{row.updates:,}{'' if row.settled else ' (short)'}"
+    """Why times of the two say little about each other, '' if they do: runs of other lengths."""
+    few, many = sorted((one.updates, other.updates))
+    return f"runs of {one.updates:,} and {other.updates:,} updates" if many > 2 * few else ""
 
 
 @dataclass

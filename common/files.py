@@ -44,10 +44,14 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write the whole of `text` or nothing: into a file beside it, which then takes its name; raises UsageError."""
     target = _target(path)
     try:
+        if target.exists() and not target.is_file():
+            raise UsageError(f"cannot write '{path}': it is not an ordinary file")
         beside = target.with_name(f".equigrad-{secrets.token_hex(8)}")
         try:
             with beside.open("x", encoding="utf-8") as file:
                 file.write(text)
+            if target.exists():  # whoever may read it now, may read it then
+                beside.chmod(target.stat().st_mode & 0o777)
             os.replace(beside, target)
         except BaseException:
             beside.unlink(missing_ok=True)
@@ -69,14 +73,19 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise UsageError(f"cannot read '{path}': {error.strerror or error}") from None
     except json.JSONDecodeError as error:
         raise UsageError(f"'{path}' is not JSON: it breaks off or goes wrong in line {error.lineno}") from None
+    except _NoNumber as error:
+        raise UsageError(f"'{path}' is not JSON: it holds {error}, which is no number there") from None
     except (ValueError, RecursionError):
         raise UsageError(f"'{path}' is not JSON") from None
 
 
-def _finite(text: str) -> float:
+class _NoNumber(Exception):
     """JSON has neither NaN nor infinity, and no number that is too large for float64."""
+
+
+def _finite(text: str) -> float:
     if not math.isfinite(value := float(text)):
-        raise ValueError(text)
+        raise _NoNumber(text)
     return value
 
 

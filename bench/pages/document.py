@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...common.errors import MissingError, UsageError
+from ...common.errors import MissingError, UsageError, needed
 from ...common.files import write_text
 from ...common.headline import TRAIN
 from .. import gpu, headline, sizes
@@ -55,10 +55,8 @@ def _read(files: Sequence[Path]) -> list[tuple[str, Result]]:
 
 
 def _rendered(template: str, **values: Any) -> str:
-    try:
+    with needed("jinja2", extra="report"):
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    except ModuleNotFoundError:
-        raise MissingError("jinja2 is not installed: pip install 'equigrad[report]'") from None
     environment = Environment(  # Markdown, so nothing is escaped but the bar that ends a cell
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ...common.errors import MissingError, UsageError, said
+from ...common.errors import MissingError, UsageError, install, said
 from ...common.files import write_text
 from ...common.headline import is_written, shown
 from .. import sizes
@@ -17,7 +17,6 @@ from ..hardware import Hardware
 from ..results import Result
 from .view import title
 
-INSTALL = "pip install 'equigrad[plot]'"
 COLOURS = {
     "floor": "#8c8c8c",
     "train of this suite": "#1f77b4",
@@ -39,7 +38,7 @@ def check(path: Path | None) -> None:
     if path.suffix not in (".html", ".png"):
         raise UsageError(f"--plot writes .html or .png, not '{path}'")
     if find_spec("plotly") is None:
-        raise MissingError(f"plotly is not installed: {INSTALL}")
+        raise MissingError(f"plotly is not installed: {install('plot')}")
     if path.suffix == ".png":
         _png(_figure())
 
@@ -92,7 +91,7 @@ def save(figure: Any, path: Path, below: str) -> None:
 
 def _png(figure: Any) -> bytes:
     if find_spec("kaleido") is None:
-        raise MissingError(f"a PNG needs kaleido, which is not installed: {INSTALL}; .html needs nothing more")
+        raise MissingError(f"a PNG needs kaleido, which is not installed: {install('plot')}; .html needs nothing more")
     try:
         return bytes(figure.to_image("png", scale=2))
     except Exception as error:  # Plotly, kaleido and choreographer each have their own for a browser that is not here

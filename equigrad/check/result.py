@@ -201,7 +201,7 @@ class Thorough(Outcomes):
         networks = sum(search.networks for search in good)
         worst = max((margin for search in good for margin in search.closest.values()), default=0.0)
         left = sum(len(search.left_out) for search in good)
-        rest = f" {left} with long trainings were left out." if left else ""
+        rest = f" {left} with long training {'was' if left == 1 else 'were'} left out." if left else ""
         return f"no law broken on {networks:,} networks: no error above {worst:.0%} of what rounding explains.{rest}"
 
     def to_json(self) -> dict[str, Any]:

@@ -194,11 +194,17 @@ class _Run:
         self.found: list[_Found] = []
         self.left_out: dict[str, None] = {}
 
+    def spent(self) -> bool:
+        """Whether the budget has no network left. One is tried however short it is."""
+        if self.examples is not None:
+            return self.networks >= self.examples
+        return self.networks > 0 and monotonic() >= self.deadline
+
     def spend(self) -> None:
-        """Count one network; raises _Enough where none is left. One is tried however short the budget."""
-        left = self.deadline - monotonic()
-        if self.networks >= self.examples if self.examples is not None else self.networks and left <= 0:
+        """Count one network; raises _Enough where none is left."""
+        if self.spent():
             raise _Enough
+        left = self.deadline - monotonic()
         if self.progress and self.examples is not None:
             self.progress(WORK, self.networks, self.examples)
         elif self.progress and left < self.seconds:  # not while a mistake is narrowed down, which has its own limit
@@ -232,7 +238,7 @@ class _Run:
         backends = {variant: self.make(*variant) for variant in self.variants}
         for number, recipe in enumerate(group, 1):
             for variant in self.variants:
-                if not self.affordable(backends[variant], recipe):
+                if not self.spent() and not self.affordable(backends[variant], recipe):
                     self.left_out[f"{recipe} ({', '.join(variant)})"] = None
                     continue
                 self.spend()

@@ -24,6 +24,18 @@ def test_who_may_read_a_file_is_for_the_umask_to_say(umask: int, tmp_path: Path)
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == 0o666 & ~umask
 
 
+@pytest.mark.skipif(os.name != "posix", reason="has no pipes with a name, and other permissions")
+def test_what_is_there_keeps_its_permissions_and_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
+    (secret := tmp_path / "secret").touch(0o600)
+    write_text(secret, "text")
+    assert (secret.read_text(), stat.S_IMODE(secret.stat().st_mode)) == ("text", 0o600)
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with pytest.raises(UsageError, match=r"cannot write '.*pipe': it is not an ordinary file"):
+        write_text(pipe, "text")
+    assert pipe.is_fifo()
+    assert len([*tmp_path.iterdir()]) == 2
+
+
 def test_a_file_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError, match="cannot write"):
@@ -37,7 +49,7 @@ def test_a_file_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: Path)
 def test_a_number_that_is_none_is_no_json(number: str, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(f'{{"number": {number}}}')
-    with pytest.raises(UsageError, match="is not JSON"):
+    with pytest.raises(UsageError, match=f"is not JSON: it holds {number}, which is no number there"):
         read_json(path)
 
 

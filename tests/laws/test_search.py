@@ -290,7 +290,7 @@ class Clocked(NumpyBackend):
 
 @pytest.mark.parametrize(
     ("call", "pace", "tried"),
-    [(1e-5, 1e-5, True), (0.3, 1e-3, True), (1e-5, 0.05, False), (0.05, 3.0, False)],
+    [(1e-5, 1e-5, True), (0.3, 1e-3, True), (1e-5, 0.05, False), (0.05, 0.3, False)],
     ids=["all quick", "calls slow, training quick", "calls quick, training slow", "all slow"],
 )
 def test_a_long_training_is_tried_where_it_fits_into_the_time_and_said_to_be_left_out_where_not(
@@ -307,8 +307,25 @@ def test_a_long_training_is_tried_where_it_fits_into_the_time_and_said_to_be_lef
     row = Searched("clocked", "cpu", "agree", "", result)
     whole = Thorough({}, ("float64",), "both", 0, (row,))
     assert any(left in line for line in row.lines()) is not tried
-    assert ("1 with long trainings were left out" in whole.verdict) is not tried
+    assert ("1 with long training was left out." in whole.verdict) is not tried
     assert whole.to_json()["searched"][0]["left_out"] == list(result.left_out)
+
+
+def test_once_the_time_is_over_no_training_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("now", [0.0]), ("call", 10.0), ("pace", 0.0)):
+        monkeypatch.setattr(Clocked, name, value, raising=False)
+    monkeypatch.setattr(searching, "monotonic", lambda: Clocked.now[0])
+    monkeypatch.setattr(searching, "FIXED", (Recipe((3, 4, 1), 4), Recipe((2, 1), 3, updates=10_000)))
+    asked: list[int] = []
+
+    def affordable(run: Any, backend: Backend, recipe: Recipe) -> bool:
+        asked.append(recipe.updates)
+        return True
+
+    monkeypatch.setattr(searching._Run, "affordable", affordable)
+    result = search(lambda dtype, arithmetic: Clocked("cpu", dtype, arithmetic), ["native"], ["float64"], seconds=5)
+    assert result.networks == 1
+    assert 10_000 not in asked
 
 
 def test_one_network_is_tried_however_short_the_time() -> None:
