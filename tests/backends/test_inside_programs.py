@@ -140,7 +140,7 @@ def problems(draw: st.DrawFn) -> Problem:
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=7, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(way=st.sampled_from(WAYS), task=problems(), dtype=st.sampled_from(["float64", "float32"]))
 def test_of_any_network_reproducible_bits_survive_a_users_own_program(way: Call, task: Problem, dtype: str) -> None:
     numpy, jax = (load(spec, dtype, "reproducible") for spec in ("numpy", "jax"))
