@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -252,8 +253,9 @@ class _Training:
                 if figure.updates == stop
             ]
         run.seconds = sum(seconds for _, seconds in stretches)
-        updates, seconds = max(stretches)
-        run.microseconds_per_update = seconds / updates * 1e6
+        longest, _ = max(stretches)
+        long = [seconds / updates for updates, seconds in stretches if 2 * updates >= longest]
+        run.microseconds_per_update = 1e6 * median(long)
         self.final = self.at[p.updates]
         if run.arithmetic == "reproducible" and holds_subnormal(self.final):
             raise TrainingError("the weights hold subnormal numbers, for which the same bits are not promised")

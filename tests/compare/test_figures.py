@@ -15,6 +15,7 @@ import pytest
 import equigrad
 from equigrad.backends import load
 from equigrad.backends.interface import ARITHMETICS, Backend
+from equigrad.backends.numpy_backend import NumpyBackend
 from equigrad.common.problem import problem
 from equigrad.compare.result import Run
 
@@ -137,3 +138,22 @@ def test_pytorch_repeats_recorded_updates_also_where_one_alone_takes(
     run = equigrad.compare("one-layer", ["torch"], arithmetic=mode).runs[-1]
     assert (run.name, run.outcome) == ("torch", "identical")
     assert next(alone) < 100
+
+
+def test_a_stretch_in_which_the_machine_was_busy_does_not_make_the_time_per_update(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A millisecond for each update, and ten for those of one stretch among many."""
+    train, calls, clock = NumpyBackend.train, count(), [0.0]
+
+    def timed(self: NumpyBackend, weights: Any, x: Any, y: Any, lr: float, n: int) -> Any:
+        clock[0] += n * (1e-2 if next(calls) == 8 else 1e-3)
+        return train(self, weights, x, y, lr, n)
+
+    monkeypatch.setattr(NumpyBackend, "train", timed)
+    monkeypatch.setattr(
+        import_module("equigrad.compare.comparison"), "time", SimpleNamespace(perf_counter=lambda: clock[0])
+    )
+    (run,) = equigrad.compare("one-layer", ["numpy"], arithmetic="native").runs
+    assert next(calls) > 10
+    assert run.microseconds_per_update == pytest.approx(1000)
