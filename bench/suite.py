@@ -17,7 +17,7 @@ from ..common.errors import EquigradError, MissingError, UsageError
 from ..common.machine import cores, machine
 from ..common.nearest import check_known
 from ..scale import spread
-from ..session import Progress, canonical, loaded
+from ..session import Progress, canonical_names, loaded
 from . import calls, sizes
 from . import process as whole
 from .calls import Calls
@@ -80,7 +80,7 @@ def bench(
     chosen = [problem.with_(updates=updates) for problem in chosen]
     for problem in chosen:
         spread.checked(processes, problem.samples)
-    specs = _checked(_named(backends), dtype) if backends else _elsewhere(everything)
+    specs = _checked(canonical_names(backends), dtype) if backends else _elsewhere(everything)
     modes = ARITHMETICS if arithmetic == "both" else (arithmetic,)
     each = (
         len(modes) * sum(1 + (n > 1) for n in numbers) + 1 + (who == "headline")
@@ -132,17 +132,12 @@ def _calls(workload: Workload, specs: Sequence[str], rounds: int) -> list[Calls]
 def status(result: Result, asked: Sequence[str] = ()) -> int:
     """0; 3 if a backend asked for by name is missing; 1 if one failed or did not agree; 130 after Ctrl-C."""
     rows = [row for table in result.tables for row in table.rows if row.group == "backend"]
-    if any(row.outcome == "missing" and row.name.partition(" ")[0] in _named(asked) for row in rows):
+    if any(row.outcome == "missing" and row.name.partition(" ")[0] in canonical_names(asked) for row in rows):
         return 3
     if result.interrupted:
         return 130
     whole_failed = result.process is not None and result.process.outcome not in GOOD
     return int(whole_failed or any(row.outcome not in (*GOOD, "missing") for row in rows))
-
-
-def _named(backends: Sequence[str]) -> list[str]:
-    """Each once, by its canonical name."""
-    return list(dict.fromkeys(str(canonical(spec)) for spec in backends))
 
 
 def _checked(backends: Sequence[str], dtype: str) -> list[str]:

@@ -17,16 +17,12 @@ def check_writable(path: str | os.PathLike[str] | None) -> None:
     """Raise UsageError if `path` cannot be written; called before hours of work, not after. Writes nothing."""
     if path is None:
         return
-    target = _target(path)
     try:
-        if target.is_dir():
-            raise UsageError(f"cannot write '{path}': it is a folder")
+        target = _target(path)
         if target.is_symlink():
             raise UsageError(f"cannot write '{path}': it is a link that leads nowhere")
         if not target.parent.is_dir():
             raise UsageError(f"cannot write '{path}': there is no folder '{Path(path).parent}'")
-        if target.exists() and not target.is_file():
-            raise UsageError(f"cannot write '{path}': it is not an ordinary file")
         if target.exists() and not os.access(target, os.W_OK):
             raise UsageError(f"cannot write '{path}': it is read-only")
         with tempfile.TemporaryFile(dir=target.parent):
@@ -36,16 +32,19 @@ def check_writable(path: str | os.PathLike[str] | None) -> None:
 
 
 def _target(path: str | os.PathLike[str]) -> Path:
-    """Where a link leads to, so that the file behind it is replaced and not the link."""
-    return Path(os.path.realpath(path))
+    """Where a link leads to, so that the file behind it is replaced and not the link; nothing but a file ever is."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise UsageError(f"cannot write '{path}': it is a folder")
+    if target.exists() and not target.is_file():
+        raise UsageError(f"cannot write '{path}': it is not an ordinary file")
+    return target
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write the whole of `text` or nothing: into a file beside it, which then takes its name; raises UsageError."""
-    target = _target(path)
     try:
-        if target.exists() and not target.is_file():
-            raise UsageError(f"cannot write '{path}': it is not an ordinary file")
+        target = _target(path)
         beside = target.with_name(f".equigrad-{secrets.token_hex(8)}")
         try:
             with beside.open("x", encoding="utf-8") as file:

@@ -249,6 +249,11 @@ def canonical(spec: Spec) -> Spec:
     return spec
 
 
+def canonical_names(names: Iterable[str]) -> list[str]:
+    """Each backend once, in one spelling."""
+    return list(dict.fromkeys(str(canonical(name)) for name in names))
+
+
 def _has(spec: Spec, arithmetic: str) -> bool:
     try:
         return arithmetic in (backend_class(spec)[0] if isinstance(spec, str) else spec).arithmetics

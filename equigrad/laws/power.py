@@ -13,7 +13,7 @@ from ..backends.interface import ARITHMETICS, DTYPES, Backend
 from ..common.errors import UsageError
 from ..common.progress import named
 from ..passport import passport
-from ..session import Progress, canonical, like, loaded
+from ..session import Progress, canonical_names, like, loaded
 from . import networks
 from .laws import LAWS, LawBroken, Network
 from .mutants import MUTANTS, Mutant
@@ -158,7 +158,7 @@ def power(
     """
     if problems < 1:
         raise UsageError(f"the number of random problems must be at least 1, not {problems}")
-    names = list(dict.fromkeys(map(str, map(canonical, usable() if backends is None else backends))))
+    names = canonical_names(usable() if backends is None else backends)
     right = {name: loaded(name) for name in names}
     planted = [plan for plan in PLANS if not equivalent(plan)]
     if mutants is not None:

@@ -30,7 +30,7 @@ from ..common.words import listed
 from ..compare import comparison
 from ..diverge import divergence
 from ..passport import passport
-from ..session import canonical
+from ..session import canonical_names
 from . import aligned, content, documents, recording
 from .content import nice
 from .documents import Documents
@@ -88,7 +88,7 @@ def report(
     task = documents.of_one_problem(given, asked)
     runs = task is not None or not given.passport  # to find out what is usable imports every framework
     wanted = (usable() if runs else ()) if backends is None else backends
-    names = list(dict.fromkeys(["numpy", *map(str, map(canonical, wanted))]))
+    names = canonical_names(["numpy", *wanted])
     for name in names if backends is not None else ():
         backend_class(name)  # whoever asks for a backend by name is told at once that it is not here
     replay = None
