@@ -41,6 +41,9 @@ TRIES = 3
 """Ports that are tried, one after the other."""
 IN_USE = ("Failed to start RPC server", "Failed to add port", "address already in use", "Address already in use")
 """What engines say then."""
+FORKED = ("torch", "jax") if sys.platform == "linux" else ()
+"""Backends of which one process loads the framework, and forks into the ranks. An import starts no thread, and uses no
+GPU; those on a GPU, and macOS, whose frameworks may start threads, get a process for each rank."""
 LEAVING = 5.0
 """Seconds that ranks may take to end in good order."""
 MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
@@ -101,8 +104,8 @@ class Local(Group):
             "UCX_TLS": "self,sm",  # processes of one machine share memory
             "FI_PROVIDER": "shm",
         }
-        ranks = ["-"] if self.spec == "numpy" else map(str, range(self.size))
-        for i, rank in enumerate(ranks):
+        together = {"numpy": "-", **dict.fromkeys(FORKED, "+")}.get(self.spec)
+        for i, rank in enumerate([together] if together else map(str, range(self.size))):
             command = [*RANK, address, self.spec, str(self.size), rank]
             if rank == "-":
                 command = [*mpiexec(), "-n", str(self.size), *command]
@@ -198,9 +201,9 @@ class Local(Group):
 
     def _ending(self, rank: int) -> str:
         """How a rank came to its end."""
-        child = self.children.get(rank) if self.spec != "numpy" else None
-        if child is None:
+        if self.spec == "numpy":  # mpiexec has a status of its own
             return self._why("was killed, or crashed")
+        child = self.children[0 if len(self.children) == 1 else rank]
         with suppress(subprocess.TimeoutExpired):
             child.wait(GRACE)
         code = child.returncode

@@ -1,6 +1,7 @@
 """One of several processes: what it says of itself, and what it does when it is told to.
 
-python -m equigrad.scale.rank ADDRESS BACKEND SIZE RANK is one that `launch` starts; RANK is '-' where MPI knows it.
+python -m equigrad.scale.rank ADDRESS BACKEND SIZE RANK is one that `launch` starts. RANK is '-' where MPI knows it, and
+'+' for all ranks at once.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from contextlib import suppress
 from importlib import import_module
 from multiprocessing.connection import Client, Connection
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
@@ -50,8 +52,7 @@ class Rank:
 
     def join(self, meeting: str) -> None:
         """Meet the others."""
-        with importing():
-            self.engine = import_module(f".{self.framework}_engine", __package__)
+        self.engine = engine(self.framework)
         self.engine.join(self.rank, self.size, meeting, self.device)
 
     def hold(self, samples: int, x: np.ndarray, y: np.ndarray) -> None:
@@ -78,6 +79,30 @@ class Rank:
             self.engine.leave()
 
 
+def engine(framework: str) -> ModuleType:
+    """What trains that framework over processes."""
+    with importing():
+        return import_module(f".{framework}_engine", __package__)
+
+
+def forked(framework: str, size: int) -> int:
+    """The rank of each fork of this process, which loads the framework once for all of them.
+
+    This process itself ends as the first of them that comes to a bad end, or with the last.
+    """
+    engine(framework)
+    for rank in range(size):
+        if not os.fork():
+            return rank
+    for _ in range(size):
+        code = os.waitstatus_to_exitcode(os.wait()[1])
+        if code < 0:
+            os.kill(os.getpid(), -code)
+        if code:
+            os._exit(code)
+    os._exit(0)
+
+
 def answer(rank: Rank, message: tuple[Any, ...]) -> tuple[str, Any]:
     """('done', value) or ('raised', one line)."""
     name, *arguments = message
@@ -93,6 +118,8 @@ def main() -> None:
         signal.signal(ending, signal.SIG_IGN)
     keep_imports()
     address, spec, size, number = sys.argv[1:]
+    if number == "+":
+        number = str(forked(spec, int(size)))
     rank = Rank(spec, int(os.environ["PMI_RANK"] if number == "-" else number), int(size))
     keep_to_own_cores(rank)
     try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch._dynamo  # which the first call of torch.func.grad would import, in each rank
 import torch.distributed as dist
 import torch.distributed.nn  # before there is a group: defaults of its functions keep the one they find
 

@@ -102,6 +102,21 @@ def test_a_rank_that_raises_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert running(pids) == []
 
 
+@pytest.mark.skipif(not launch.FORKED, reason="each rank loads the framework itself here")
+def test_one_process_loads_the_framework_for_all_and_a_rank_that_ends_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    broken(tmp_path, monkeypatch, "rank.Rank.train = lambda self, *a: os._exit(7) if self.rank else time.sleep(60)")
+    ranks = Local("torch", 3)
+    pids = [*ranks.pids.values()]
+    (parent,) = {int(Path(f"/proc/{pid}/stat").read_text().split()[3]) for pid in pids}
+    assert set(pids) <= set(ranks_of(parent))
+    with pytest.raises(RankError, match=r"^rank [12] of 3 ended with status 7$"):
+        trained(ranks, "torch", problem("digits"), "float64", "native", 5)
+    assert running([parent, *pids]) == []
+
+
 def test_a_rank_that_cannot_start_is_named_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken(tmp_path, monkeypatch, "raise SystemExit('no such thing')")
     with pytest.raises(RankError, match="rank 0 of 2 ended before it began: no such thing"):
