@@ -17,7 +17,7 @@ compare: $(READY)
 # pytest-benchmark times nothing beside others, so it stays out.
 PYTEST = OMP_NUM_THREADS=1 EQUIGRAD_REQUIRE=$(REQUIRE) $(BIN)/python -m pytest -p no:benchmark --dist loadfile \
 	--no-loadscope-reorder
-WORKERS = --numprocesses $$(expr 1 + $$(getconf _NPROCESSORS_ONLN)) --maxprocesses 4
+WORKERS = --numprocesses $$($(BIN)/python -c "from equigrad.common.machine import cores; print(1 + cores())") --maxprocesses 4
 
 test: $(READY)
 	$(PYTEST) $(WORKERS) --ignore tests/scale

@@ -12,9 +12,8 @@ import numpy as np
 from ..common.errors import UsageError
 from ..common.machine import free_memory
 from ..common.nearest import unknown
-from ..common.problem import PROBLEMS, Problem, problem
+from ..common.problem import PROBLEMS, Problem, bytes_needed, problem
 from .clock import Table
-from .workload import bytes_needed
 
 UPDATES = 1000
 COPIES = 4

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ..common.problem import Problem
+from ..common.problem import Problem, bytes_needed
 
 
 class Unsuitable(Exception):
@@ -59,12 +58,6 @@ class Workload:
     @property
     def bytes_needed(self) -> int:
         return bytes_needed(len(self.x), self.layers, self.x.itemsize)
-
-
-def bytes_needed(samples: int, layers: Sequence[int], itemsize: int) -> int:
-    """Data, weights, gradients, and activation and delta of every layer: what an update cannot do without."""
-    weights = sum(a * b for a, b in pairwise(layers))
-    return itemsize * (samples * (layers[0] + layers[-1] + 2 * sum(layers[1:])) + 2 * weights)
 
 
 Arrays = tuple[np.ndarray, ...]

@@ -7,7 +7,6 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from .archive import read_npz, refuse_beyond_memory
 from .errors import UsageError
 from .nearest import nearest
-from .problem import Problem
+from .problem import Problem, bytes_needed
 from .problem import problem as built_in
 
 
@@ -71,7 +70,8 @@ def load_data(
         if not file.is_file():
             raise UsageError(f"no such data file: '{path}'" if not file.exists() else f"'{path}' is not a file")
         inputs, targets = readers[file.suffix.lower()](file, target)
-        _check_memory(file, len(inputs), (inputs.shape[1], *hidden, targets.shape[1]))
+        layers = (inputs.shape[1], *hidden, targets.shape[1])
+        refuse_beyond_memory(file, bytes_needed(len(inputs), layers, 8))
     except OSError as error:
         raise UsageError(f"'{path}' cannot be read: {error.strerror or error}") from error
     for what, array in (("inputs", inputs), ("targets", targets)):
@@ -85,16 +85,10 @@ def load_data(
         name=file.name,
         inputs=inputs,
         targets=targets,
-        layers=(inputs.shape[1], *hidden, targets.shape[1]),
+        layers=layers,
         updates=1_000,
         learning_rate=default_rate,
     ).with_(updates=updates, learning_rate=learning_rate, seed=seed)
-
-
-def _check_memory(file: Path, samples: int, layers: Sequence[int]) -> None:
-    """Refuse a network that cannot fit: data, weights, gradient, and two numbers per unit and sample."""
-    weights = sum(a * b for a, b in pairwise(layers))
-    refuse_beyond_memory(file, 8 * (samples * (layers[0] + layers[-1] + 2 * sum(layers[1:])) + 2 * weights))
 
 
 def _read_csv(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

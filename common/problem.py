@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from itertools import pairwise
@@ -24,7 +24,7 @@ class Figure:
     """A published number, and how to come by it from the weights that `train` reaches."""
 
     what: str
-    """A phrase that says which number it is, with its source."""
+    """A phrase that says which number it is."""
     updates: int
     """After how many updates."""
     inputs: np.ndarray
@@ -239,3 +239,9 @@ def problem(name: str) -> Problem:
     """
     check_known("problem", name, PROBLEMS)
     return PROBLEMS[name]()
+
+
+def bytes_needed(samples: int, layers: Sequence[int], itemsize: int) -> int:
+    """Data, weights, gradients, and activation and delta of every layer: what an update cannot do without."""
+    weights = sum(a * b for a, b in pairwise(layers))
+    return itemsize * (samples * (layers[0] + layers[-1] + 2 * sum(layers[1:])) + 2 * weights)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..common.agreement import FEW, Disagreement, assert_agreement, holds_subnormal
 from ..common.errors import TrainingError, UsageError
-from ..common.problem import Problem
+from ..common.problem import Figure, Problem
 from ..common.problem import problem as built_in
 from ..common.ulp import any_differs, max_difference, max_ulp, sha256
 from ..passport import passport
@@ -121,8 +121,9 @@ def _decide(run: Run, training: _Training, rows: np.ndarray | None) -> None:
             run.outcome = assert_agreement(training.final, reference.final, 0.0)
         _check_predictions(run, training.final, reference.session, rows)
     if run.dtype == "float64" and not all(run.figures):
-        missed = f"{run.figures.count(False)} of the {len(run.figures)} published figures do not come out"
-        raise Disagreement("disagree", f"the weights are {_WORDS[run.outcome]}, but {missed}")
+        missed = [figure.what for figure, out in zip(training.figures, run.figures, strict=True) if not out]
+        missing = f"{len(missed)} of {len(run.figures)} published figures are missed, first the {missed[0]}"
+        raise Disagreement("disagree", f"the weights are {_WORDS[run.outcome]}, but {missing}")
 
 
 _WORDS = {"identical": "identical", "agree": "in agreement", "inconclusive": "not comparable"}
@@ -222,6 +223,12 @@ class _Training:
     at: dict[int, Matrices] = field(default_factory=dict)
     """The weights after some numbers of updates, as far as they are known."""
 
+    @cached_property
+    def figures(self) -> list[Figure]:
+        """Those that this training reaches, in the order in which it does."""
+        reached = [figure for figure in self.problem.figures if figure.updates <= self.problem.updates]
+        return sorted(reached, key=lambda figure: figure.updates)
+
     def go(self) -> None:
         """Train to the end, stopping where a figure was published or an update is watched."""
         p, run, session = self.problem, self.run, self.session
@@ -234,10 +241,9 @@ class _Training:
         weights = session.weights
         self.measure_pace(weights)
         watched = {*range(min(self.watch, p.updates)), *range(max(p.updates - self.watch, 0), p.updates)}
-        figures = {figure.updates for figure in p.figures if figure.updates <= p.updates}
         run.figures = []
         done, stretches = 0, []
-        for stop in sorted({*figures, *watched, p.updates - 1, p.updates}):
+        for stop in sorted({*(figure.updates for figure in self.figures), *watched, p.updates - 1, p.updates}):
             for after, updates, seconds in self.stretch(weights, done, stop):
                 weights = after
                 done += updates
@@ -249,7 +255,7 @@ class _Training:
                 self.at[stop] = session.numpy(weights)
             run.figures += [
                 figure.comes_out(self.predict(figure.inputs), p.targets)
-                for figure in p.figures
+                for figure in self.figures
                 if figure.updates == stop
             ]
         run.seconds = sum(seconds for _, seconds in stretches)

@@ -269,7 +269,9 @@ def test_published_figures_that_do_not_come_out_are_no_agreement() -> None:
     wrong = replace(task, figures=tuple(replace(f, published=f.published + 1e-6) for f in task.figures))
     run = compare(wrong, ["numpy"], arithmetic="native").runs[0]
     assert (run.outcome, run.figures) == ("disagree", [False])
-    assert run.message == "the weights are identical, but 1 of the 1 published figures do not come out"
+    assert run.message == (
+        "the weights are identical, but 1 of 1 published figures are missed, first the mean absolute error at update 0"
+    )
 
 
 @pytest.mark.parametrize("arithmetic", ["native", "reproducible"])
