@@ -58,7 +58,7 @@ def compile_time(tables: Sequence[Table]) -> str:
         "what each call of train does once, such as recording",
     )
     if lacking == {True}:
-        return f"{compiling}; {once}, is in us per update and not in the updates until ahead"
+        return f"{compiling}; {once}, counts in us per update but not in the updates until ahead"
     return f"{compiling}, and {once}" + "; older results have the latter in us per update" * (True in lacking)
 
 

@@ -21,12 +21,11 @@ from typing import Any
 
 from ..common.crossings import crossings
 from ..common.errors import UsageError
-from ..common.files import read_json, write_json
+from ..common.files import SCHEMA, read_json, write_json
 from .calls import Calls
 from .clock import Row, Spread, Table, ratio, spread, unlike
 from .process import Process
 
-SCHEMA = 1
 STORE = Path(".benchmarks")
 
 
@@ -176,7 +175,7 @@ def read(path: Path, strict: bool = False) -> Result:
     """
     data = read_json(path)
     if not isinstance(data, dict) or data.get("kind") != "bench":
-        raise UsageError(f"'{path}' is no result of equigrad bench")
+        raise UsageError(f"'{path}' is not a result of equigrad bench")
     if data.get("schema") != SCHEMA and strict:
         raise UsageError(f"'{path}' has schema {data.get('schema')}, this version of the suite has {SCHEMA}")
     if data.get("schema") != SCHEMA:

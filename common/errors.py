@@ -99,3 +99,13 @@ class foreign:  # a context manager; as a generator it would be a third of the c
 
     def __exit__(self, *error: object) -> None:
         os._exit = self.leave
+
+
+@contextmanager
+def not_ended_by(what: str) -> Iterator[None]:
+    """While code runs that others wrote: raises UsageError where it would end this process."""
+    try:
+        with foreign():
+            yield
+    except SystemExit as error:
+        raise UsageError(f"{what} would end this process: {said(error)}") from error

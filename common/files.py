@@ -12,6 +12,9 @@ from typing import Any
 
 from .errors import UsageError
 
+SCHEMA = 1
+"""Of the JSON that commands write, all kinds."""
+
 
 def check_writable(path: str | os.PathLike[str] | None) -> None:
     """Raise UsageError if `path` cannot be written; called before hours of work, not after. Writes nothing."""
@@ -48,9 +51,9 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
         beside = target.with_name(f".equigrad-{secrets.token_hex(8)}")
         try:
             with beside.open("x", encoding="utf-8") as file:
+                if target.exists():  # whoever may read it now, may read it then
+                    beside.chmod(target.stat().st_mode & 0o777)
                 file.write(text)
-            if target.exists():  # whoever may read it now, may read it then
-                beside.chmod(target.stat().st_mode & 0o777)
             os.replace(beside, target)
         except BaseException:
             beside.unlink(missing_ok=True)

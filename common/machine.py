@@ -14,6 +14,7 @@ import numpy as np
 PACKAGES = ("numpy", "torch", "jax", "jaxlib")
 VECTORS = (
     "ATEN_CPU_CAPABILITY",
+    "MKL_ENABLE_INSTRUCTIONS",
     "NPY_DISABLE_CPU_FEATURES",
     "NPY_ENABLE_CPU_FEATURES",
     "OPENBLAS_CORETYPE",

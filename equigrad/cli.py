@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="equigrad",
     help="One perceptron with backpropagation in NumPy, PyTorch and JAX, and the proof that they agree.",
-    epilog="Exit status: 0 agreement, 1 disagreement or failure, 2 invalid arguments, 3 a named backend is missing.",
+    epilog="Exit status: 0 agreement; 1 disagreement, failure or inconclusive; 2 invalid arguments; "
+    "3 a named backend is missing.",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -89,8 +91,9 @@ def command(without: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Ca
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         _, *own = inspect.signature(function, eval_str=True).parameters.values()
+        own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
         shared = [
-            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
             for name, kind in get_type_hints(Chosen, include_extras=True).items()
             if name not in without
         ]
@@ -126,16 +129,21 @@ def to_json(path: Path | None, result: Any) -> Callable[[], None]:
     return lambda: write_json(path, result.to_json()) if path else None
 
 
-def leave_out(why: str, chosen: Chosen | None = None, **options: Any) -> None:
-    """Raise UsageError if any of the options is given: it would be ignored."""
+def leave_out(context: typer.Context, why: str, *names: str) -> None:
+    """Raise UsageError if any of these parameters stands on the command line: it would be ignored."""
     from .common.errors import UsageError
 
-    shared = {} if chosen is None else {name: value is not None for name, value in vars(chosen).items()}
-    given = [
-        name if name == "problem" else f"--{name.replace('_', '-')}" for name, v in (shared | options).items() if v
-    ]
-    if given:
-        raise UsageError(f"{why}: leave out {', '.join(given)}")
+    told = [each for each in context.command.params if each.name in names and _is_given(context, each.name)]
+    if told:
+        raise UsageError(f"{why}: leave out {', '.join(max((each.name or '', *each.opts), key=len) for each in told)}")
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+OF_A_PROBLEM = tuple(get_type_hints(Chosen))
 
 
 @command()
@@ -165,19 +173,20 @@ def compare(
     from .compare import comparison, view
     from .scale import launcher, spread
 
-    task, rows, numbers = chosen.task(), view.numbers(predict), spread.numbers(processes)
+    task, rows, counts = chosen.task(), view.predicted_rows(predict), spread.process_counts(processes)
     check_writable(json)
     with launcher.together(task, backend), console.progress() as report:
         result = comparison.compare(
-            task, backend, dtype=dtype, arithmetic=arithmetic, predict=rows, watch=watch, processes=numbers,
+            task, backend, dtype=dtype, arithmetic=arithmetic, predict=rows, watch=watch, processes=counts,
             progress=report,
         )  # fmt: skip
     end(view.comparison(result, rows), result.status(backend or ()), to_json(json, result))
 
 
-@command(without=("updates", "learning_rate"))
+@command(without=("updates", "learning_rate", "seed"))
 def check(
     chosen: Chosen,
+    context: typer.Context,
     backend: BackendNames = None,
     dtype: Annotated[
         str | None, typer.Option(help="float64 or float32", show_default="both; float64 with a problem")
@@ -198,6 +207,9 @@ def check(
     problems: Annotated[
         int | None, typer.Option(help="networks for each correct backend, with --power", show_default="500")
     ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="seed of the search, or of a problem's first weights", show_default="0, or 1")
+    ] = None,
     json: JsonFile = None,
 ) -> None:
     """Check predictions, gradients, updates and training of each backend against 50-digit arithmetic.
@@ -215,11 +227,10 @@ def check(
     from .common.files import check_writable
 
     check_writable(json)
-    budget = {"seconds": seconds is not None, "examples": examples is not None}
+    budget = ("seconds", "examples")
     if power:
-        changed = {"curve": curve, "dtype": dtype is not None, "arithmetic": arithmetic != "both"}
         why = "--power tries networks of its own, in every dtype and arithmetic"
-        leave_out(why, chosen, **changed | budget)
+        leave_out(context, why, *OF_A_PROBLEM, "curve", "dtype", "arithmetic", *budget)
         from .laws.power import power as prove
 
         with console.progress() as report:
@@ -227,18 +238,19 @@ def check(
         end(view.power(proof), 0 if proof.proved else 1, to_json(json, proof))
     from .check.gradcheck import check, thorough
 
-    leave_out("--problems is for --power only", problems=problems is not None)
+    leave_out(context, "--problems is for --power only", "problems")
     if chosen.named or curve:
-        leave_out("--seconds and --examples are for the search without a problem", None, **budget)
-        task = chosen.task()
+        leave_out(context, "--seconds and --examples are for the search without a problem", *budget)
+        task = replace(chosen, seed=seed).task()
         with console.progress() as report:
             result = check(task, backend, dtype=dtype or "float64", arithmetic=arithmetic, curve=curve, progress=report)
         end(view.check(result), result.status(backend or ()), to_json(json, result))
-    leave_out("--examples alone says how long to search", seconds=examples is not None and seconds is not None)
+    if examples is not None:
+        leave_out(context, "--examples alone says how long to search", "seconds")
     with console.progress() as report:
         found = thorough(
             backend, dtypes=(dtype,) if dtype else ("float64", "float32"), arithmetic=arithmetic,
-            seconds=60 if seconds is None else seconds, examples=examples, seed=chosen.seed or 0, progress=report,
+            seconds=60 if seconds is None else seconds, examples=examples, seed=seed or 0, progress=report,
         )  # fmt: skip
     end(view.thorough(found), found.status(backend or ()), to_json(json, found))
 
@@ -335,23 +347,20 @@ def crosscheck(
     A gradient by hand: equigrad crosscheck model.py:f --gradient model.py:df --inputs data.npz
     """
     from . import console
-    from .common.errors import UsageError, foreign, said
     from .common.files import check_writable
     from .crosscheck import crosschecks, loading, view
 
     check_writable(json)
-    try:
-        with foreign(), console.progress() as report:
-            given = loading.from_files(functions, inputs, parameters, gradient)
-            most = crosschecks.MOST if elements is None else elements
-            result = crosschecks.crosscheck(**given, dtype=dtype, elements=most, progress=report)
-    except SystemExit as error:
-        raise UsageError(f"a function that is compared would end this process: {said(error)}") from error
+    with console.progress() as report:
+        given = loading.from_files(functions, inputs, parameters, gradient)
+        most = crosschecks.MOST if elements is None else elements
+        result = crosschecks.crosscheck(**given, dtype=dtype, elements=most, progress=report)
     end(view.crosscheck(result), result.status, to_json(json, result))
 
 
 @app.command()
 def bench(
+    context: typer.Context,
     problem: Annotated[
         list[str] | None,
         typer.Argument(
@@ -373,7 +382,9 @@ def bench(
     threads: Annotated[
         int | None, typer.Option(help="threads for every row", show_default="1 if small, else all")
     ] = None,
-    patience: Annotated[float, typer.Option(help="give up a row after this many seconds without a response")] = 120.0,
+    patience: Annotated[
+        float, typer.Option(help="give up on a row after this many seconds without a response")
+    ] = 120.0,
     anatomy: Annotated[
         bool,
         typer.Option("--anatomy", help="also show import, compilation, first update, memory and the cost of each call"),
@@ -411,12 +422,8 @@ def bench(
         check_writable(path)
     picture.check(plot)
     if merge:
-        leave_out(
-            "--merge takes results and times nothing",
-            backend=backend, dtype=dtype != "float64", arithmetic=arithmetic != "both", updates=updates,
-            who=who != "everyone", rounds=rounds != 7, threads=threads, patience=patience != 120, anatomy=anatomy,
-            process=process, sweep=sweep, processes=processes, save=save, against=against, json=json,
-        )  # fmt: skip
+        others = (each.name or "" for each in context.command.params if each.name not in ("problem", "merge", "plot"))
+        leave_out(context, "--merge takes results and times nothing", *others)
         merged = hardware.merge(problem or ())
         end(
             view.hardware(merged),
@@ -431,7 +438,8 @@ def bench(
         result = suite.bench(
             problem or (), backend, dtype=dtype, arithmetic=arithmetic, updates=updates, who=who, rounds=rounds,
             threads=threads, patience=patience, anatomy=anatomy, process=process, sweep=sweep,
-            processes=spread.numbers(processes), progress=report, command=" ".join(["equigrad", *sys.argv[1:]]),
+            processes=spread.process_counts(processes), progress=report,
+            command=shlex.join(["equigrad", *sys.argv[1:]]),
         )  # fmt: skip
     end(
         view.everything(result, anatomy, before, against or ""),
@@ -446,7 +454,8 @@ def bench(
 @command(without=("problem",))
 def report(
     chosen: Chosen,
-    sources: Annotated[
+    context: typer.Context,
+    problem: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="PROBLEM | RESULT.json",
@@ -471,21 +480,21 @@ def report(
     from . import console, reporting
 
     if site is not None:
-        others = replace(chosen, updates=None)
-        leave_out("--site writes a page for each built-in problem", others, sources=sources, out=out)
+        others = (name for name in OF_A_PROBLEM if name != "updates")
+        leave_out(context, "--site writes a page for each built-in problem", *others, "out")
         with console.progress() as bar:
             pages = reporting.site(site, backends=backend, dtype=dtype, updates=chosen.updates, progress=bar)
         for each, page in pages.items():
             print(f"{site / each}.html: {len(page.html) / 1e6:.1f} MB. {page.verdict}")
         raise typer.Exit(0 if all(page.agreed for page in pages.values()) else 1)
     out = out or Path("report.html")
-    name, results = reporting.told_apart(sources or ())
+    name, results = reporting.told_apart(problem or ())
     task = None
     chosen = replace(chosen, problem=name)
     if name is not None or chosen.data is not None or not results:
         task = chosen.task()
     else:
-        leave_out("the results say how it was trained", chosen)
+        leave_out(context, "the results say how it was trained", *(name for name in OF_A_PROBLEM if name != "problem"))
     with console.progress() as bar:
         page = reporting.report(task, results, backends=backend, dtype=dtype, out=out, progress=bar)
     print(f"{out}: {len(page.html) / 1e6:.1f} MB. {page.verdict}")

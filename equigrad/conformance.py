@@ -54,13 +54,12 @@ class Conformance:
         unused = set(expected)
 
         def named(name: str, *values: Any) -> Any:
-            nonlocal unused
             marks = [
                 pytest.mark.xfail(reason=reason, strict=True, raises=LawBroken)
                 for pattern, reason in expected.items()
                 if fnmatchcase(name, pattern)
             ]
-            unused -= {pattern for pattern in unused if fnmatchcase(name, pattern)}
+            unused.difference_update([pattern for pattern in unused if fnmatchcase(name, pattern)])
             return pytest.param(*values, id=name, marks=marks[:1])
 
         variants = list(product(DTYPES, cls.arithmetics))

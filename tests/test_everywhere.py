@@ -212,7 +212,7 @@ def test_the_oldest_versions_are_those_that_the_package_allows() -> None:
 
 def test_emulation_says_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingError, match="qemu-aarch64-static is not here: apt-get install qemu-user-static"):
+    with pytest.raises(MissingError, match="qemu-aarch64-static is not installed: apt-get install qemu-user-static"):
         emulated.python(tmp_path)
 
 

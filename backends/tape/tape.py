@@ -121,13 +121,13 @@ class Tape:
         that copies. An array that no later step needs takes the next result of its kind, so that as few are held
         as the update itself holds.
 
-        Raises Untapeable where a new weight is no array of its own: a view, another new weight, or what was given.
+        Raises Untapeable where a new weight is not an array of its own: a view, another new weight, or what was given.
         """
         self.drop_what_nothing_needs()
         root, last = self._lifetimes()
         own = {v.number for v in self.results if v.number >= self.inputs and root[v.number] == v.number}
         if len(own) < len(self.results):
-            raise Untapeable("a new weight that is no array of its own")
+            raise Untapeable("a new weight that is not an array of its own")
         held: dict[int, Array] = dict(enumerate(inputs))
         spare: dict[Hashable, list[Array]] = {}
         kind: dict[int, Hashable] = {}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..common import agreement
 from ..common.agreement import GOOD
+from ..common.files import SCHEMA
 from ..common.words import listed
-from ..laws.power import SCHEMA
 from ..laws.search import Search
 from ..referee.exact import Curve
 
@@ -75,6 +75,11 @@ class Outcomes:
         """Which of `names` are missing altogether."""
         return agreement.missing(((b.name, b.outcome) for b in self.backends), names)
 
+    def complaint(self, label: Callable[[Any], str]) -> str:
+        """Why this is no agreement, in one sentence."""
+        bad = ", ".join(f"{label(b)} {b.outcome}" for b in self.backends if agreement.bad(b.outcome))
+        return f"NOT correct: {bad}." if bad else "no backend could be checked."
+
     def status(self, names: Sequence[str]) -> int:
         """The exit status if these backends were asked for by name."""
         return agreement.status(self.agreed, self.missing(names))
@@ -103,14 +108,11 @@ class Check(Outcomes):
     @property
     def verdict(self) -> str:
         """One sentence."""
-        bad = [f"{b.name} {b.arithmetic} {b.outcome}" for b in self.backends if b.outcome not in (*GOOD, "missing")]
-        good = [b for b in self.backends if b.outcome in GOOD]
         if self.complex_step > self.complex_step_bound:
             return "the referee and the complex step contradict each other: trust neither."
-        if bad:
-            return f"NOT correct: {', '.join(bad)}."
-        if not good:
-            return "no backend could be checked."
+        if not self.agreed:
+            return self.complaint(lambda b: f"{b.name} {b.arithmetic}")
+        good = [b for b in self.backends if b.outcome in GOOD]
         worst = max(layer.margin for b in good for layer in b.layers)
         return f"every gradient is right: no error above {worst:.0%} of what rounding explains."
 
@@ -121,6 +123,7 @@ class Check(Outcomes):
             "problem": {"name": self.problem, "layers": list(self.layers), "samples": self.samples},
             "dtype": self.dtype,
             "passport": self.passport,
+            "agreed": self.agreed,
             "verdict": self.verdict,
             "complex_step": self.complex_step,
             "backends": [
@@ -192,12 +195,9 @@ class Thorough(Outcomes):
     @property
     def verdict(self) -> str:
         """One sentence."""
-        bad = [f"{b.name} {b.outcome}" for b in self.backends if b.outcome not in (*GOOD, "missing")]
+        if not self.agreed:
+            return self.complaint(lambda b: str(b.name))
         good = [b.search for b in self.backends if b.search and b.outcome in GOOD]
-        if bad:
-            return f"NOT correct: {', '.join(bad)}."
-        if not good:
-            return "no backend could be checked."
         networks = sum(search.networks for search in good)
         worst = max((margin for search in good for margin in search.closest.values()), default=0.0)
         left = sum(len(search.left_out) for search in good)
@@ -209,6 +209,7 @@ class Thorough(Outcomes):
         return {
             "schema": SCHEMA,
             "passport": self.passport,
+            "agreed": self.agreed,
             "verdict": self.verdict,
             "dtypes": list(self.dtypes),
             "arithmetic": self.arithmetic,

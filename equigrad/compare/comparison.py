@@ -277,7 +277,7 @@ class _Training:
         self.few = self.at[few] = self.session.numpy(self.session.train(weights, few))
         start = time.perf_counter()
         again = self.session.numpy(self.session.train(weights, few))
-        self.pace = (time.perf_counter() - start) / few
+        self.pace = max(time.perf_counter() - start, 1e-9) / few
         if all(np.isfinite(w).all() for w in self.few) and any_differs(self.few, again):
             raise Disagreement("nondeterministic", f"the same {few} updates twice gave different bits")
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from ..common import agreement
 from ..common.agreement import GOOD
+from ..common.files import SCHEMA
 from ..common.markup import table
 from ..common.problem import Problem
 from ..common.words import listed
 
-SCHEMA = 1
 INCONCLUSIVE = "inconclusive: rounding may hide any difference in {}"
 
 
@@ -47,7 +47,7 @@ class Run:
     seconds: float | None = None
     """All updates after the first call."""
     microseconds_per_update: float | None = None
-    """In the longest uninterrupted stretch of updates."""
+    """The median of the long uninterrupted stretches of updates."""
     watched: list[tuple[int, Any]] = field(default_factory=list, repr=False)
     """(update, one LayerTrace per layer) of the updates that were watched; updates count from 1."""
 

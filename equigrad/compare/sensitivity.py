@@ -25,7 +25,7 @@ FACTOR = 4
 """Allowed is this many times what the farthest of them does. Correct engines use less than a tenth of that, by
 tests/compare/test_native.py."""
 PARTS = 48
-"""The updates are cut into about this many stretches, each of which begins with a disturbance."""
+"""The updates are cut into about this many parts, each of which begins with a disturbance."""
 SHARE = 32
 """An agreement after fewer than this part of the updates says too little about the rest."""
 CEILING = 1e-3
@@ -62,7 +62,7 @@ class Sensitivity:
         """
         session, generator, weights = self.session, np.random.RandomState(seed), self.session.first
         unit = float(np.finfo(session.backend.dtype).eps) / 2
-        for start, stop in pairwise(stretches(updates)):
+        for start, stop in pairwise(disturbances(updates)):
             bounds = roundoff.bounds(weights, session.inputs, session.targets, session.backend.dtype)
             moved = []
             for w, bound in zip(weights, bounds, strict=True):
@@ -89,8 +89,8 @@ class Sensitivity:
         return bound <= CEILING and self.lag(updates) > 2 * bound
 
 
-def stretches(updates: int) -> Iterator[int]:
-    """Where each stretch ends, from 0: single updates at first, then ever longer ones."""
+def disturbances(updates: int) -> Iterator[int]:
+    """Where each part ends, from 0: single updates at first, then ever longer parts."""
     done = 0
     yield done
     while done < updates:

@@ -17,7 +17,7 @@ from ..console import NARROW, Fitting, outcome, titled
 from .result import Comparison, Run
 
 
-def numbers(rows: Sequence[str] | None) -> np.ndarray | None:
+def predicted_rows(rows: Sequence[str] | None) -> np.ndarray | None:
     """The rows of numbers in texts such as "0,1,1"; raises UsageError."""
     if not rows:
         return None

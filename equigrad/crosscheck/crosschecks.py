@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..common.errors import UsageError
+from ..common.errors import UsageError, not_ended_by
 from ..common.nearest import check_known
 from ..common.progress import Progress
-from ..common.words import a
+from ..common.words import a, listed
 from .arguments import Arguments, arguments
 from .measuring import ALLOWED, Measurements
 from .nesting import Function, is_array, is_pytree, leaves
@@ -28,6 +28,7 @@ MOST = 200
 """Elements of a leaf at which NumPy's function is differentiated one by one, spread evenly, unless told otherwise."""
 
 
+@not_ended_by("a function that is compared")
 def crosscheck(
     *,
     numpy: Function | tuple[Function, Function] | None = None,
@@ -44,7 +45,7 @@ def crosscheck(
 
     Any of `numpy`, `torch` and `jax` may be left out. `numpy` is f, or (f, df) with its gradient written by
     hand, a nesting like what is differentiated. The result is a number, an array, or a nesting of them; of
-    several numbers the gradient of a sum with random fixed weights is compared, the same for every function.
+    several numbers the gradient of a sum with fixed random weights is compared, the same for every function.
 
     `inputs` is an array, or any nesting of tuples, lists and dictionaries of arrays. Each function is called
     with it as one argument or, if it is a tuple or a dictionary and the function takes these, with its parts.
@@ -81,7 +82,8 @@ def crosscheck(
         whole = [path for path, v in given.points.items() if v.dtype.kind != "f"]
         if not given.points:
             raise UsageError("nothing to differentiate: give inputs=, or --inputs FILE.npz")
-        raise UsageError(f"nothing to differentiate: {', '.join(whole)} is no floating-point array")
+        reason = f"no floating-point array among {listed(whole)}" if whole else "every array is empty"
+        raise UsageError(f"nothing to differentiate: {reason}")
     measurements = Measurements(given, dtype, elements)
     named: dict[str, Any] = {"numpy": numpy, "torch": torch, "jax": jax}
     asked = {name: function for name, function in named.items() if function is not None}

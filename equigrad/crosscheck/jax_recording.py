@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -44,8 +44,8 @@ class Program:
         self._arrays: list[Any] = []
         self._avals: list[Any] = []
         self._done = 0
-        self._origins: list[int] = []
-        """The equation that each operation comes from: in a loop, one for all iterations."""
+        self._origins: list[Hashable] = []
+        """What each operation comes from, an equation or a scan's row or stack: in a loop, one for all iterations."""
         consts = [self._given(v) for v in jaxpr.consts]
         self.given = [self._given(v) for v in arguments]
         self.outputs = self._run(jaxpr.jaxpr, consts, self.given, ((), ""))
@@ -85,7 +85,6 @@ class Program:
 
     def _equation(self, eqn: Any, inputs: list[int], outer: Where) -> list[int]:
         name, params = eqn.primitive.name, eqn.params
-        self._equation_now = id(eqn)
         lines, called = _where(eqn)
         where = (lines, called) if lines else outer
         bound = eqn.primitive.get_bind_params(params)
@@ -106,43 +105,57 @@ class Program:
         body = next((params[key] for key in INLINED if key in params), None)
         if body is not None:
             return self._closed(body, inputs, where) if hasattr(body, "consts") else self._run(body, [], inputs, where)
-        return self._do(name, step, inputs, len(eqn.outvars), where, "transpose(" in str(eqn.source_info.name_stack))
+        backward = "transpose(" in str(eqn.source_info.name_stack)
+        return self._do(id(eqn), name, step, inputs, len(eqn.outvars), where, backward)
 
     def _closed(self, jaxpr: Any, inputs: Sequence[int], where: Where) -> list[int]:
         return self._run(jaxpr.jaxpr, [self._given(c) for c in jaxpr.consts], inputs, where)
 
     def _do(
-        self, name: str, step: Primitive, inputs: Sequence[int], count: int, where: Where, backward: bool = False
+        self,
+        origin: Hashable,
+        name: str,
+        step: Primitive,
+        inputs: Sequence[int],
+        count: int,
+        where: Where,
+        backward: bool = False,
     ) -> list[int]:
         outputs = list(range(len(self._arrays), len(self._arrays) + count))
         self._arrays += [None] * count
         if name == "stop_gradient":
             self.stops.append(len(self.steps))
         self.steps.append(step)
-        self._origins.append(self._equation_now)
+        self._origins.append(origin)
         self.recording.add(Recorded(name, tuple(inputs), tuple(outputs), *where, backward=backward))
         return outputs
 
     def _loop(self, eqn: Any, step: Primitive, inputs: list[int], where: Where) -> list[int]:
         params, first = eqn.params, len(self.steps)
         backward = "transpose(" in str(eqn.source_info.name_stack)
-        unroll, length = (self._scan, params["length"]) if eqn.primitive.name == "scan" else self._while(params, inputs)
-        body = params["jaxpr"] if eqn.primitive.name == "scan" else params["body_jaxpr"]
+        scan = eqn.primitive.name == "scan"
+        unroll, length = (partial(self._scan, eqn), params["length"]) if scan else self._while(params, inputs)
+        body = params["jaxpr" if scan else "body_jaxpr"]
         room = max(1, (MOST - len(self.steps)) // max(1, _size(body.jaxpr)))
-        found = unroll(params, inputs, where, min(length, room))
+        found = unroll(inputs, where, min(length, room))
         if length <= room:
             return found
-        outputs = self._do(eqn.primitive.name, step, inputs, len(eqn.outvars), where, backward)
+        outputs = self._do(id(eqn), eqn.primitive.name, step, inputs, len(eqn.outvars), where, backward)
         for operation in self.recording.operations[first:-1]:
             operation.fused = len(self.steps) - 1
         return outputs
 
-    def _scan(self, params: Any, inputs: list[int], where: Where, most: int) -> list[int]:
+    def _scan(self, eqn: Any, inputs: list[int], where: Where, most: int) -> list[int]:
+        params = eqn.params
         body, length, fixed, carried = (params[k] for k in ("jaxpr", "length", "num_consts", "num_carry"))
         consts, carry, rows = inputs[:fixed], inputs[fixed : fixed + carried], inputs[fixed + carried :]
         made: list[list[int]] = []
         for i in (range(length)[::-1] if params["reverse"] else range(length))[:most]:
-            row = [n for r in rows for n in self._do("row", lambda v, i=i: [v[i]], [r], 1, where)]
+            row = [
+                n
+                for k, r in enumerate(rows)
+                for n in self._do((id(eqn), "row", k), "row", lambda v, i=i: [v[i]], [r], 1, where)
+            ]
             out = self._closed(body, [*consts, *carry, *row], where)
             carry = out[:carried]
             made.append(out[carried:])
@@ -151,8 +164,11 @@ class Program:
         if not made:
             shapes = [v.aval for v in body.jaxpr.outvars[carried:]]
             return [*carry, *(self._given(jax.numpy.zeros((0, *a.shape), a.dtype)) for a in shapes)]
-        columns = zip(*made, strict=True)
-        return [*carry, *(self._do("stack", lambda *vs: [jax.numpy.stack(vs)], c, 1, where)[0] for c in columns)]
+        stacks = [
+            self._do((id(eqn), "stack", k), "stack", lambda *vs: [jax.numpy.stack(vs)], column, 1, where)[0]
+            for k, column in enumerate(zip(*made, strict=True))
+        ]
+        return [*carry, *stacks]
 
     def _while(self, params: Any, inputs: list[int]) -> tuple[Callable[..., list[int]], int]:
         """(what unrolls it, how often it runs)."""
@@ -167,7 +183,7 @@ class Program:
 
         times = jax.lax.while_loop(lambda s: condition(*asked, *s[1])[0], count, (0, carry))[0]
 
-        def unroll(params: Any, inputs: list[int], where: Where, most: int) -> list[int]:
+        def unroll(inputs: list[int], where: Where, most: int) -> list[int]:
             carry = inputs[split[1] :]
             for _ in range(most):
                 carry = self._closed(params["body_jaxpr"], [*inputs[split[0] : split[1]], *carry], where)
@@ -213,19 +229,19 @@ class Program:
 
         return repair
 
-    def origin(self, i: int) -> tuple[int, int]:
+    def origin(self, i: int) -> tuple[Hashable, int]:
         """(the equation that makes a value, which of its outputs it is); the same in each iteration of a loop."""
         number = self.recording.maker[i]
         return self._origins[number], self.recording.operations[number].outputs.index(i)
 
-    def exchanged(self, a: tuple[int, int], b: tuple[int, int], targets: Sequence[int]) -> list[np.ndarray]:
+    def exchanged(self, a: tuple[Hashable, int], b: tuple[Hashable, int], targets: Sequence[int]) -> list[np.ndarray]:
         """The targets as they are if the values of two origins are exchanged wherever they are used."""
         other = {a: b, b: a}
         given = {i: v for i, v in enumerate(self._arrays) if i not in self.recording.maker}
 
         def run(given: dict[int, Any]) -> list[Any]:
-            found, latest = dict(given), dict[tuple[int, int], Any]()
-            places: dict[int, tuple[int, int]] = {}
+            found, latest = dict(given), dict[tuple[Hashable, int], Any]()
+            places: dict[int, tuple[Hashable, int]] = {}
             for number, (operation, step) in enumerate(zip(self.recording.operations, self.steps, strict=True)):
                 inputs = [latest.get(other[places[i]], found[i]) if i in places else found[i] for i in operation.inputs]
                 for k, (output, v) in enumerate(zip(operation.outputs, step(*inputs), strict=True)):

@@ -15,11 +15,12 @@ import numpy as np
 
 from ..backends import FRAMEWORKS
 from ..common.archive import read_npz
-from ..common.errors import UsageError, said
+from ..common.errors import UsageError, not_ended_by, said
 from ..common.nearest import nearest, unknown
 from ..common.words import a
 
 
+@not_ended_by("a file that is compared")
 def from_files(
     functions: Sequence[str],
     inputs: str | os.PathLike[str] | None,
@@ -112,7 +113,7 @@ def _named(text: str) -> Any:
     if key not in sys.modules:
         spec = spec_from_file_location(key, path)
         if spec is None or spec.loader is None:
-            raise UsageError(f"'{file}' is no Python file")
+            raise UsageError(f"'{file}' is not a Python file")
         module = module_from_spec(spec)
         sys.modules[key] = module
         sys.path.insert(0, str(path.resolve().parent))  # what stands beside it, as when Python runs it

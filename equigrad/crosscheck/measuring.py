@@ -76,7 +76,7 @@ class Measurements:
             with np.errstate(all="ignore"):
                 self.value = function.results(self.given.points)
         except Exception as error:
-            raise UsageError(f"the NumPy function raised {type(error).__name__}: {error}") from error
+            raise UsageError(f"the NumPy function raised {said(error)}") from error
         for path, v in self.value.items():
             if (v.dtype.kind == "f" and np.isnan(v).any()) or (v.size == 1 and not np.isfinite(v).all()):
                 raise UsageError(f"the NumPy function is {v if v.size == 1 else 'NaN'} at these inputs, in {path}")
@@ -101,7 +101,7 @@ class Measurements:
                 weights = np.ones(v.shape) if v.size == 1 and len(results) == 1 else np.asarray(draw(v.shape))
                 self.cotangents[path] = np.where(np.isfinite(v), weights, 0.0)
         if any(w.size > 1 for w in self.cotangents.values()) or len(self.cotangents) > 1:
-            self.note("the result is not one number: its gradient is that of a sum with random fixed weights")
+            self.note("the result is not one number: its gradient is that of a sum with fixed random weights")
 
     def ask(self, name: str, function: Function) -> None:
         """Call one framework's function, twice, and differentiate it; what goes wrong is kept."""

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..common.errors import UsageError
+from ..common.errors import UsageError, said
 
 Function = Callable[..., Any]
 Leaves = dict[str, np.ndarray]
 """Arrays under the expression that finds them: inputs['w'][0]."""
-PLAIN = (dict, tuple, list)
 
 
 def over(tree: Any, function: Callable[[str, Any], Any], path: str = "inputs") -> Any:
@@ -67,7 +66,7 @@ def array(path: str, leaf: Any) -> np.ndarray:
     try:
         copied = np.array(leaf)
     except Exception as error:
-        raise UsageError(f"{path} is no array: {type(error).__name__}: {error}") from error
+        raise UsageError(f"{path} is not an array: {said(error)}") from error
     if str(copied.dtype) == "bfloat16" or copied.dtype.kind == "f":
         copied = copied.astype(np.float64)
     if copied.dtype.kind not in "fiub":

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..common import agreement
 from ..common.agreement import GOOD
+from ..common.files import SCHEMA
 
-SCHEMA = 1
 KIND = "crosscheck"
 
 
@@ -198,11 +198,12 @@ class Crosscheck:
         """How a notebook shows it."""
         from ..common.markup import table
 
-        rows = [
-            (f.name, f.outcome, leaf.path, leaf.shape, leaf.outcome, f"{leaf.relative_error:.1e}", leaf.message)
-            for f in self.functions
-            for leaf in f.leaves or (LeafCheck("", (), "", 0.0, 0, f.message),)
-        ]
+        rows: list[tuple[Any, ...]] = []
+        for f in self.functions:
+            rows += [
+                (f.name, f.outcome, leaf.path, leaf.shape, leaf.outcome, f"{leaf.relative_error:.1e}", leaf.message)
+                for leaf in f.leaves
+            ] or [(f.name, f.outcome, "", "", "", "", f.message)]
         header = ("function", "outcome", "leaf", "shape", "gradient", "relative error", "")
         return table(f"crosscheck, {self.dtype}, referee: {self.referee}", header, rows, [*self.notes, self.verdict])
 

@@ -148,6 +148,7 @@ class Recorder(TorchDispatchMode):
         if not whole or len(parts) < 2:
             del self.recording.operations[first:], self.recording.values[values:]
             self._known = {key: i for key, i in self._known.items() if i < values}
+            self._depends = {i for i in self._depends if i < values}
             self.recording.maker = {i: o for i, o in self.recording.maker.items() if o < first}
         for part in self.recording.operations[first:]:
             part.lines, part.part_of, part.backward = lines, name, backward

@@ -81,9 +81,7 @@ def diverge(
         development += _develop(a, b, task.updates, split, budget, progress)
     reached = development[-1].update
     if reached < task.updates:
-        notes.append(
-            f"{UNFINISHED} at update {reached:,} of {task.updates:,}, where its {budget:g} s would have been used up"
-        )
+        notes.append(f"{UNFINISHED} to update {reached:,} of {task.updates:,}, within its {budget:g} s")
     return Divergence(
         problem=task,
         sides=(a.label, b.label),
@@ -124,7 +122,7 @@ def _search(a: Session, b: Session, total: int, progress: Progress | None) -> tu
         after = a.train(held[0], n), b.train(held[1], n)
         if any_differs(a.numpy(after[0]), b.numpy(after[1])):
             return next(_single_steps(a, b, done, held, n), _Split(done, held, n, after)), earlier
-        if earlier is None and done < min(OPENED, total):
+        if earlier is None and done < OPENED:
             shown = traced(a, b)
             both = (_quantities(side.trace(weights), shown) for side, weights in zip((a, b), held, strict=True))
             earlier = _first_quantity(done + 1, *both)
@@ -181,8 +179,8 @@ def _closed(side: Session, first: Difference) -> str:
         )
     if first.quantity == "change":
         return (
-            f"{side.label}'s backward pass cannot be opened: its activations are the same, its gradient differs, from "
-            f"layer {first.layer} on, counted backwards"
+            f"{side.label}'s backward pass cannot be opened: its activations agree; going backwards, layer "
+            f"{first.layer} is the first whose gradient differs"
         )
     return f"{side.label} shows its activations and its gradient only; both are the same"
 
@@ -195,8 +193,11 @@ def _at_once(side: Session, weights: Any, split: _Split) -> Iterator[str]:
         one_fewer = side.train(one_fewer)
     if any_differs(at_once, side.numpy(side.train(one_fewer))):
         missing = not any_differs(at_once, side.numpy(one_fewer))
-        what = f"leaves one of {n} updates out" if missing else f"makes other weights of {n} updates"
-        yield f"{side.label} {what} when they are asked for in one call, not when one by one"
+        if missing:
+            what = f"makes only {n - 1} of {n} updates that are asked for in one call; one by one it makes all of them"
+        else:
+            what = f"gives other weights for {n} updates in one call than for the same updates one by one"
+        yield f"{side.label} {what}"
 
 
 Quantities = list[tuple[str, int, np.ndarray]]

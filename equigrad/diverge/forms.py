@@ -31,24 +31,33 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def fused(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """a * b + c rounded once, element by element; NaN where not finite. float32 goes by way of float64."""
+    """a * b + c rounded once, element by element; NaN where not finite."""
     a, b, c = np.broadcast_arrays(a, b, c)
     if a.size > FEW_PRODUCTS:
         return np.full(c.shape, np.nan, c.dtype)
-    return np.asarray(_fused(*(v.astype(float) for v in (a, b, c))), dtype=float).astype(c.dtype)
+    once = _fused if c.dtype == float else _fused_odd
+    return np.asarray(once(*(v.astype(float) for v in (a, b, c))), dtype=float).astype(c.dtype)
 
 
-def _once(a: float, b: float, c: float) -> float:
+def _once(a: float, b: float, c: float, odd: bool = False) -> float:
     if not (math.isfinite(a) and math.isfinite(b) and math.isfinite(c)):
         return math.nan
     exact = Fraction(a) * Fraction(b) + Fraction(c)
     try:
-        return float(exact)
+        near = float(exact)
     except OverflowError:
         return math.inf if exact > 0 else -math.inf
+    if odd and exact != near and not np.float64(near).view(np.int64) & 1:
+        return math.nextafter(near, math.inf if exact > near else -math.inf)
+    return near
 
 
-_fused = np.frompyfunc(_once, 3, 1)
+def _once_odd(a: float, b: float, c: float) -> float:
+    """Where it is not exact, the neighbour in float64 whose last bit is 1: rounded again, to float32, it is right."""
+    return _once(a, b, c, odd=True)
+
+
+_fused, _fused_odd = np.frompyfunc(_once, 3, 1), np.frompyfunc(_once_odd, 3, 1)
 
 
 def _rounded(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:

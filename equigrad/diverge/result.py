@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from ..common.files import SCHEMA
 from ..common.markup import table
 from ..common.problem import Problem
 from ..common.ulp import differs, distances
 from ..common.words import listed
 from ..session import Matrices
 
-SCHEMA = 1
 MOST = 8
 """At most this many rows and columns of a matrix, and differing elements, are shown."""
 MOST_LINES = 60
 """And at most this many lines of a trace in a notebook."""
-UNFINISHED = "the development ends"
+UNFINISHED = "the distance was followed only"
 """How the note begins that says why the distance was not followed to the last update."""
 
 
@@ -127,8 +127,8 @@ class Divergence:
             else "not followed further"
         )
         return (
-            f"{a} and {b} part in update {first.update:,}, in {first.where}{cause}. Within {self.updates:,} updates "
-            f"they get {ulp:,} ULP, {absolute:.1e}, apart at most; {healed}."
+            f"{a} and {b} part in update {first.update:,}, in {first.where}{cause}. In {self.updates:,} updates they "
+            f"are never more than {ulp:,} ULP ({absolute:.1e}) apart; {healed}."
         )
 
     def _repr_html_(self) -> str:

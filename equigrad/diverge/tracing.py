@@ -14,7 +14,7 @@ from ..common.problem import problem as built_in
 from ..session import LayerTraces, Matrices, sessions
 from .result import LoopLine, Trace
 
-MOST_UPDATES = 1_000
+MOST_TRACED = 1_000
 
 
 def trace(
@@ -36,8 +36,8 @@ def trace(
     """
     if updates < 1:
         raise UsageError(f"the number of updates must be at least 1, not {updates}")
-    if updates > MOST_UPDATES:
-        raise UsageError(f"every line of every update is shown, of at most {MOST_UPDATES:,} updates, not {updates}")
+    if updates > MOST_TRACED:
+        raise UsageError(f"every line of every update is shown, of at most {MOST_TRACED:,} updates, not {updates}")
     task = built_in(problem) if isinstance(problem, str) else problem
     present = sessions(task, usable() if backends is None else backends, dtype, arithmetic)
     held = [side.weights for side in present]

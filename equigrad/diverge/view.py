@@ -86,7 +86,7 @@ def _operations(first: Difference) -> Table:
 
 
 def _development(distances: tuple[Distance, ...]) -> Table:
-    table = titled("the distance of the weights, by update", box=None)
+    table = titled("the distance between the weights, by update", box=None)
     table.add_column("update", justify="right")
     for name in ("max ULP", "max |difference|"):
         table.add_column(name, justify="right")

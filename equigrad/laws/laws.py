@@ -571,10 +571,8 @@ def _alone(subject: Subject, method: str) -> str:
         fresh = Subject.facing(like(backend, backend.dtype, backend.arithmetic), subject.network)
         fresh.right(method, fresh.run(method))
     except Exception:
-        return (
-            "; in a backend just made it is wrong, too: these numbers show it, and nothing was kept from call to call"
-        )
-    return "; in a backend just made it is right: something was kept from the calls before"
+        return "; a freshly made backend gets it wrong too, so nothing was carried over between calls"
+    return "; a freshly made backend gets it right: something was carried over from the calls before"
 
 
 def _overwritten(subject: Subject, methods: Sequence[str]) -> float:

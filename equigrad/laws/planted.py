@@ -39,7 +39,8 @@ class Dimension(NamedTuple):
 
     name: str
     needs: str
-    """What a method must take for the condition to be seen: x, y, lr or n; `state` for the number of the call."""
+    """What a method must take for the condition to be seen: x, y, lr or n; `state` is the number of the
+    call, `rows` the number of rows, `layout` how the arrays lie in memory."""
     holds: Callable[[Call], bool]
 
     def likely(self, network: Network) -> bool:
@@ -235,9 +236,9 @@ def equivalent(plan: Plan) -> str:
     if kind == "transposition":
         if method == "predict" and where == "one sample":
             return "a prediction for one sample is square only if it is one number"
-        if method == "predict" and where in ("one output",):
+        if method == "predict" and where == "one output":
             return "a prediction with one output is square only if it is one number"
-        if method == "predict" and where in ("more than 1,000 samples",):
+        if method == "predict" and where == "more than 1,000 samples":
             return "square only for a network of as many outputs, which nobody trains here"
         if plan.field and plan.field != "change" and where in ("one sample", "more than 1,000 samples"):
             return "samples by units is square only if it is one number, or for more units than anybody trains here"
@@ -248,7 +249,7 @@ def equivalent(plan: Plan) -> str:
     if kind == "stale value":
         if where == "the second call":
             return "one call alone is stale, of the same arguments in each law but the one of other numbers"
-        if where in ("no update",):
+        if where == "no update":
             return "what is returned is the weights that were given"
     if where == "inputs all zero" and plan.field == "preactivation" and kind in ("factor", "missing term"):
         return "z is zero in the first layer"

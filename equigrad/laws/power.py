@@ -11,6 +11,7 @@ from typing import Any
 from ..backends import FRAMEWORKS, usable
 from ..backends.interface import ARITHMETICS, DTYPES, Backend
 from ..common.errors import UsageError
+from ..common.files import SCHEMA
 from ..common.progress import named
 from ..passport import passport
 from ..session import Progress, canonical_names, like, loaded
@@ -21,8 +22,6 @@ from .planted import PLANS, Dimension, Plan, equivalent
 from .search import Finding, search
 
 PROBLEMS = 500
-
-SCHEMA = 1
 
 VARIANTS = tuple(product(DTYPES, ARITHMETICS))
 
@@ -157,7 +156,7 @@ def power(
     arithmetics take turns. Raises UsageError for fewer than one network, and what `equigrad.load` raises.
     """
     if problems < 1:
-        raise UsageError(f"the number of random problems must be at least 1, not {problems}")
+        raise UsageError(f"the number of networks must be at least 1, not {problems}")
     names = canonical_names(usable() if backends is None else backends)
     right = {name: loaded(name) for name in names}
     planted = [plan for plan in PLANS if not equivalent(plan)]

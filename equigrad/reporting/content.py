@@ -88,10 +88,10 @@ def headline(given: Documents, replay: Replay | None) -> str:
         return "Not everything agrees."
     if len(names) < 2:
         return "Checked, and in order."
-    same = {
-        a: len({r["weights_sha256"] for r in runs if r["arithmetic"] == a}) == 1
-        for a in {r["arithmetic"] for r in runs}
-    }
+    kinds: dict[str, dict[str, set[str | None]]] = {}
+    for run in runs:
+        kinds.setdefault(run["arithmetic"], {}).setdefault(run["dtype"], set()).add(run["weights_sha256"])
+    same = {kind: all(len(hashes) == 1 for hashes in by_dtype.values()) for kind, by_dtype in kinds.items()}
     if all(same.values()):
         return f"{listed(names)} reach the same weights, bit for bit."
     if same.get("reproducible"):
@@ -145,7 +145,7 @@ def _of_checks(given: Documents) -> Iterator[Verdict]:
     for document in given.check:
         texts.setdefault(document["verdict"].rstrip("."), []).append(document)
     for text, documents in texts.items():
-        good = all(b["outcome"] in (*GOOD, "missing") for d in documents for b in d["backends"])
+        good = all(d["agreed"] and agreed(b["outcome"] for b in d["backends"]) for d in documents)
         yield Verdict(f"gradient, {listed([d['dtype'] for d in documents])}", text, good)
 
 
@@ -543,7 +543,7 @@ def captions(data: dict[str, Any]) -> dict[str, str]:
         for d in data["distances"]
         if d["points"]
     ]
-    found["divergence"] = "Largest distance of the weights by update. " + "; ".join(worst) + "."
+    found["divergence"] = "Largest distance between the weights by update. " + "; ".join(worst) + "."
     lows = [_lowest(c) for c in data["curves"]]
     found["curve"] = "Error of difference quotients by step size, V-shaped. " + " ".join(lows)
     if data["iterations"]:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..common.errors import UsageError
-from ..common.files import read_json
+from ..common.files import SCHEMA, read_json
 from ..common.problem import PROBLEMS, Problem
 
-SCHEMA = 1
 NUMBER = (int, float)
 DISTANCE = (int, float, str)
 """NaN and infinity are written as strings."""
@@ -48,6 +47,7 @@ SHAPES: dict[str, Any] = {
         "problem": {"name": str, "layers": [int], "samples": int},
         "passport": dict,
         "dtype": str,
+        "agreed": bool,
         "verdict": str,
         "complex_step": DISTANCE,
         "backends": [
@@ -141,7 +141,7 @@ class Documents:
 def read(paths: Sequence[str | os.PathLike[str]]) -> Documents:
     """The results in these files.
 
-    Raises UsageError, one line that names the file, for what cannot be read, is cut off, is no result of
+    Raises UsageError, one line that names the file, for what cannot be read, is cut off, is not a result of
     compare, diverge, check, crosscheck or bench, or has another schema.
     """
     documents = Documents()
@@ -155,7 +155,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
     data = read_json(path)
     kind = _kind(data)
     if kind is None:
-        raise UsageError(f"'{path}' is no result of equigrad compare, diverge, check, crosscheck or bench")
+        raise UsageError(f"'{path}' is not a result of equigrad compare, diverge, check, crosscheck or bench")
     if kind == "power":
         raise UsageError(f"'{path}' is of check --power, which is about no one problem: give a result of check itself")
     if kind == "search":
@@ -174,7 +174,7 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
             wrong = _misfit(data["parting"]["onward"], SITE, "parting.onward")
         wrong = wrong or _uneven(data["parting"])
     if wrong is not None:
-        raise UsageError(f"'{path}' is no whole result of equigrad {kind}: {wrong}")
+        raise UsageError(f"'{path}' is not a whole result of equigrad {kind}: {wrong}")
     return kind, data
 
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-import numpy as np
-
 from ..backends import backend_class, usable
 from ..backends.interface import ARITHMETICS, DTYPES
 from ..check import gradcheck
@@ -147,9 +145,9 @@ def _dtypes(task: Problem, dtype: str) -> tuple[list[str], list[str]]:
     if dtype != "both":
         return [dtype], []
     wide, narrow = DTYPES
-    with np.errstate(over="ignore", under="ignore"):
-        small = [np.array(task.rate(narrow)), task.inputs.astype(narrow), task.targets.astype(narrow)]
-    if not (small[0] > 0 and all(np.isfinite(v).all() for v in small)):
+    try:
+        task.check_fits(narrow)
+    except UsageError:
         return [wide], [f"Some numbers of '{task.name}' do not fit into {narrow}, so it was trained in {wide} alone."]
     if task.samples * sum(a * b for a, b in task.shapes) * task.updates < LARGE:
         return [wide, narrow], []

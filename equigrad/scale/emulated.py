@@ -12,7 +12,7 @@ from pathlib import Path
 from ..common.errors import MissingError, UsageError
 
 QEMU = "qemu-aarch64-static"
-NEEDED = {QEMU: "apt-get install qemu-user-static", "apt-get": "it is Debian's", "dpkg-deb": "it is Debian's"}
+NEEDED = {QEMU: "apt-get install qemu-user-static", "apt-get": "this needs Debian", "dpkg-deb": "this needs Debian"}
 WRAPPER = """#!/bin/sh
 export PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}"{site}
 exec {qemu} -L {root} {root}/usr/bin/python3 "$@"
@@ -26,7 +26,7 @@ def python(folder: Path, *packages: str) -> Path:
     """
     for program, advice in NEEDED.items():
         if not shutil.which(program):
-            raise MissingError(f"{program} is not here: {advice}")
+            raise MissingError(f"{program} is not installed: {advice}")
     root, site, made = folder / "root", folder / "site", folder / "python"
     apt = root / "apt"
     for name in ("lists/partial", "archives/partial"):

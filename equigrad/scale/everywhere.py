@@ -24,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from ..backends import FRAMEWORKS
+from ..backends.interface import DTYPES
 from ..common.errors import EquigradError, UsageError, needed, said
 from ..common.files import check_writable, read_json, write_json, write_text
 from ..common.golden import EARLY, GOLDEN
@@ -35,8 +37,6 @@ from . import emulated
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBLEM = "digits"
-ALL = ("numpy", "torch", "jax")
-BOTH = ("float64", "float32")
 AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V4"
 VECTORS = {
     "AVX2 at most": {
@@ -107,7 +107,7 @@ class Place:
 
     where: str
     dtypes: Sequence[str] = ("float64",)
-    backends: Sequence[str] = ALL
+    backends: Sequence[str] = FRAMEWORKS
     options: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     python: Callable[[Path], Path] = lambda _: Path(sys.executable)
@@ -198,7 +198,7 @@ def in_versions(folder: Path, *packages: str) -> Path:
 def places() -> list[Place]:
     """All there is to run: versions, vector units, threads, processes, other processors."""
     facts = machine()
-    versions = {"python": facts["python"], **{name: facts["versions"][name] or "" for name in ALL}}
+    versions = {"python": facts["python"], **{name: facts["versions"][name] or "" for name in FRAMEWORKS}}
 
     def others(where: str, backend: str, *packages: str, known: bool = True, why_not: str = "") -> Place:
         installed = f"pip install {' '.join([*packages, *OTHERS])}; "
@@ -213,25 +213,25 @@ def places() -> list[Place]:
     x86 = facts["system"].endswith(("x86_64", "AMD64"))
     large = "PyTorch's package brings CUDA, with 2.11.0 a download of 1.7 GB"
     return [
-        here("as it is", BOTH),
+        here("as it is", DTYPES),
         others("oldest NumPy allowed", "numpy", "numpy==2.0.0"),
         others("oldest JAX allowed", "jax", "jax==0.10.0", "jaxlib==0.10.0"),
         others("newest NumPy", "numpy", "numpy", known=False),
         others("newest JAX", "jax", "jax", known=False),
         *(
-            here(where, BOTH, environment={**one, **environment}, why_not="" if x86 else "only x86 has these units")
+            here(where, DTYPES, environment={**one, **environment}, why_not="" if x86 else "only x86 has these units")
             for where, environment in VECTORS.items()
         ),
-        *(here(f"threads: {n}", BOTH, ALL[:2], environment=dict.fromkeys(THREADS, n)) for n in "12"),
-        here("1, 2, 3 and 4 processes", BOTH, environment=one, options=["--processes", "1,2,3,4"]),
+        *(here(f"threads: {n}", DTYPES, FRAMEWORKS[:2], environment=dict.fromkeys(THREADS, n)) for n in "12"),
+        here("1, 2, 3 and 4 processes", DTYPES, environment=one, options=["--processes", "1,2,3,4"]),
         Place(
-            "aarch64 under emulation", BOTH, options=["--updates", str(EARLY[PROBLEM][0])],
+            "aarch64 under emulation", DTYPES, options=["--updates", str(EARLY[PROBLEM][0])],
             python=lambda folder: emulated.python(folder, *arm),
             installed=f"pip install {' '.join(arm)}; ", versions={name: versions[name] for name in ("numpy", "jax")},
         ),
         others("oldest PyTorch allowed", "torch", "torch==2.11.0", why_not=large),
         others("newest PyTorch", "torch", "torch", known=False, why_not=large),
-        Place("CUDA", BOTH, ["torch:cuda", "jax:cuda"], versions=None, why_not="it needs a GPU"),
+        Place("CUDA", DTYPES, ["torch:cuda", "jax:cuda"], versions=None, why_not="it needs a GPU"),
     ]  # fmt: skip
 
 

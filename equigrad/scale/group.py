@@ -22,7 +22,7 @@ def refuse_others(rank: int, found: dict[str, str], expected: dict[str, str]) ->
     """Raise UsageError, naming what differs, for a rank that cannot train with the others."""
     for name, value in expected.items():
         if found.get(name) != value:
-            raise UsageError(f"rank {rank} has other {name} than rank 0: {found.get(name)} instead of {value}")
+            raise UsageError(f"rank {rank} differs from rank 0 in {name}: {found.get(name)}, not {value}")
 
 
 class Group(ABC):

@@ -66,21 +66,20 @@ class Local(Group):
         self.longest = 0.0
         self.looked = self.stood = 0.0
         self.joined = False
-        try:
-            for left in reversed(range(TRIES)):
-                try:
-                    self._start()
-                    break
-                except PortError:
-                    if not left:
-                        raise
-        except BaseException:
-            self.end()
-            raise
+        for left in reversed(range(TRIES)):
+            self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the ranks
+            self.folder = Path(tempfile.mkdtemp(prefix="equigrad-"))
+            try:
+                self._start()
+                return
+            except PortError:
+                if not left:
+                    raise
+            except BaseException:
+                self.end()
+                raise
 
     def _start(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="equigrad-"))
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the ranks
         with Listener(str(self.folder / "ranks"), "AF_UNIX", backlog=self.size) as listener:
             self._launch(str(self.folder / "ranks"))
             self._meet(listener)

@@ -105,11 +105,11 @@ def checked(processes: Sequence[int] | None, samples: int) -> list[int]:
         if n < 1:
             raise UsageError(f"the number of processes must be at least 1, not {n}")
         if n > samples:
-            raise UsageError(f"{n} processes are more than the {samples} samples, and each needs at least one")
+            raise UsageError(f"{samples} samples cannot be shared among {n} processes: each needs at least one")
     return list(dict.fromkeys(processes or [1]))
 
 
-def numbers(text: str | None) -> list[int] | None:
+def process_counts(text: str | None) -> list[int] | None:
     """The numbers in a text such as "1,2,4"; raises UsageError."""
     if text is None:
         return None

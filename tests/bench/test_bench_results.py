@@ -124,7 +124,7 @@ def test_a_saved_result_is_found_by_its_name(result: Result, tmp_path: Path, mon
     ("content", "words"),
     [
         pytest.param("no json", "is not JSON: .* line 1", id="no JSON"),
-        pytest.param("[]", "no result of equigrad bench", id="JSON of another kind"),
+        pytest.param("[]", "not a result of equigrad bench", id="JSON of another kind"),
         pytest.param('{"kind": "bench", "schema": 1}', "another layout", id="a part is missing"),
         pytest.param("[" * 100_000, "is not JSON", id="too deep"),
     ],
@@ -530,7 +530,7 @@ def test_what_each_call_does_once_has_to_be_earned_back_too(result: Result, tmp_
     torch = table.row("torch")
     assert torch is not None
     assert "older" not in headline.compile_time([table])
-    assert "is in us per update" in headline.compile_time([table])
+    assert "counts in us per update" in headline.compile_time([table])
     torch.once_seconds, torch.settled = 1e-2, False
     assert torch.compile_seconds == pytest.approx(0.87)
     assert next(w.pays_at_home for w in headline.ways(table) if w.row is torch) == "10,129"
@@ -618,5 +618,5 @@ def test_the_page_maker_refuses_what_is_no_result(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "equigrad.bench.pages.document", "x.json", "--page", "page.md"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
-    assert "is no result of equigrad bench" in done.stderr
+    assert "is not a result of equigrad bench" in done.stderr
     assert not (tmp_path / "page.md").exists()

@@ -163,7 +163,7 @@ def test_dropout_is_random_until_eval() -> None:
     [
         ({}, "nothing to check: a NumPy function needs"),
         ({"torch": 3}, "torch= is an int - expected a function"),
-        ({"torch": square, "inputs": np.arange(3)}, "nothing to differentiate: inputs is no floating-point array"),
+        ({"torch": square, "inputs": np.arange(3)}, "nothing to differentiate: no floating-point array among inputs"),
         ({"torch": square, "inputs": np.array([1j])}, "inputs is complex128 - expected numbers"),
         ({"torch": square, "jax": square, "mapping": {"a": "b"}}, "mapping goes with a torch.nn.Module"),
         (of_linear((5, 5)), "no counterpart in the module"),

@@ -170,7 +170,7 @@ def test_any_nesting_keeps_its_kind_and_names_its_leaves() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"inputs": {"n": np.arange(3)}}, r"nothing to differentiate: inputs\['n'\] is no floating-point array"),
+        ({"inputs": {"n": np.arange(3)}}, r"nothing to differentiate: no floating-point array among inputs\['n'\]"),
         ({"inputs": np.array([np.nan])}, "inputs holds NaN or inf"),
         ({"inputs": np.array([1.0, 0.0])}, r"has a kink at these inputs, in inputs at \[1\]"),
         ({"inputs": np.ones(2), "dtype": "float16"}, "unknown dtype 'float16'"),

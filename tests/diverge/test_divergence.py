@@ -54,7 +54,7 @@ def test_the_budget_ends_the_development_and_says_so(ready: Ready) -> None:
     result = equigrad.diverge(task, ["numpy"], arithmetic=("native", "reproducible"), budget=0)
     assert [d.update for d in result.development] == [1]
     assert result.updates == 1
-    assert "ends at update 1 of 200" in result.notes[0]
+    assert "followed only to update 1 of 200" in result.notes[0]
 
 
 def test_the_development_holds_the_weights_distances(ready: Ready) -> None:
@@ -122,9 +122,9 @@ def test_an_engine_is_not_blamed_for_operations_that_it_does_not_show(engine: ty
     assert (result.first.quantity, result.first.layer) == ("change", layer)
     assert [(o.name, o.same) for o in result.first.operations] == [("update", True)]
     assert (
-        f"backward pass cannot be opened: its activations are the same, its gradient differs, from layer {layer} on"
-        in (result.notes[-1])
-    )
+        "backward pass cannot be opened: its activations agree; going backwards, layer "
+        f"{layer} is the first whose gradient differs"
+    ) in (result.notes[-1])
 
 
 class OwnTrace(FirstLayerWrong):

@@ -215,7 +215,8 @@ def test_an_update_missing_only_from_many_at_once_is_named(ready: Ready) -> None
     result = planted(ready, "numpy", MissingUpdateAtOnce, updates=2_000)
     assert where(result) == (2_000, 1, "weight")
     assert result.notes == (
-        f"{result.sides[1]} leaves one of 1000 updates out when they are asked for in one call, not when one by one",
+        f"{result.sides[1]} makes only 999 of 1000 updates that are asked for in one call; one by one it makes all of "
+        "them",
     )
 
 

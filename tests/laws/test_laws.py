@@ -281,7 +281,7 @@ class ReadsFortranAsC(NumpyBackend):
     [
         (KeptByX, "calls_are_independent", "gradient with other weights is off",
          Recipe((3, 4, 1), 4)),
-        (KeptByX, "calls_are_independent", "in a backend just made it is right", Recipe((3, 4, 1), 4)),
+        (KeptByX, "calls_are_independent", "a freshly made backend gets it right", Recipe((3, 4, 1), 4)),
         (OneBuffer, "results_stay", "a result of predict, held across later calls, differs", Recipe((3, 4, 1), 4)),
         (NanBelow, "prediction_is_exact", "the prediction is not finite",
          Recipe((3, 4, 1), 4, weights="normal times 1,000", inputs="whole numbers")),

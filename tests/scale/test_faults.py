@@ -136,12 +136,12 @@ def test_a_rank_with_other_weights_is_named(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_rank_of_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken(tmp_path, monkeypatch, "facts = rank.facts\nrank.facts = lambda p: {**facts(p), 'equigrad': '9.9'}")
-    with pytest.raises(UsageError, match=r"rank \d has other equigrad than rank 0: 9.9 instead of "):
+    with pytest.raises(UsageError, match=r"rank \d differs from rank 0 in equigrad: 9.9, not "):
         Local("numpy", 2)
 
 
 def test_a_rank_with_other_data_is_refused() -> None:
-    with pytest.raises(UsageError, match="rank 3 has other data than rank 0: b instead of a"):
+    with pytest.raises(UsageError, match="rank 3 differs from rank 0 in data: b, not a"):
         refuse_others(3, {"data": "b"}, {"data": "a"})
 
 
@@ -258,7 +258,7 @@ def test_no_rank_outlives_the_command(hurt: signal.Signals, tmp_path: Path) -> N
         ("1,x", "--processes takes whole numbers with commas between, such as 1,2,4, not '1,x'"),
         ("", "--processes takes whole numbers with commas between, such as 1,2,4, not ''"),
         ("1.5", "--processes takes whole numbers with commas between, such as 1,2,4, not '1.5'"),
-        ("5", "5 processes are more than the 4 samples, and each needs at least one"),
+        ("5", "4 samples cannot be shared among 5 processes: each needs at least one"),
     ],
     ids=["none", "negative", "no number", "nothing", "a part of one", "more than samples"],
 )

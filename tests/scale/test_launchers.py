@@ -94,9 +94,9 @@ def test_no_thread_of_gloo_outlives_the_group(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("commands", "status", "line"),
     [
-        ([[*COMPARE, "one-layer"], [*COMPARE, "two-layer"]], 2, "rank 1 has other data than rank 0: "),
+        ([[*COMPARE, "one-layer"], [*COMPARE, "two-layer"]], 2, "rank 1 differs from rank 0 in data: "),
         ([[*COMPARE, "one-layer", "--processes", "2"]] * 2, 2, "--processes: the launcher has started 2 already"),
-        ([[*COMPARE, "one-layer"]] * 5, 2, "5 processes are more than the 4 samples"),
+        ([[*COMPARE, "one-layer"]] * 5, 2, "4 samples cannot be shared among 5 processes"),
         ([[*COMPARE, "one-lair"]] * 2, 2, "unknown problem 'one-lair'"),
     ],
     ids=["ranks with other data", "--processes too", "fewer samples than processes", "an unknown problem"],
