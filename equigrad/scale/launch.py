@@ -6,6 +6,7 @@ engines themselves are kept to the loopback interface.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from multiprocessing.connection import Connection, Listener, wait
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ..common.errors import MissingError, install
 from ..common.machine import cores
@@ -67,8 +68,8 @@ class Local(Group):
         self.looked = self.stood = 0.0
         self.joined = False
         for left in reversed(range(TRIES)):
-            self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the ranks
             self.folder = Path(tempfile.mkdtemp(prefix="equigrad-"))
+            self.errors: IO[bytes] = io.BytesIO()
             try:
                 self._start()
                 return
@@ -80,6 +81,7 @@ class Local(Group):
                 raise
 
     def _start(self) -> None:
+        self.errors = tempfile.TemporaryFile()
         with Listener(str(self.folder / "ranks"), "AF_UNIX", backlog=self.size) as listener:
             self._launch(str(self.folder / "ranks"))
             self._meet(listener)

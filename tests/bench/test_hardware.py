@@ -100,7 +100,7 @@ def test_what_cannot_be_compared_is_left_out_with_one_line_each(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("[" * 100_000, "is not JSON"), ("{}", "no result of equigrad bench"), ("schema", "has schema 99")],
+    [("[" * 100_000, "is not JSON"), ("{}", "not a result of equigrad bench"), ("schema", "has schema 99")],
     ids=["too deep", "no result", "another schema"],
 )
 def test_a_file_that_is_no_result_is_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -118,6 +118,15 @@ def test_the_command_shows_and_draws_them_and_ends_with_1_on_a_finding(command_l
     assert (done.returncode, done.stderr) == (1, "")
     assert "torch reproducible, one-layer float64: other weights on b cpu" in done.stdout
     assert "b cpu" in (tmp_path / "hardware.html").read_text()
+
+
+def test_what_was_typed_and_would_be_ignored_is_named(command_line: Any, tmp_path: Path) -> None:
+    """Also where it is the default, or nothing."""
+    done = command_line(
+        "bench", "--merge", "a.json", "--rounds", "7", "--threads", "0", "--json", "b.json", cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert done.stderr.endswith("times nothing: leave out --rounds, --threads, --json\n")
 
 
 @pytest.mark.needs("plotly")

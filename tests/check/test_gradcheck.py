@@ -196,6 +196,7 @@ def test_a_wrong_engine_fails_beside_a_right_one(command: Any) -> None:
         (["--dtype", "float16", "-b", "numpy"], 2, "unknown dtype 'float16'"),
         (["--arithmetic", "exact", "-b", "numpy"], 2, "unknown arithmetic 'exact'"),
         (["--power", "one-layer", "--dtype", "float32"], 2, "dtype and arithmetic: leave out problem, --dtype"),
+        (["--power", "--seed", "0"], 2, "in every dtype and arithmetic: leave out --seed"),
         (["--problems", "3"], 2, "--problems is for --power only"),
         (["--power", "--problems", "0", "-b", "numpy"], 2, "must be at least 1, not 0"),
         (["--power", "--seconds", "3"], 2, "leave out --seconds"),

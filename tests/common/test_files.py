@@ -36,6 +36,18 @@ def test_what_is_there_keeps_its_permissions_and_a_pipe_stays_a_pipe(tmp_path: P
     assert len([*tmp_path.iterdir()]) == 2
 
 
+@pytest.mark.skipif(os.name != "posix", reason="has other permissions")
+def test_what_nobody_else_may_read_is_never_written_where_others_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (secret := tmp_path / "secret").touch(0o600)
+    (tmp_path / "secret").chmod(0o600)
+    chmod, sizes = Path.chmod, []
+    monkeypatch.setattr(Path, "chmod", lambda self, mode: (sizes.append(self.stat().st_size), chmod(self, mode)))
+    write_text(secret, "text" * 10_000)
+    assert sizes == [0]
+
+
 def test_a_file_that_cannot_be_replaced_leaves_nothing_beside_it(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError, match="cannot write"):

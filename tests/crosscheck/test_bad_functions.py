@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,7 @@ def test_dropout_is_random_until_eval() -> None:
         ({}, "nothing to check: a NumPy function needs"),
         ({"torch": 3}, "torch= is an int - expected a function"),
         ({"torch": square, "inputs": np.arange(3)}, "nothing to differentiate: no floating-point array among inputs"),
+        ({"torch": square, "inputs": np.ones(0)}, "nothing to differentiate: every array is empty"),
         ({"torch": square, "inputs": np.array([1j])}, "inputs is complex128 - expected numbers"),
         ({"torch": square, "jax": square, "mapping": {"a": "b"}}, "mapping goes with a torch.nn.Module"),
         (of_linear((5, 5)), "no counterpart in the module"),
@@ -171,8 +173,8 @@ def test_dropout_is_random_until_eval() -> None:
         (of_linear((3, 2), bias="['w']"), "in another order"),
     ],
     ids=[
-        "nothing", "no function", "integers alone", "complex", "a mapping of nothing", "no counterpart", "mistyped",
-        "unlike shapes",
+        "nothing", "no function", "integers alone", "no element", "complex", "a mapping of nothing", "no counterpart",
+        "mistyped", "unlike shapes",
     ],
 )  # fmt: skip
 def test_arguments_that_cannot_be_used_are_refused_in_one_line(changed: dict[str, Any], said: str) -> None:
@@ -180,6 +182,18 @@ def test_arguments_that_cannot_be_used_are_refused_in_one_line(changed: dict[str
         crosscheck(**{"inputs": X, **changed})
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", [lambda x: os._exit(0), lambda x: sys.exit(0)], ids=["os._exit", "sys.exit"])
+def test_a_function_that_ends_the_process_is_an_error_for_the_library_too(ending: Any) -> None:
+    with pytest.raises(UsageError, match="a function that is compared would end this process"):
+        crosscheck(torch=ending, numpy=lambda x: (x * x).sum(), inputs=np.ones(2))
+
+
+def test_a_function_that_failed_has_no_leaf_and_no_error_in_a_notebook() -> None:
+    html = crosscheck(torch=lambda x: 1 / 0, numpy=lambda x: (x * x).sum(), inputs=np.ones(2))._repr_html_()
+    assert "ZeroDivisionError" in html
+    assert "()" not in html
 
 
 @pytest.mark.parametrize("ending", ["os._exit(0)", "sys.exit(0)"])

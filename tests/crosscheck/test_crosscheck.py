@@ -211,3 +211,25 @@ def test_an_option_that_this_xla_does_not_know_is_left_out(monkeypatch: pytest.M
     monkeypatch.setitem(jax_recording.FAST, "an_option_of_another_year", 1)
     monkeypatch.setattr(jax_recording, "_known", jax_recording._known.__wrapped__)
     assert crosscheck(numpy=network(np), jax=network(jnp), inputs=INPUTS).agreed
+
+
+def test_scanned_inputs_that_are_exchanged_are_named() -> None:
+    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+
+    def right(x: Any, y: Any) -> Any:
+        h = x[0] * 0
+        for i in range(len(x)):
+            h = torch.tanh(h + x[i] * torch.exp(y[i]))
+        return h
+
+    def step(h: Any, xy: Any) -> Any:
+        y, x = xy
+        return jax.numpy.tanh(h + x * jax.numpy.exp(y)), None
+
+    inputs = {"x": GENERATOR.standard_normal(4), "y": GENERATOR.standard_normal(4)}
+    result = crosscheck(torch=right, jax=lambda x, y: jax.lax.scan(step, x[0] * 0, (x, y))[0], inputs=inputs)
+    assert result.parting is not None
+    assert result.parting.explanation.startswith(
+        "two values that are made here are each used in the place of the other"
+    )
+    assert result.parting.jax.operation == "row"

@@ -28,6 +28,31 @@ def test_fused_rounds_the_exact_value_once(a: float, b: float, c: float) -> None
             assert abs(exact - Fraction(float(result))) <= abs(exact - Fraction(neighbour))
 
 
+@settings(deadline=None)
+@given(*[st.floats(allow_nan=False, allow_infinity=False, width=32)] * 3)
+def test_fused_in_float32_rounds_the_exact_value_once(a: float, b: float, c: float) -> None:
+    rounded_once(a, b, c)
+
+
+def test_fused_in_float32_is_not_rounded_to_float64_before() -> None:
+    """Half between two numbers of float32, and a little more."""
+    rounded_once(1 + 2**-12, 1 + 2**-12, 2**-80)
+
+
+def rounded_once(*numbers: float) -> None:
+    given = [np.array([v], np.float32) for v in numbers]
+    with np.errstate(over="ignore", under="ignore"):
+        (result,) = forms.fused(*given)
+    exact = Fraction(float(given[0][0])) * Fraction(float(given[1][0])) + Fraction(float(given[2][0]))
+    if np.isinf(result):
+        assert abs(exact) > Fraction(float(np.finfo(np.float32).max))
+        return
+    for towards in (-np.inf, np.inf):
+        neighbour = np.nextafter(result, np.float32(towards))
+        if np.isfinite(neighbour):
+            assert abs(exact - Fraction(float(result))) <= abs(exact - Fraction(float(neighbour)))
+
+
 def test_fused_differs_from_two_roundings_where_it_should() -> None:
     a, b, c = (np.array([v]) for v in (1 + 2**-30, 1 - 2**-30, -1.0))
     assert (a * b + c)[0] == 0

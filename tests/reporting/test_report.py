@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import reduce
 from importlib import import_module
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 import equigrad
-from equigrad.backends.interface import Backend
+from equigrad.backends.interface import DTYPES, Backend
 from equigrad.common.errors import UsageError
 from equigrad.common.files import write_json
 from equigrad.common.problem import problem as built_in
@@ -561,3 +562,28 @@ def test_a_backend_spelt_in_two_ways_is_shown_once() -> None:
     page = equigrad.report(built_in("one-layer").with_(updates=3), backends=["numpy:cpu", "numpy"])
     assert "as NumPy. Start" in page.html
     assert "NumPy:cpu" not in page.html
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"complex_step": 1.0},
+        {"backends": ()},
+    ],
+    ids=["the two referees contradict each other", "nothing was checked"],
+)
+def test_a_check_that_is_no_agreement_is_none_on_the_page(change: dict[str, Any], tmp_path: Path) -> None:
+    check = replace(equigrad.check(TASK, ["numpy"]), **change)
+    assert not check.agreed
+    write_json(tmp_path / "check.json", check.to_json())
+    page = equigrad.report(None, [tmp_path / "check.json"])
+    assert not page.agreed
+    assert "Not everything agrees." in page.html
+
+
+def test_weights_of_two_dtypes_are_the_same_within_each(tmp_path: Path) -> None:
+    for dtype in DTYPES:
+        result = equigrad.compare(TASK, ["numpy", "torch"], dtype=dtype, arithmetic="reproducible")
+        write_json(tmp_path / f"{dtype}.json", result.to_json())
+    page = equigrad.report(None, sorted(tmp_path.glob("*.json")), backends=["numpy"])
+    assert "NumPy and PyTorch reach the same weights, bit for bit." in page.html

@@ -73,6 +73,12 @@ def test_no_rank_is_named_where_all_processes_stood_still(monkeypatch: pytest.Mo
         ranks.leave()
 
 
+def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.mkdtemp", lambda **_: exec("raise OSError(28, 'No space left on device')"))
+    with pytest.raises(OSError, match="No space left on device"):
+        Local("numpy", 2)
+
+
 def test_patience_fits_into_the_ten_seconds_promised() -> None:
     assert launch.PATIENCE + launch.GRACE < 10
 
