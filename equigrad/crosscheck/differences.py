@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,8 @@ import numpy as np
 from .nesting import Leaves
 
 
-def equal(a: np.ndarray, b: np.ndarray, bound: float) -> bool:
-    """Whether two arrays are the same but for `bound`, relative to the largest number."""
+def equal(a: np.ndarray, b: np.ndarray, bound: float, floor: float = 0.0) -> bool:
+    """Whether two arrays are the same but for `bound`, relative to the largest number, or for `floor`, absolute."""
     if a.shape != b.shape:
         return False
     if a.dtype.kind != "f":
@@ -18,7 +20,7 @@ def equal(a: np.ndarray, b: np.ndarray, bound: float) -> bool:
     finite = np.isfinite(a)
     with np.errstate(invalid="ignore"):
         same = np.array_equal(a[~finite], b[~finite], equal_nan=True)
-        return same and bool((np.abs(a[finite] - b[finite]) <= bound * largest(a[finite])).all())
+        return same and bool((np.abs(a[finite] - b[finite]) <= max(bound * largest(a[finite]), floor)).all())
 
 
 def largest(*arrays: np.ndarray) -> float:
@@ -26,8 +28,15 @@ def largest(*arrays: np.ndarray) -> float:
     return max((float(np.abs(v).max(initial=0.0)) for v in arrays), default=0.0)
 
 
-def unlike(a: Leaves, b: Leaves, bound: float, whose: str, mine: str = "its") -> str:
-    """How the results of two functions differ, in words; empty if they do not."""
+def unlike(
+    a: Leaves,
+    b: Leaves,
+    bound: float,
+    whose: str,
+    mine: str = "its",
+    floors: Mapping[str, float] = MappingProxyType({}),
+) -> str:
+    """How the results of two functions differ, in words; empty if they do not, by more than `floors`, absolute."""
     if a.keys() != b.keys():
         return f"{mine} result has the parts {', '.join(a) or 'none'}, {whose} {', '.join(b) or 'none'}"
     for path, v in a.items():
@@ -39,7 +48,7 @@ def unlike(a: Leaves, b: Leaves, bound: float, whose: str, mine: str = "its") ->
             return f"{mine} {name} has shape {v.shape}, {whose} {w.shape}"
         if v.dtype.kind == "f" and np.isnan(v).any():
             return f"{mine} {name} holds NaN"
-        if not equal(v, w, bound):
+        if not equal(v, w, bound, floors.get(path, 0.0)):
             if v.ndim == 0:
                 return f"{mine} {name} is {v:.10g}, {whose} {w:.10g}"
             with np.errstate(invalid="ignore"):
@@ -49,7 +58,7 @@ def unlike(a: Leaves, b: Leaves, bound: float, whose: str, mine: str = "its") ->
     return ""
 
 
-def gradients_unlike(torch: Leaves, jax: Leaves, path: str, bound: float) -> str:
+def gradients_unlike(torch: Leaves, jax: Leaves, path: str, bound: float, floor: float = 0.0) -> str:
     """How one leaf of two gradients differs, in words; empty if it does not, or if one has no such leaf."""
     a, b = torch.get(path), jax.get(path)
     if a is None or b is None or a.shape != b.shape or not a.size:
@@ -58,7 +67,7 @@ def gradients_unlike(torch: Leaves, jax: Leaves, path: str, bound: float) -> str
     with np.errstate(invalid="ignore"):
         off = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
     off = np.where(np.isnan(off), np.inf, off)
-    if off.max() <= bound * scale:
+    if off.max() <= max(bound * scale, floor):
         return ""
     index = _worst(off)
     return f"at {list(index)} torch's derivative is {a[index]:.10g}, jax's {b[index]:.10g}"

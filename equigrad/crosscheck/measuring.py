@@ -15,15 +15,25 @@ from .arguments import Arguments
 from .differences import equal, largest
 from .nesting import Function, Leaves
 from .numpy_function import NumpyFunction
-from .slopes import slope
-from .truth import Truth, along, moved, numpy_truth, step_for
+from .slopes import EPS, EPS32, Slope, slope
+from .truth import Truth, along, moved, numpy_truth, size_of, step_for
 
 ALLOWED = {"float64": 1e-9, "float32": 2e-4}
 """Allowed error, relative to the leaf's largest derivative. An unknown function has unknown noise, so these leave
 room for a thousand roundings and more, and still catch a gradient wrong by 0.05 %; in float64, by 1e-8."""
 NARROW = 1e-5
 """Allowed between two functions of which one computes in float32 inside, relative to the largest number."""
-INSIDE = "{} computes in float32 inside, whatever its inputs: it is compared as such, and differences say nothing of it"
+SMALL = 1e-4
+"""A value is rounded as numbers of this share of its gradient are, at least, and a gradient as those of its value:
+terms that cancel were larger."""
+NOISY = 1e-6
+"""The most that is allowed for rounding, relative, but where a result or a leaf is nothing else."""
+VAGUE = 0.1
+"""An uncertainty of differences, relative to the derivative, above which they say nothing."""
+NOTHING = "result holds no floating-point number: there is nothing to differentiate"
+TRIES = 64
+"""Directions that are tried to find elements without a kink."""
+INSIDE = "{} computes in float32 inside, whatever its inputs: it is compared as such"
 
 
 @dataclass
@@ -64,6 +74,8 @@ class Measurements:
         """NumPy's results."""
         self.truth: Truth | None = None
         self.cotangents: Leaves = {}
+        self.loosest = 0.0
+        """What the uncertainty of differences of a function itself allowed, relative, if more than `bound`."""
         self.notes: list[str] = []
 
     def note(self, note: str) -> None:
@@ -84,6 +96,8 @@ class Measurements:
             shape = next(v.shape for v in self.value.values() if v.size != 1)
             raise UsageError(f"the NumPy function returned shape {shape} - expected one number, whose gradient df is")
         self._weigh(self.value)
+        if not self.cotangents:
+            raise UsageError(f"the NumPy function's {NOTHING}")
 
         def loss(points: Mapping[str, np.ndarray]) -> Any:
             results = function.results(points)
@@ -97,6 +111,8 @@ class Measurements:
         """Choose what each result is multiplied by before all are added up; the same for every function."""
         draw = np.random.RandomState(0).standard_normal
         for path, v in results.items():
+            if v.dtype.kind == "c":
+                raise UsageError(f"{path} is complex - expected real numbers: return its real and its imaginary part")
             if v.dtype.kind == "f":
                 weights = np.ones(v.shape) if v.size == 1 and len(results) == 1 else np.asarray(draw(v.shape))
                 self.cotangents[path] = np.where(np.isfinite(v), weights, 0.0)
@@ -112,6 +128,8 @@ class Measurements:
                 self._measure(one)
         except MissingError as error:
             one.outcome, one.message = "missing", str(error)
+        except UsageError as error:
+            one.outcome, one.message = "failed", str(error)
         except Exception as error:
             one.outcome, one.message = "failed", said(error) + _advice(error)
 
@@ -125,6 +143,8 @@ class Measurements:
                 return
         if not self.cotangents:
             self._weigh(one.results)
+        if not self.cotangents:
+            raise UsageError(f"the {NOTHING}")
         changed = getattr(f, "changed", None)
         if changed:
             self.note(f"{one.name}'s module changes its buffers ({', '.join(changed[:3])}): eval() stops that")
@@ -142,30 +162,43 @@ class Measurements:
 
     def _ask_itself(self, one: Measured) -> None:
         """Hold a function's gradient to differences of the function and to its forward mode, along one
-        direction through all of each leaf."""
+        direction through all of each leaf, but for elements at which it has a kink."""
         cotangents, steepest = self._cotangents(one), largest(*one.gradient.values())
         for path in self.given.varied:
-            gradient, direction = one.gradient[path], along(path, self.given.points[path].shape)
-            at = moved(self.given.points, path, direction)
-            found = slope(partial(_at, one.function, at, cotangents), step_for(self.given.points[path]))
+            gradient, point = one.gradient[path], self.given.points[path]
+
+            def through(direction: np.ndarray, eps: float = EPS, rounding: float = 0.0, path: str = path) -> Slope:
+                at = moved(self.given.points, path, direction)
+                size = size_of(self.given.points[path])
+                f = partial(_at, one.function, at, cotangents)
+                return slope(f, step_for(size), size=size, eps=eps, rounding=rounding)
+
+            direction = along(path, point.shape)
+            found = through(direction)
             scale = max(largest(gradient), 1e-4 * steepest, 1e-3 * found.nearby) or 1.0
+            if found.kinked or abs(float((gradient * direction).sum()) - found.value) > self.bound * scale:
+                if one.narrows:
+                    self.note(INSIDE.format(one.name))
+                through = partial(through, eps=EPS32 if one.narrows else EPS, rounding=self._rounding(one, cotangents))
+                found = through(direction)
+            if found.kinked:
+                direction, found = _without_kinks(through, direction, found)
+                what = "there" if found.kinked else "at the elements where that is so, which are left out"
+                self.note(f"not differentiable at these inputs, in {path}: differences say nothing {what}")
             mine = float((gradient * direction).sum())
             try:
                 results = one.function.forward(self.given.points, {path: direction})
                 forward: float | None = abs(_weighed(results, cotangents) - mine) / scale
             except Exception:  # a custom rule for the backward pass has none for forward mode
                 forward = None
-            if (found.kinked or abs(mine - found.value) > self.bound * scale) and one.narrows:
-                self.note(INSIDE.format(one.name))
+            vague = 10 * found.uncertainty / scale
+            if found.kinked or not vague <= VAGUE:
                 one.own[path] = (np.nan, forward, "")
                 continue
-            if found.kinked:
-                self.note(f"not differentiable at these inputs, in {path}: differences say nothing there")
-                one.own[path] = (np.nan, forward, "")
-                continue
+            self.loosest = max(self.loosest, vague)
             scale = max(scale, 10 * found.uncertainty / self.bound)
             error = abs(mine - found.value) / scale
-            one.referee_error = max(one.referee_error, found.uncertainty / scale if np.isfinite(scale) else np.inf)
+            one.referee_error = max(one.referee_error, found.uncertainty / scale)
             message = ""
             if not error <= ALLOWED["float64"] * 10:
                 same = forward is not None and forward <= ALLOWED["float64"] * 10
@@ -173,14 +206,34 @@ class Measurements:
                 message += ", and forward mode has the same: is a gradient stopped on the way?" if same else ""
             one.own[path] = (error, forward, message)
 
-    def noise(self, pair: list[Measured]) -> float:
-        """What rounding in float64 may do to these functions: what float32 does to the steadier one, scaled down."""
+    def _rounding(self, one: Measured, cotangents: Leaves) -> float:
+        """What rounding does to the weighted sum of the results, absolute: 2^-29 of what float32 does."""
+        if one.narrows:
+            return 0.0
+        try:
+            results, _ = one.function.gradient(self.given.points, cotangents, "float32")
+        except Exception:
+            return 0.0
+        off = abs(_weighed(results, cotangents) - _weighed(one.results, cotangents))
+        return 2.0**-29 * off if np.isfinite(off) else 0.0
+
+    def floors(self, *functions: Measured) -> tuple[float, float]:
+        """(for results, for gradients): what counts as large in the one because the other is."""
+        results = [v[np.isfinite(v)] for one in functions for v in one.results.values() if v.dtype.kind == "f"]
+        return SMALL * largest(*(g for one in functions for g in one.gradient.values())), SMALL * largest(*results)
+
+    def noise(self, pair: list[Measured]) -> tuple[float, dict[str, float]]:
+        """What rounding in float64 may do to these functions: what float32 does to the steadier one, scaled down.
+
+        (relative to the largest number, whichever it is; absolute, of each result and leaf)
+        """
         narrow = [one for one in pair if one.narrows]
         for one in narrow:
             self.note(INSIDE.format(one.name))
         if narrow:
-            return NARROW
-        found: list[float] = []
+            return NARROW, {}
+        relative: list[float] = []
+        absolute: dict[str, list[float]] = {}
         for one in pair:
             try:
                 results, gradient = one.function.gradient(self.given.points, self._cotangents(one), "float32")
@@ -190,11 +243,31 @@ class Measurements:
             offs = []
             for path, v in wide.items():
                 if v.dtype.kind == "f" and v.size and np.isfinite(v).all():
-                    scale = max(largest(v), 1e-4 * largest(*one.gradient.values())) or 1.0
-                    offs.append(largest(rounded[path] - v) / scale)
-            found.append(max(offs, default=0.0))
-        noise = min(found, default=0.0) * 2.0**-29 * 1e3
-        return float(noise) if np.isfinite(noise) else 0.0
+                    off = 1e3 * 2.0**-29 * largest(rounded[path] - v)
+                    absolute.setdefault(path, []).append(off if np.isfinite(off) else 0.0)
+                    offs.append(off / (max(largest(v), 1e-4 * largest(*one.gradient.values())) or 1.0))
+            relative.append(max(offs, default=0.0))
+        noise = min(relative, default=0.0)
+        return min(noise, NOISY) if np.isfinite(noise) else 0.0, {path: min(offs) for path, offs in absolute.items()}
+
+
+def _without_kinks(
+    through: Callable[[np.ndarray], Slope], direction: np.ndarray, found: Slope
+) -> tuple[np.ndarray, Slope]:
+    """The direction through the elements without a kink, as far as halving finds them, and the slope along it."""
+    blocks, smooth = [np.arange(direction.size)], np.zeros(direction.size, bool)
+    for _ in range(TRIES):
+        if not blocks:
+            break
+        for block in np.array_split(blocks.pop(), 2):
+            part = np.isin(np.arange(direction.size), block).reshape(direction.shape)
+            if not through(direction * part).kinked:
+                smooth[block] = True
+            elif block.size > 1:
+                blocks.append(block)
+    rest = direction * smooth.reshape(direction.shape)
+    smoothly = through(rest)
+    return (rest, smoothly) if smooth.any() and not smoothly.kinked else (direction, found)
 
 
 def _wrapped(name: str, function: Function, given: Arguments) -> Any:

@@ -43,7 +43,7 @@ def outcomes(m: Measurements) -> Crosscheck:
     if kept:
         m.note(f"the module keeps its own {', '.join(kept)}")
     return Crosscheck(
-        m.dtype, referee, error, max(m.bound, noise), tuple(checks), parting, tuple(m.notes),
+        m.dtype, referee, error, max(m.bound, noise, m.loosest), tuple(checks), parting, tuple(m.notes),
         tuple(str(match) for match in m.given.matches), passport([*m.functions]),
     )  # fmt: skip
 
@@ -65,7 +65,8 @@ def _by_hand(m: Measurements) -> FunctionCheck:
 
 def _by_numpy(m: Measurements, one: Measured, other: Measured | None, differing: dict[str, str]) -> FunctionCheck:
     """One framework's function against NumPy's, and against the other framework's where both are within the bound."""
-    different = unlike(one.results, m.value, m.bound, "NumPy's")
+    floors = dict.fromkeys(m.value, m.bound * m.floors(one)[0])
+    different = unlike(one.results, m.value, m.bound, "NumPy's", floors=floors)
     if different:
         return FunctionCheck(one.name, "disagree", f"another function: {different}")
     check = _against_truth(m, one.name, one.in_dtype)
@@ -137,9 +138,11 @@ def _own_leaf(m: Measurements, one: Measured, path: str, other: Measured | None,
     if wrong:
         return LeafCheck(path, shape, wrong[0], np.inf, 0, wrong[1])
     assert gradient is not None
-    error, _, message = one.own[path]
+    error, mode, message = one.own[path]
     rounding = largest(gradient - one.gradient[path]) / (largest(one.gradient[path]) or 1.0)
     outcome = "disagree" if message else "agree"
+    if np.isnan(error) and other is None and not (mode is not None and mode <= 10 * ALLOWED["float64"]):
+        outcome, message = "inconclusive", "differences say nothing here, and there is nothing else to hold it to"
     if differing:
         outcome, message = "disagree", "; ".join(filter(None, (differing, message)))
     elif message and other is not None:
@@ -156,22 +159,30 @@ def _own_leaf(m: Measurements, one: Measured, path: str, other: Measured | None,
 def _apart(m: Measurements, torch: Measured, jax: Measured) -> tuple[dict[str, str], float]:
     """(what differs between torch and JAX, with a message for each result and leaf; what noise allows)."""
     differing: dict[str, str] = {}
-    noise, tight = 0.0, ALLOWED["float64"]
-    different = unlike(torch.results, jax.results, tight, "jax's", "torch's")
-    if different:
-        noise = m.noise([torch, jax])
-        different = unlike(torch.results, jax.results, max(tight, noise), "jax's", "torch's")
-    if different:
-        differing["result"] = different
+    tight = ALLOWED["float64"]
+    of_results, of_gradients = (tight * floor for floor in m.floors(torch, jax))
+    noise: tuple[float, dict[str, float]] | None = None
+
+    def apart(path: str | None, bound: float, left: Leaves, right: Leaves) -> str:
+        """How the results differ, or the gradients in `path`."""
+        relative, absolute = noise or (0.0, {})
+        bound = max(bound, relative)
+        if path is None:
+            floors = {p: max(of_results, absolute.get(p, 0.0)) for p in torch.results}
+            return unlike(left, right, bound, "jax's", "torch's", floors)
+        return gradients_unlike(left, right, path, bound, max(of_gradients, absolute.get(path, 0.0)))
+
+    asked: list[tuple[str | None, float, Leaves, Leaves]] = [(None, tight, torch.results, jax.results)]
     for path in m.given.varied:
-        for bound, left, right in ((tight, torch.gradient, jax.gradient), (m.bound, torch.in_dtype, jax.in_dtype)):
-            apart = gradients_unlike(left, right, path, bound)
-            if apart and bound == tight:
-                noise = noise or m.noise([torch, jax])
-                apart = gradients_unlike(left, right, path, max(bound, noise))
-            if apart:
-                differing.setdefault(path, apart)
-    return differing, noise if not differing else 0.0
+        asked += [(path, tight, torch.gradient, jax.gradient), (path, m.bound, torch.in_dtype, jax.in_dtype)]
+    for where, bound, left, right in asked:
+        different = apart(where, bound, left, right)
+        if different and bound == tight:
+            noise = noise or m.noise([torch, jax])
+            different = apart(where, bound, left, right)
+        if different:
+            differing.setdefault(where or "result", different)
+    return differing, noise[0] if noise and not differing else 0.0
 
 
 def _parting(m: Measurements, torch: Measured, jax: Measured) -> Parting | None:

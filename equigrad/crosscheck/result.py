@@ -179,6 +179,8 @@ class Crosscheck:
                 f"{' and '.join(f.name for f in ran)} agree within {self.bound:.0e} of the largest derivative{skipped}."
             )
         bad = ", ".join(f"{f.name} {f.outcome}" for f in ran if f.outcome not in GOOD)
+        if not any(agreement.bad(f.outcome) for f in ran):
+            return f"inconclusive: nothing can tell whether {bad.replace(' inconclusive', '')} is right here{skipped}."
         return f"NOT in agreement: {bad}{skipped}." + (f" They part here: {self.parting}." if self.parting else "")
 
     def __str__(self) -> str:

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-STEP = 0.02
-"""The first step, for numbers of order one."""
+STEP = 0.0197
+"""The first step, for numbers of order one; no round number, which might be a whole period of the function."""
 ROWS = 44
 """The steps are halved this often at most, down to 1e-15: below, nothing but rounding is left."""
-EPS = float(np.finfo(np.float64).eps)
+EPS, EPS32 = float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps)
+CLEAR = 1e-3
+"""An uncertainty up to this, relative to the slope nearby, is that of a slope; a larger one, of steps too long."""
 
 
 class Slope(NamedTuple):
@@ -33,8 +35,13 @@ class Slope(NamedTuple):
         return bool(abs(self.jump) > 100 * self.jump_uncertainty)
 
 
-def slope(f: Callable[[float], float], step: float = STEP) -> Slope:
+def slope(
+    f: Callable[[float], float], step: float = STEP, *, size: float = 0.0, eps: float = EPS, rounding: float = 0.0
+) -> Slope:
     """The derivative of f at 0 by central differences over ever smaller steps, extrapolated.
+
+    `step` is the first one, `size` that of the numbers among which one is moved, `eps` the rounding of one operation
+    inside f, and `rounding` that of f itself, absolute, where it is known.
 
     C. Ridders, Advances in Engineering Software 4, 1982. The second difference over the step, extrapolated
     alike, is the jump of the slope.
@@ -44,13 +51,14 @@ def slope(f: Callable[[float], float], step: float = STEP) -> Slope:
     nearby = 0.0
     for _ in range(ROWS):
         high, low = f(step), f(-step)
-        noise = 4 * EPS * max(abs(high), abs(low), abs(here)) / step
         if np.isfinite(high) and np.isfinite(low):
             if not nearby:
                 nearby = max(abs(high - here), abs(low - here)) / step
+            # terms that cancel in f are rounded too: they are about as large as what moves them times its slope
+            noise = 4 * max(eps * max(abs(high), abs(low), abs(here), nearby * size), rounding) / step
             central.add((high - low) / (2 * step), noise)
             second.add((high - 2 * here + low) / step, noise)
-            if central.exhausted and second.exhausted:
+            if central.exhausted(nearby) and second.exhausted(nearby):
                 break
         else:  # outside the function's domain
             central, second, nearby = _Extrapolation(first=2), _Extrapolation(first=1), 0.0
@@ -66,6 +74,8 @@ class _Extrapolation:
         self.above: list[float] = []
         self.best, self.uncertain = np.nan, np.inf
         self.worse = 0
+        self.rounding = False
+        """Whether rounding is all that is uncertain."""
 
     def add(self, quotient: float, noise: float) -> None:
         row = [quotient]
@@ -75,11 +85,10 @@ class _Extrapolation:
             error = max(abs(row[-1] - row[-2]), abs(row[-1] - old), noise)
             found = min(found, error)
             if error < self.uncertain:
-                self.best, self.uncertain = row[-1], error
+                self.best, self.uncertain, self.rounding = row[-1], error, error == noise
         self.worse = self.worse + 1 if found > 3 * self.uncertain else 0
         self.above = row
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether smaller steps have only made it worse for some time."""
-        return self.worse >= 5
+    def exhausted(self, slope: float) -> bool:
+        """Whether a slope was found, and smaller steps have only made it worse for some time."""
+        return self.worse >= 5 and (self.rounding or self.uncertain <= CLEAR * slope)

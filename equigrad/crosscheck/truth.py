@@ -5,14 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from ..common.errors import UsageError
 from ..referee.exact import ElementIndex, complex_step, elements
+from .differences import largest
 from .nesting import Leaves
-from .slopes import STEP, slope
+from .slopes import EPS, STEP, Slope, slope
 
 SMOOTH = 1e-4
 """The referee's own uncertainty, relative to the largest derivative, above which it gives no answer."""
@@ -61,8 +63,15 @@ def moved(points: Leaves, path: str, direction: np.ndarray) -> Callable[[float],
     return lambda t: {**points, path: points[path] + t * direction}
 
 
-def step_for(values: np.ndarray) -> float:
-    return STEP * max(1.0, float(np.sqrt((values**2).mean())) if values.size else 1.0)
+def size_of(values: np.ndarray) -> float:
+    """The root of the mean square, 0 without a value."""
+    most = largest(values) or 1.0
+    return most * float(np.sqrt(((values / most) ** 2).mean())) if values.size else 0.0
+
+
+def step_for(size: float) -> float:
+    """The first step among numbers of that size."""
+    return STEP * max(1.0, size)
 
 
 def numpy_truth(loss: Callable[[Leaves], Any], points: Leaves, varied: Sequence[str], most: int) -> Truth:
@@ -78,12 +87,20 @@ def numpy_truth(loss: Callable[[Leaves], Any], points: Leaves, varied: Sequence[
     errors: dict[str, np.ndarray] = {}
     with np.errstate(all="ignore"):
         for path in varied:
-            leaf, found = points[path], []
+            leaf, found, size = points[path], [], size_of(points[path])
+
+            def through(direction: np.ndarray, step: float, rounding: float = 0.0, path: str = path) -> Slope:
+                at = moved(points, path, direction)
+                return slope(lambda t: float(loss(at(t))), step, size=size_of(points[path]), rounding=rounding)
+
+            overall = cache(partial(through, along(path, leaf.shape), step_for(size)))
             for _, index in places[path]:
                 unit = np.zeros_like(leaf)
                 unit[index] = 1.0
-                at = moved(points, path, unit)
-                found.append(slope(lambda t: float(loss(at(t))), step_for(leaf[index])))  # noqa: B023
+                step = step_for(abs(leaf[index]))
+                found.append(through(unit, step))
+                if found[-1].kinked:  # or the others' terms cancel, and what is left is their rounding
+                    found[-1] = through(unit, step, EPS * size * overall().nearby)
                 if found[-1].kinked:
                     raise UsageError(
                         f"the NumPy function has a kink at these inputs, in {path} at {list(index)}: move them"
@@ -93,10 +110,7 @@ def numpy_truth(loss: Callable[[Leaves], Any], points: Leaves, varied: Sequence[
             uncertain[path] = float(errors[path].max(initial=0.0))
             nearby[path] = max((s.nearby for s in found), default=0.0)
             if len(places[path]) < leaf.size:
-                direction = along(path, leaf.shape)
-                at = moved(points, path, direction)
-                through = slope(lambda t: float(loss(at(t))), step_for(leaf))  # noqa: B023
-                whole[path] = (direction, through.value, through.uncertainty)
+                whole[path] = (along(path, leaf.shape), overall().value, overall().uncertainty)
     truth = Truth("central differences", places, slopes, uncertain, nearby, whole)
     if not truth.error <= SMOOTH:
         worst = max(uncertain, key=lambda path: uncertain[path])

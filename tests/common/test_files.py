@@ -43,7 +43,12 @@ def test_what_nobody_else_may_read_is_never_written_where_others_may(
     (secret := tmp_path / "secret").touch(0o600)
     (tmp_path / "secret").chmod(0o600)
     chmod, sizes = Path.chmod, []
-    monkeypatch.setattr(Path, "chmod", lambda self, mode: (sizes.append(self.stat().st_size), chmod(self, mode)))
+
+    def noted(self: Path, mode: int) -> None:
+        sizes.append(self.stat().st_size)
+        chmod(self, mode)
+
+    monkeypatch.setattr(Path, "chmod", noted)
     write_text(secret, "text" * 10_000)
     assert sizes == [0]
 

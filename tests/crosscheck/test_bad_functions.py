@@ -129,7 +129,8 @@ def test_where_no_derivative_exists_it_is_said_and_the_two_are_still_compared(
 ) -> None:
     result = crosscheck(torch=f_torch, jax=f_jax, inputs=np.array(at))
     assert result.agreed is agreed
-    assert "not differentiable at these inputs, in inputs: differences say nothing there" in result.notes
+    (note,) = result.notes
+    assert note.startswith("not differentiable at these inputs, in inputs: differences say nothing")
 
 
 def test_integers_and_booleans_are_data() -> None:

@@ -233,3 +233,75 @@ def test_scanned_inputs_that_are_exchanged_are_named() -> None:
         "two values that are made here are each used in the place of the other"
     )
     assert result.parting.jax.operation == "row"
+
+
+@pytest.mark.parametrize(("factor", "agreed"), [(1, True), (100, False)], ids=["its port", "a hundred times as much"])
+def test_where_the_gradient_is_rounding_alone_the_value_still_counts(factor: float, agreed: bool) -> None:
+    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+    result = crosscheck(
+        torch=lambda x: torch.softmax(x, -1).sum(),
+        jax=lambda x: factor * jax.nn.softmax(x, -1).sum(),
+        inputs=INPUTS["x"],
+    )
+    assert result.agreed is agreed
+    assert result.bound == 1e-9
+
+
+def test_values_that_cancel_agree_as_their_terms_do() -> None:
+    torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
+    x = np.linspace(-1, 1, 7)
+    assert crosscheck(torch=lambda x: torch.tanh(x).sum(), jax=lambda x: jnp.tanh(x).sum(), inputs=x).agreed
+    off = crosscheck(torch=lambda x: torch.tanh(x).sum(), jax=lambda x: jnp.tanh(x).sum() + 1e-12, inputs=x)
+    assert not off.agreed
+
+
+@pytest.fixture
+def doubled() -> Any:
+    """tanh, whose backward pass gives twice the gradient, in PyTorch."""
+    torch = pytest.importorskip("torch")
+
+    class Doubled(torch.autograd.Function):  # type: ignore[name-defined]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return torch.tanh(x)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return 2 * g * (1 - torch.tanh(ctx.saved_tensors[0]) ** 2)
+
+    return Doubled.apply
+
+
+SOME = np.array([[0.3, -1.2], [0.8, 0.0]])
+
+
+@pytest.mark.parametrize("inside", ["a constant of float32", "all of it in float32", "a corner at one element"])
+def test_nothing_excuses_a_gradient_that_is_twice_the_right_one(inside: str, doubled: Any) -> None:
+    torch = pytest.importorskip("torch")
+
+    def ending(x: Any, tanh: Any) -> Any:
+        if inside == "a constant of float32":
+            return (tanh(x) * torch.tensor([1.0, 2.0])).sum()
+        return tanh(x.float()).sum() if "all of it" in inside else (tanh(x) + torch.relu(x)).sum()
+
+    assert crosscheck(torch=lambda x: ending(x, torch.tanh), inputs=SOME).agreed
+    assert crosscheck(torch=lambda x: ending(x, doubled), inputs=SOME).functions[0].outcome == "disagree"
+
+
+def test_where_nothing_can_be_told_the_outcome_is_inconclusive(doubled: Any) -> None:
+    """A corner at every element, and no forward mode."""
+    torch = pytest.importorskip("torch")
+    result = crosscheck(torch=lambda x: (doubled(x) + torch.relu(x)).sum(), inputs=np.zeros(3))
+    assert (result.functions[0].outcome, result.status) == ("inconclusive", 1)
+    assert result.verdict == "inconclusive: nothing can tell whether torch is right here."
+
+
+def test_what_cannot_be_differentiated_is_no_agreement() -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    for f, said in ((jnp.fft.fft, "is complex - expected real"), (lambda x: (x > 0).sum(), "no floating-point number")):
+        (check,) = crosscheck(jax=f, inputs=np.ones(3)).functions
+        assert check.outcome == "failed"
+        assert said in check.message
+    with pytest.raises(UsageError, match="the NumPy function's result holds no floating-point number"):
+        crosscheck(numpy=(lambda x: int(x.sum()), np.zeros_like), inputs=np.ones(3))

@@ -130,3 +130,43 @@ def test_a_slope_is_right_within_its_uncertainty_and_a_corner_is_seen(f: Any, de
     assert found.kinked is kinked
     assert abs(found.value - derivative) <= 10 * found.uncertainty + 1e-15
     assert found.uncertainty <= 1e-10 * max(1.0, abs(derivative))
+
+
+ODD: dict[str, tuple[Any, Any]] = {
+    "x": (lambda x: x, np.ones_like),
+    "sin": (np.sin, np.cos),
+    "tanh": (np.tanh, lambda x: 1 - np.tanh(x) ** 2),
+    "x cubed": (lambda x: x**3, lambda x: 3 * x**2),
+    "sin 10 x": (lambda x: np.sin(10 * x), lambda x: 10 * np.cos(10 * x)),
+    "sin 100 x": (lambda x: np.sin(100 * x), lambda x: 100 * np.cos(100 * x)),
+    "x exp(-x x)": (lambda x: x * np.exp(-x * x), lambda x: np.exp(-x * x) * (1 - 2 * x * x)),
+}
+
+
+@pytest.mark.parametrize("end", [0.1, 1.0, np.pi], ids=lambda end: f"up to {end:.3g}")
+@pytest.mark.parametrize("count", [2, 3, 5, 11])
+@pytest.mark.parametrize(("f", "df"), ODD.values(), ids=ODD)
+def test_a_gradient_is_right_where_the_terms_of_the_value_cancel(f: Any, df: Any, count: int, end: float) -> None:
+    x = np.linspace(-end, end, count)
+    assert crosscheck(numpy=(lambda x: f(x).sum(), df), inputs=x).agreed
+    wrong = crosscheck(numpy=(lambda x: f(x).sum(), lambda x: df(x) * (1 + 1e-6)), inputs=x)
+    assert wrong.functions[0].outcome == "disagree"
+
+
+@pytest.mark.parametrize(("factor", "agreed"), [(1.0, True), (1 + 1e-6, False)], ids=["right", "wrong"])
+def test_a_function_of_small_numbers_is_followed_down_to_them(factor: float, agreed: bool) -> None:
+    """The first steps are thousands of its periods."""
+    torch = pytest.importorskip("torch")
+
+    class Sine(torch.autograd.Function):  # type: ignore[name-defined]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return torch.sin(x / 1e-6)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * torch.cos(ctx.saved_tensors[0] / 1e-6) / 1e-6 * factor
+
+    result = crosscheck(torch=lambda x: Sine.apply(x).sum(), inputs=np.linspace(-1, 1, 5) * 1e-6)
+    assert result.agreed is agreed
