@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
 
 
 def listed(names: Sequence[str]) -> str:
@@ -19,3 +22,9 @@ def a(value: object) -> str:
 def short(value: float | None) -> str:
     """Two digits of a small number, 0 for zero, nothing for what is not known."""
     return "" if value is None else "0" if value == 0 else f"{value:.1e}"
+
+
+def first_three(weights: Iterable[Any], dtype: str) -> str:
+    """The first three numbers of all the weights, with as many digits as the dtype has to show."""
+    digits = 8 if dtype == "float64" else 6
+    return " ".join(f"{v:.{digits}f}" for v in [v for w in weights for v in np.ravel(w)[:3]][:3])

@@ -13,7 +13,7 @@ from ..common.agreement import GOOD
 from ..common.files import SCHEMA
 from ..common.markup import table
 from ..common.problem import Problem
-from ..common.words import listed
+from ..common.words import first_three, listed
 
 INCONCLUSIVE = "inconclusive: rounding may hide any difference in {}"
 
@@ -151,7 +151,7 @@ class Comparison:
                 run.arithmetic,
                 run.outcome,
                 "" if run.max_ulp is None else f"{run.max_ulp:,}",
-                " ".join(f"{v:.8f}" for v in [v for w in run.weights for v in w.ravel()[:3]][:3]),
+                first_three(run.weights, run.dtype),
                 (run.weights_sha256 or "")[:12],
             )
             for run in self.runs

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..common.data import number
 from ..common.errors import UsageError
-from ..common.words import listed, short
+from ..common.words import first_three, listed, short
 from ..console import NARROW, Fitting, outcome, titled
 from .result import Comparison, Run
 
@@ -98,7 +98,11 @@ def _columns(result: Comparison) -> list[Column]:
             "us per\nupdate",
             lambda run: _microseconds(run.microseconds_per_update),
         ),
-        Column("weights" if count <= 3 else f"first 3 of {count:,} weights", _first_weights, "left"),
+        Column(
+            "weights" if count <= 3 else f"first 3 of {count:,} weights",
+            lambda run: first_three(run.weights, run.dtype),
+            "left",
+        ),
         Column("SHA-256", lambda run: f"{run.weights_sha256[:12]}…" if run.weights_sha256 else "", "left"),
     ]
     return columns
@@ -128,11 +132,6 @@ def _microseconds(value: float | None) -> str:
 
 def _accuracy(outputs: np.ndarray, targets: np.ndarray) -> str:
     return f"{(outputs.argmax(axis=1) == targets.argmax(axis=1)).mean():.2%}"
-
-
-def _first_weights(run: Run) -> str:
-    digits = 8 if run.dtype == "float64" else 6
-    return " ".join(f"{v:.{digits}f}" for v in [v for w in run.weights for v in w.ravel()[:3]][:3])
 
 
 def _predictions_in_columns(runs: Sequence[Run], rows: np.ndarray) -> Table:

@@ -18,7 +18,7 @@ from ..common.agreement import GOOD, agreed, bad
 from ..common.crossings import crossings
 from ..common.headline import is_written, shown
 from ..common.problem import PROBLEMS, Problem
-from ..common.words import listed, short
+from ..common.words import first_three, listed, short
 from ..compare.result import INCONCLUSIVE
 from ..diverge.result import UNFINISHED
 from .documents import Documents
@@ -236,17 +236,13 @@ def runs(given: Documents) -> list[dict[str, str]]:
             "ulp": "" if run["max_ulp"] is None else f"{run['max_ulp']:,}",
             "difference": v if isinstance(v := run["max_abs_difference"], str) else short(v),
             "figures": f"{sum(run['figures'])} of {len(run['figures'])}" if run["figures"] else "",
-            "weights": " ".join(f"{v:.8f}" for v in _first_weights(run["weights"])),
+            "weights": first_three(run["weights"], run["dtype"]),
             "sha256": run["weights_sha256"] or "",
             "message": run["message"],
         }
         for document in given.compare
         for run in document["runs"]
     ]
-
-
-def _first_weights(weights: Sequence[Any]) -> list[float]:
-    return [float(v) for matrix in weights for row in matrix for v in row][:3]
 
 
 def divergences(given: Documents) -> list[dict[str, Any]]:

@@ -241,7 +241,7 @@ def test_where_the_gradient_is_rounding_alone_the_value_still_counts(factor: flo
     result = crosscheck(
         torch=lambda x: torch.softmax(x, -1).sum(),
         jax=lambda x: factor * jax.nn.softmax(x, -1).sum(),
-        inputs=INPUTS["x"],
+        inputs=np.random.default_rng(0).standard_normal((4, 8)),
     )
     assert result.agreed is agreed
     assert result.bound == 1e-9
