@@ -12,6 +12,8 @@ STEP = 0.0197
 ROWS = 44
 """The steps are halved this often at most, down to 1e-15: below, nothing but rounding is left."""
 EPS, EPS32 = float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps)
+SURE = 100
+"""How many times its uncertainty a number has to be to be none by chance."""
 CLEAR = 1e-3
 """An uncertainty up to this, relative to the slope nearby, is that of a slope; a larger one, of steps too long."""
 
@@ -32,7 +34,7 @@ class Slope(NamedTuple):
     @property
     def kinked(self) -> bool:
         """Whether the slopes to both sides differ by more than rounding and the steps' length explain."""
-        return bool(abs(self.jump) > 100 * self.jump_uncertainty)
+        return bool(abs(self.jump) > SURE * self.jump_uncertainty)
 
 
 def slope(
@@ -58,7 +60,8 @@ def slope(
             noise = 4 * max(eps * max(abs(high), abs(low), abs(here), nearby * size), rounding) / step
             central.add((high - low) / (2 * step), noise)
             second.add((high - 2 * here + low) / step, noise)
-            if central.exhausted(nearby) and second.exhausted(nearby):
+            # what looks like a kink from afar may be round at a closer look
+            if central.exhausted(nearby) and second.exhausted(nearby) and not second.sure:
                 break
         else:  # outside the function's domain
             central, second, nearby = _Extrapolation(first=2), _Extrapolation(first=1), 0.0
@@ -86,8 +89,15 @@ class _Extrapolation:
             found = min(found, error)
             if error < self.uncertain:
                 self.best, self.uncertain, self.rounding = row[-1], error, error == noise
+        if abs(row[-1] - self.best) > 10 * SURE * max(noise, self.uncertain):  # from here on it is another function
+            self.best, self.uncertain, self.worse, row = np.nan, np.inf, 0, [quotient]
         self.worse = self.worse + 1 if found > 3 * self.uncertain else 0
         self.above = row
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is certainly not zero."""
+        return bool(abs(self.best) > SURE * self.uncertain)
 
     def exhausted(self, slope: float) -> bool:
         """Whether a slope was found, and smaller steps have only made it worse for some time."""
