@@ -34,9 +34,8 @@ class TorchFunction:
         return [name for name, b in self._after.items() if not torch.equal(b, self._before[name])]
 
     def results(self, points: Mapping[str, np.ndarray]) -> Leaves:
-        """In float64."""
-        with torch.no_grad():
-            return {path: _numpy(v) for path, v in self._results(self._tensors(points, "float64", False)).items()}
+        """In float64. Autograd looks on, for a function may differentiate inside."""
+        return {path: _numpy(v) for path, v in self._results(self._tensors(points, "float64", True)).items()}
 
     def gradient(self, points: Mapping[str, np.ndarray], cotangents: Leaves, dtype: str) -> tuple[Leaves, Leaves]:
         """(results, the gradient of the sum of results times cotangents)."""

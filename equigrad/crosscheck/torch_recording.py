@@ -85,14 +85,17 @@ class Recorder(TorchDispatchMode):
         if node is not None:
             metadata = self._forward.get(node._sequence_nr(), ((), ""))
             lines, _ = user_lines(_frames())  # a backward pass in the user's own autograd.Function
-            return (lines or metadata[0], metadata[1] or node.name(), (0, 0))
+            where = (lines or metadata[0], metadata[1] or node.name())
+            self._forward.setdefault(torch.autograd._get_sequence_nr() - 1, where)  # it is differentiated again
+            return (*where, (0, 0))
         lines, called = user_lines(_frames())
         module = self._module()
         frame = sys._getframe(2)
         while frame.f_back and "torch/_" in frame.f_code.co_filename:
             frame = frame.f_back
         called = module or called
-        self._forward[torch.autograd._get_sequence_nr() - 1] = (lines, called)
+        # the first that is called after a node was made has made it; what follows may make none
+        self._forward.setdefault(torch.autograd._get_sequence_nr() - 1, (lines, called))
         return lines, called, (id(frame.f_code), frame.f_lasti)
 
     def _module(self) -> str:

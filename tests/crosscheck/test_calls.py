@@ -1,0 +1,50 @@
+"""What right functions may take, do inside and give back: none of it is an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equigrad.crosscheck.arguments import arguments
+from equigrad.crosscheck.crosschecks import crosscheck
+
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+V = np.array([0.3, -0.4, 0.5])
+
+
+def forces(x: Any) -> Any:
+    return torch.autograd.grad(torch.exp(torch.tanh(x) * x).sum(), x, create_graph=True)[0] * x
+
+
+def energy(x: Any, factor: float = 1.0) -> Any:
+    return jnp.exp(factor * jnp.tanh(x) * x).sum()
+
+
+def test_a_function_may_differentiate_inside() -> None:
+    result = crosscheck(torch=forces, jax=lambda x: jax.grad(energy)(x) * x, inputs=V)
+    assert result.agreed, str(result)
+
+
+def test_a_port_of_one_that_differentiates_inside_parts_in_what_is_differentiated() -> None:
+    result = crosscheck(torch=forces, jax=lambda x: jax.grad(energy)(x, 1.01) * x, inputs=V)
+    assert result.parting is not None
+    assert (result.parting.torch.function, result.parting.jax.function) == ("forces", "energy")
+
+
+def test_a_step_backwards_has_the_line_of_its_own_operation_forwards() -> None:
+    from equigrad.crosscheck.torch_function import TorchFunction
+
+    def f(x: Any) -> Any:
+        y = x * 3
+        ones = torch.ones(3, dtype=x.dtype)  # autograd makes no node of it
+        return (torch.exp(y) * (ones + 1)).sum()
+
+    given = arguments(V)
+    recording = TorchFunction(f, given).record(given.points, {"result": np.ones(())}, "float64", True)
+    last = recording.operations[recording.maker[recording.gradients["inputs"]]]
+    assert last.backward
+    assert last.lines[0].line == f.__code__.co_firstlineno + 1
