@@ -49,7 +49,8 @@ def crosscheck(
 
     `inputs` is an array, or any nesting of tuples, lists and dictionaries of arrays. Each function is called
     with it as one argument or, if it is a tuple or a dictionary and the function takes these, with its parts.
-    Floating-point arrays are differentiated; integers and booleans are data.
+    Floating-point arrays are differentiated; arrays of integers and booleans are data, and what is no array, such
+    as an int or a string, is passed on as it is.
 
     `parameters` is what is differentiated in place of the inputs, and the first argument of each function: a
     nesting, or any JAX pytree. If `torch` is a torch.nn.Module, which takes inputs alone, their values come
@@ -81,7 +82,7 @@ def crosscheck(
     if not given.varied and (torch is None or jax is None):
         whole = [path for path, v in given.points.items() if v.dtype.kind != "f"]
         if not given.points:
-            raise UsageError("nothing to differentiate: give inputs=, or --inputs FILE.npz")
+            raise UsageError("nothing to differentiate: give floating-point numbers, inputs= or --inputs FILE.npz")
         reason = f"no floating-point array among {listed(whole)}" if whole else "every array is empty"
         raise UsageError(f"nothing to differentiate: {reason}")
     measurements = Measurements(given, dtype, elements)

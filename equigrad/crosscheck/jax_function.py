@@ -14,7 +14,11 @@ from .jax_recording import Program, compiled
 from .nesting import Function, Leaves, call, leaves
 from .recording import Recording
 
-TRACED = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
+TRACED = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
 """What a function raises that looks at numbers while it is traced, and so cannot be compiled."""
 
 

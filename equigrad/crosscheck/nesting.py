@@ -53,10 +53,11 @@ def leaves(tree: Any, path: str = "inputs") -> dict[str, Any]:
 
 
 def is_array(leaf: Any) -> bool:
-    """Whether the leaf holds numbers, and not a function, a name or nothing."""
-    return isinstance(leaf, (np.ndarray, np.generic, bool, int, float)) or (
-        hasattr(leaf, "shape") and hasattr(leaf, "dtype")
-    )
+    """Whether the leaf holds numbers, and not a function, a name, a count or nothing.
+
+    An int or bool of Python's own is passed on as it is: it says how often, which axis or whether.
+    """
+    return isinstance(leaf, (np.ndarray, np.generic, float)) or (hasattr(leaf, "shape") and hasattr(leaf, "dtype"))
 
 
 def array(path: str, leaf: Any) -> np.ndarray:

@@ -48,3 +48,26 @@ def test_a_step_backwards_has_the_line_of_its_own_operation_forwards() -> None:
     last = recording.operations[recording.maker[recording.gradients["inputs"]]]
     assert last.backward
     assert last.lines[0].line == f.__code__.co_firstlineno + 1
+
+
+def powers(x: Any, n: Any) -> Any:
+    return sum((x**i).sum() for i in range(n))
+
+
+@pytest.mark.parametrize(
+    ("f_torch", "f_jax", "inputs"),
+    [
+        (powers, powers, (V, 3)),
+        (powers, powers, (V, np.array(3))),
+        (lambda x, n: x * torch.ones(n, dtype=x.dtype), lambda x, n: x * jnp.ones(n), {"x": V, "n": 3}),
+        (
+            lambda x, turn: -x if turn else x,
+            jax.jit(lambda x, turn: -x if turn else x, static_argnums=1),
+            (V, True),
+        ),
+    ],
+    ids=["a number of terms", "the same as an array", "a shape", "a static flag"],
+)
+def test_a_python_number_or_flag_is_passed_on_as_it_is(f_torch: Any, f_jax: Any, inputs: Any) -> None:
+    result = crosscheck(torch=f_torch, jax=f_jax, inputs=inputs)
+    assert result.agreed, str(result)
