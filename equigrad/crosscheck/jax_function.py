@@ -11,7 +11,7 @@ import numpy as np
 
 from .arguments import Arguments
 from .jax_recording import Program, compiled
-from .nesting import Function, Leaves, call, leaves
+from .nesting import Function, Leaves, call, returned
 from .recording import Recording
 
 TRACED = (
@@ -136,10 +136,8 @@ class JaxFunction:
     def _results(self, arrays: dict[str, Any]) -> dict[str, Any]:
         inputs, parameters = self.arguments.trees(arrays)
         result = call(self.function, inputs, *(() if parameters is None else (parameters,)))
-        found = leaves(result, "result")
-        for path, v in found.items():
-            if not isinstance(v, (jax.Array, np.ndarray, np.generic, int, float)):
-                raise ValueError(f"{path} is of type {type(v).__name__} - expected arrays")
+        kinds = jax.Array, np.ndarray, np.generic, int, float
+        found = returned(result, lambda v: isinstance(v, kinds), "arrays")
         return {path: jax.numpy.asarray(v) for path, v in found.items()}
 
     def _pull(self, arrays: dict[str, Any], cotangents: dict[str, Any]) -> Any:

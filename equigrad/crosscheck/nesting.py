@@ -52,6 +52,24 @@ def leaves(tree: Any, path: str = "inputs") -> dict[str, Any]:
     return found
 
 
+def returned(tree: Any, fits: Callable[[Any], bool], expected: str) -> dict[str, Any]:
+    """Every leaf of what a function returned, a named tuple's by position: PyTorch's do not tell their names.
+
+    Raises ValueError for one that does not fit.
+    """
+    found = leaves(_unnamed(tree), "result")
+    for path, v in found.items():
+        if not fits(v):
+            raise ValueError(f"{path} is of type {type(v).__name__} - expected {expected}")
+    return found
+
+
+def _unnamed(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _unnamed(value) for key, value in tree.items()}
+    return [_unnamed(value) for value in tree] if isinstance(tree, (tuple, list)) else tree
+
+
 def is_array(leaf: Any) -> bool:
     """Whether the leaf holds numbers, and not a function, a name, a count or nothing.
 

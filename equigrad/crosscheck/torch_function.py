@@ -12,7 +12,7 @@ import torch
 
 from ..common.errors import UsageError
 from .arguments import Arguments
-from .nesting import Function, Leaves, call, leaves
+from .nesting import Function, Leaves, call, returned
 from .recording import Recording
 
 
@@ -109,10 +109,7 @@ class TorchFunction:
             result = call(self.function, inputs, *(() if parameters is None else (parameters,)))
         else:
             result = self._module(inputs, tensors)
-        found = leaves(result, "result")
-        for path, v in found.items():
-            if not isinstance(v, (torch.Tensor, int, float)):
-                raise ValueError(f"{path} is of type {type(v).__name__} - expected tensors")
+        found = returned(result, lambda v: isinstance(v, (torch.Tensor, int, float)), "tensors")
         return {path: torch.as_tensor(v) for path, v in found.items()}
 
     def _module(self, inputs: Any, tensors: dict[str, torch.Tensor]) -> Any:

@@ -71,3 +71,10 @@ def powers(x: Any, n: Any) -> Any:
 def test_a_python_number_or_flag_is_passed_on_as_it_is(f_torch: Any, f_jax: Any, inputs: Any) -> None:
     result = crosscheck(torch=f_torch, jax=f_jax, inputs=inputs)
     assert result.agreed, str(result)
+
+
+@pytest.mark.parametrize("name", ["qr", "slogdet"])
+def test_a_named_tuple_is_compared_by_position_for_pytorchs_do_not_tell_their_names(name: str) -> None:
+    functions = {"torch": getattr(torch.linalg, name), "jax": getattr(jnp.linalg, name)}
+    result = crosscheck(**functions, inputs=np.random.default_rng(0).standard_normal((3, 3)))
+    assert result.agreed, str(result)
