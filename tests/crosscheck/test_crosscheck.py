@@ -175,14 +175,15 @@ def test_any_nesting_keeps_its_kind_and_names_its_leaves() -> None:
         ({"inputs": np.array([1.0, 0.0])}, r"has a kink at these inputs, in inputs at \[1\]"),
         ({"inputs": np.ones(2), "dtype": "float16"}, "unknown dtype 'float16'"),
         ({"inputs": np.ones(2), "numpy": (lambda x: x, np.sign)}, r"returned shape \(2,\) - expected one number"),
+        ({"inputs": np.ones(2), "numpy": (lambda x: (x.sum(), 0.5), np.sign)}, "returned 2 results - expected one"),
         ({"inputs": np.ones(2), "numpy": (lambda x: np.log(-x).sum(), np.sign)}, "the NumPy function is nan"),
         ({"inputs": np.ones(2), "numpy": lambda x: x.sum()}, "nothing to check"),
         ({"inputs": np.ones(2), "numpy": (lambda x: None, np.sign)}, "result is of type NoneType - expected arrays"),
         ({"inputs": np.ones(2), "numpy": (lambda x: {"a": "b"}, np.sign)}, r"result\['a'\] is of type str - expected"),
     ],
     ids=[
-        "integers", "NaN", "a kink", "a dtype", "not a scalar", "outside its domain", "nothing to check", "no result",
-        "a string in the result",
+        "integers", "NaN", "a kink", "a dtype", "not a scalar", "a loss and more", "outside its domain",
+        "nothing to check", "no result", "a string in the result",
     ],
 )  # fmt: skip
 def test_what_cannot_be_checked_is_refused_in_one_line(changed: dict[str, Any], message: str) -> None:
