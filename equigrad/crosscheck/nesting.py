@@ -98,10 +98,13 @@ def array(path: str, leaf: Any) -> np.ndarray:
 def call(function: Function, tree: Any, *first: Any, signature: Function | None = None) -> Any:
     """The function of `first` and of the parts of `tree`, if it takes them, or else of `tree` itself.
 
-    A tuple's parts are positional arguments, a dictionary's are named ones.
+    A tuple's parts are positional arguments, a dictionary's are named ones. **options are given some of them only
+    if the function does not take the dictionary itself.
     """
+    asked = signature or function
+    loosely = not _takes(asked, (*first, tree), {}, loosely=True)
     for args, named in _spread(tree):
-        if _takes(signature or function, (*first, *args), named):
+        if _takes(asked, (*first, *args), named, loosely):
             return function(*first, *args, **named)
     return function(*first, tree)
 
@@ -113,10 +116,11 @@ def _spread(tree: Any) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
         yield (), tree
 
 
-def _takes(function: Function, args: tuple[Any, ...], named: dict[str, Any]) -> bool:
+def _takes(function: Function, args: tuple[Any, ...], named: dict[str, Any], loosely: bool) -> bool:
+    """Whether it takes these arguments; if not `loosely`, without leaving any to its **options."""
     try:
         found = inspect.signature(function)
-        found.bind(*args, **named)
+        bound = found.bind(*args, **named).arguments
     except (TypeError, ValueError):
         return False
-    return not (named and any(p.kind is p.VAR_KEYWORD for p in found.parameters.values()))
+    return loosely or all(found.parameters[name].kind is not inspect.Parameter.VAR_KEYWORD for name in bound)

@@ -78,3 +78,30 @@ def test_a_named_tuple_is_compared_by_position_for_pytorchs_do_not_tell_their_na
     functions = {"torch": getattr(torch.linalg, name), "jax": getattr(jnp.linalg, name)}
     result = crosscheck(**functions, inputs=np.random.default_rng(0).standard_normal((3, 3)))
     assert result.agreed, str(result)
+
+
+def asks(x: Any, w: Any, **options: Any) -> Any:
+    assert not options
+    return (x * w).sum()
+
+
+def takes_any(**arrays: Any) -> Any:
+    return (arrays["x"] * arrays["w"]).sum()
+
+
+def takes_all(inputs: Any, **options: Any) -> Any:
+    assert not options
+    return (inputs["x"] * inputs["w"]).sum()
+
+
+@pytest.mark.parametrize("function", [asks, takes_any, takes_all])
+def test_options_are_given_parts_of_a_dictionary_only_where_it_is_not_taken_whole(function: Any) -> None:
+    result = crosscheck(torch=function, inputs={"x": V, "w": 2 * V})
+    assert result.agreed, str(result)
+
+
+def test_a_parameter_that_is_asked_for_by_name_is_given_beside_options() -> None:
+    def f(x: Any, w: Any = None, **options: Any) -> Any:
+        return (x * w).sum()
+
+    assert crosscheck(torch=f, inputs={"x": V, "w": V}).agreed

@@ -98,6 +98,25 @@ def test_a_missing_leaf_is_named() -> None:
     assert result.functions[0].leaves[2].message == "no such leaf in the gradient"
 
 
+@pytest.mark.parametrize(
+    ("inputs", "df", "said"),
+    [
+        (np.ones(2), lambda x: (2 * x,), "inputs - not inputs[0]"),
+        (np.ones(9), lambda x: list(2 * x), "inputs - not inputs[0], inputs[1], inputs[2], inputs[3], ..."),
+        ([1.0, 2.0], lambda x: 2 * np.array(x), "inputs[0], inputs[1] - not inputs"),
+        ({"x": np.ones(2)}, lambda x: {"X": 2 * x["x"]}, "inputs['x'] - not inputs['X']"),
+    ],
+    ids=["a tuple", "a list", "an array", "another key"],
+)
+def test_a_gradient_in_another_nesting_is_told_so(inputs: Any, df: Any, said: str) -> None:
+    def f(x: Any) -> Any:
+        return sum(np.sum(v * v) for v in (x.values() if isinstance(x, dict) else x))
+
+    (function,) = crosscheck(numpy=(f, df), inputs=inputs).functions
+    assert function.outcome == "failed"
+    assert function.message == f"expected a nesting like what is differentiated: {said}"
+
+
 def test_another_function_is_told_from_a_wrong_gradient() -> None:
     torch = pytest.importorskip("torch")
     result = crosscheck(numpy=network(np), torch=lambda p: 2 * network(torch)(p), inputs=INPUTS)
