@@ -161,4 +161,4 @@ def _floating(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def _numpy(arrays: dict[str, Any]) -> Leaves:
-    return {path: np.array(v) for path, v in arrays.items()}
+    return {path: np.array(v, np.float32 if v.dtype == "bfloat16" else v.dtype) for path, v in arrays.items()}

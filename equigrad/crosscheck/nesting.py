@@ -80,10 +80,8 @@ def is_array(leaf: Any) -> bool:
 
 def array(path: str, leaf: Any) -> np.ndarray:
     """A copy of the leaf in NumPy, floating-point numbers in float64; raises UsageError."""
-    if hasattr(leaf, "detach"):
-        leaf = leaf.detach().cpu()
     try:
-        copied = np.array(leaf)
+        copied = from_torch(leaf) if hasattr(leaf, "detach") else np.array(leaf)
     except Exception as error:
         raise UsageError(f"{path} is not an array: {said(error)}") from error
     if str(copied.dtype) == "bfloat16" or copied.dtype.kind == "f":
@@ -93,6 +91,12 @@ def array(path: str, leaf: Any) -> np.ndarray:
     if copied.dtype.kind == "f" and not np.isfinite(copied).all():
         raise UsageError(f"{path} holds NaN or inf")
     return copied
+
+
+def from_torch(tensor: Any) -> np.ndarray:
+    """A copy of a PyTorch tensor; NumPy has no bfloat16, which becomes float32."""
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+    return np.array((tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy(), order="C")
 
 
 def call(function: Function, tree: Any, *first: Any, signature: Function | None = None) -> Any:

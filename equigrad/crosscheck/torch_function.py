@@ -13,6 +13,7 @@ import torch
 from ..common.errors import UsageError
 from .arguments import Arguments
 from .nesting import Function, Leaves, call, returned
+from .nesting import from_torch as _numpy
 from .recording import Recording
 
 
@@ -153,7 +154,3 @@ def state(module: Any) -> dict[str, np.ndarray]:
     if not isinstance(module, torch.nn.Module):
         raise UsageError("parameters that are no plain nesting of arrays go with a torch.nn.Module")
     return {name: _numpy(v) for name, v in module.state_dict().items()}
-
-
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
-    return np.array(tensor.detach().cpu().resolve_conj().resolve_neg().numpy())

@@ -14,6 +14,7 @@ from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from .nesting import from_torch
 from .recording import Line, Recorded, Recording, user_lines
 
 
@@ -159,10 +160,7 @@ class Recorder(TorchDispatchMode):
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
     with contextlib.suppress(Exception):
-        tensor = tensor.detach()
-        if tensor.dtype == torch.bfloat16:
-            tensor = tensor.float()
-        return np.array(tensor.resolve_conj().resolve_neg().cpu().numpy(), order="C")
+        return from_torch(tensor)
     return np.zeros(0)
 
 

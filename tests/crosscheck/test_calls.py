@@ -105,3 +105,10 @@ def test_a_parameter_that_is_asked_for_by_name_is_given_beside_options() -> None
         return (x * w).sum()
 
     assert crosscheck(torch=f, inputs={"x": V, "w": V}).agreed
+
+
+def test_bfloat16_is_taken_and_returned_by_both() -> None:
+    result = crosscheck(torch=lambda x: x.sum(), jax=lambda x: x.sum(), inputs=torch.tensor(V).bfloat16())
+    assert result.agreed, str(result)
+    result = crosscheck(torch=lambda x: x.bfloat16().sum(), jax=lambda x: x.astype("bfloat16").sum(), inputs=V)
+    assert result.agreed, str(result)
