@@ -353,8 +353,7 @@ def crosscheck(
     check_writable(json)
     with console.progress() as report:
         given = loading.from_files(functions, inputs, parameters, gradient)
-        most = crosschecks.MOST if elements is None else elements
-        result = crosschecks.crosscheck(**given, dtype=dtype, elements=most, progress=report)
+        result = crosschecks.crosscheck(**given, dtype=dtype, elements=elements, progress=report)
     end(view.crosscheck(result), result.status, to_json(json, result))
 
 

@@ -38,7 +38,7 @@ def crosscheck(
     parameters: Any = None,
     mapping: Mapping[str, Any] | None = None,
     dtype: str = "float64",
-    elements: int = MOST,
+    elements: int | None = None,
     progress: Progress | None = None,
 ) -> Crosscheck:
     """Compare one function, written for several frameworks: its value and its gradient, at `inputs`.
@@ -49,7 +49,8 @@ def crosscheck(
 
     `inputs` is an array, or any nesting of tuples, lists and dictionaries of arrays. Each function is called
     with it as one argument or, if it is a tuple or a dictionary and the function takes these, with its parts.
-    Floating-point arrays are differentiated; integers and booleans are data.
+    Floating-point arrays are differentiated; arrays of integers and booleans are data, and what is no array, such
+    as an int or a string, is passed on as it is.
 
     `parameters` is what is differentiated in place of the inputs, and the first argument of each function: a
     nesting, or any JAX pytree. If `torch` is a torch.nn.Module, which takes inputs alone, their values come
@@ -58,7 +59,7 @@ def crosscheck(
     `jax` is its own parameters.
 
     Everything is computed in `dtype`; the referee and the search for where torch and JAX part are in float64.
-    `elements` bounds at how many elements of each leaf NumPy's function is differentiated one by one.
+    `elements` bounds at how many elements of each leaf NumPy's function is differentiated one by one, 200 if None.
 
     `progress` is called with what is being done, the steps done and the steps to do.
 
@@ -66,8 +67,10 @@ def crosscheck(
     used, and for a NumPy function that fails, or has no derivative at `inputs` that differences could find.
     """
     check_known("dtype", dtype, ALLOWED)
-    if elements < 1:
+    if elements is not None and elements < 1:
         raise UsageError(f"elements must be at least 1, not {elements}")
+    if elements is not None and numpy is None:
+        raise UsageError("elements goes with a NumPy function: no other is differentiated element by element")
     if torch is None and jax is None and not isinstance(numpy, tuple):
         raise UsageError(
             "nothing to check: a NumPy function needs a port to torch or jax, or its gradient, numpy=(f, df) or "
@@ -81,10 +84,10 @@ def crosscheck(
     if not given.varied and (torch is None or jax is None):
         whole = [path for path, v in given.points.items() if v.dtype.kind != "f"]
         if not given.points:
-            raise UsageError("nothing to differentiate: give inputs=, or --inputs FILE.npz")
+            raise UsageError("nothing to differentiate: give floating-point numbers, inputs= or --inputs FILE.npz")
         reason = f"no floating-point array among {listed(whole)}" if whole else "every array is empty"
         raise UsageError(f"nothing to differentiate: {reason}")
-    measurements = Measurements(given, dtype, elements)
+    measurements = Measurements(given, dtype, MOST if elements is None else elements)
     named: dict[str, Any] = {"numpy": numpy, "torch": torch, "jax": jax}
     asked = {name: function for name, function in named.items() if function is not None}
     tell = progress or (lambda what, done, total: None)

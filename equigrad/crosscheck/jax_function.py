@@ -11,10 +11,14 @@ import numpy as np
 
 from .arguments import Arguments
 from .jax_recording import Program, compiled
-from .nesting import Function, Leaves, call, leaves
+from .nesting import Function, Leaves, call, returned
 from .recording import Recording
 
-TRACED = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
+TRACED = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
 """What a function raises that looks at numbers while it is traced, and so cannot be compiled."""
 
 
@@ -132,10 +136,8 @@ class JaxFunction:
     def _results(self, arrays: dict[str, Any]) -> dict[str, Any]:
         inputs, parameters = self.arguments.trees(arrays)
         result = call(self.function, inputs, *(() if parameters is None else (parameters,)))
-        found = leaves(result, "result")
-        for path, v in found.items():
-            if not isinstance(v, (jax.Array, np.ndarray, np.generic, int, float)):
-                raise ValueError(f"{path} is of type {type(v).__name__} - expected arrays")
+        kinds = jax.Array, np.ndarray, np.generic, int, float
+        found = returned(result, lambda v: isinstance(v, kinds), "arrays")
         return {path: jax.numpy.asarray(v) for path, v in found.items()}
 
     def _pull(self, arrays: dict[str, Any], cotangents: dict[str, Any]) -> Any:
@@ -159,4 +161,4 @@ def _floating(results: dict[str, Any]) -> dict[str, Any]:
 
 
 def _numpy(arrays: dict[str, Any]) -> Leaves:
-    return {path: np.array(v) for path, v in arrays.items()}
+    return {path: np.array(v, np.float32 if v.dtype == "bfloat16" else v.dtype) for path, v in arrays.items()}

@@ -67,7 +67,7 @@ def _has_other_arguments(function: Any, arrays: dict[str, np.ndarray]) -> bool:
 def _function(text: str) -> tuple[str, Any]:
     name, _, rest = text.partition("=")
     if not rest or name not in FRAMEWORKS:
-        if rest and ":" not in name:
+        if rest and ":" not in name and not os.path.isfile(text.rpartition(":")[0]):
             raise unknown("framework", name, FRAMEWORKS)
         name, rest = "", text
     function = _named(rest)

@@ -92,16 +92,22 @@ class Measurements:
         for path, v in self.value.items():
             if (v.dtype.kind == "f" and np.isnan(v).any()) or (v.size == 1 and not np.isfinite(v).all()):
                 raise UsageError(f"the NumPy function is {v if v.size == 1 else 'NaN'} at these inputs, in {path}")
-        if function.by_hand is not None and any(v.size != 1 for v in self.value.values()):
-            shape = next(v.shape for v in self.value.values() if v.size != 1)
-            raise UsageError(f"the NumPy function returned shape {shape} - expected one number, whose gradient df is")
+        if function.by_hand is not None and [v.size for v in self.value.values()] != [1]:
+            shapes = [f"shape {v.shape}" for v in self.value.values()]
+            what = shapes[0] if len(shapes) == 1 else f"{len(shapes)} results"
+            raise UsageError(f"the NumPy function returned {what} - expected one number, whose gradient df is")
         self._weigh(self.value)
         if not self.cotangents:
             raise UsageError(f"the NumPy function's {NOTHING}")
 
         def loss(points: Mapping[str, np.ndarray]) -> Any:
-            results = function.results(points)
-            return sum((results[p] * w).sum() for p, w in self.cotangents.items())
+            try:
+                results = function.results(points)
+                return sum((results[p] * w).sum() for p, w in self.cotangents.items())
+            except Exception:
+                if any(map(np.iscomplexobj, points.values())):
+                    raise  # it takes no complex numbers
+                return np.nan  # a step outside of where the function is defined
 
         self.numpy = function
         self.truth = numpy_truth(loss, self.given.points, self.given.varied, self.elements)

@@ -52,19 +52,36 @@ def leaves(tree: Any, path: str = "inputs") -> dict[str, Any]:
     return found
 
 
+def returned(tree: Any, fits: Callable[[Any], bool], expected: str) -> dict[str, Any]:
+    """Every leaf of what a function returned, a named tuple's by position: PyTorch's do not tell their names.
+
+    Raises ValueError for one that does not fit.
+    """
+    found = leaves(_unnamed(tree), "result")
+    for path, v in found.items():
+        if not fits(v):
+            raise ValueError(f"{path} is of type {type(v).__name__} - expected {expected}")
+    return found
+
+
+def _unnamed(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _unnamed(value) for key, value in tree.items()}
+    return [_unnamed(value) for value in tree] if isinstance(tree, (tuple, list)) else tree
+
+
 def is_array(leaf: Any) -> bool:
-    """Whether the leaf holds numbers, and not a function, a name or nothing."""
-    return isinstance(leaf, (np.ndarray, np.generic, bool, int, float)) or (
-        hasattr(leaf, "shape") and hasattr(leaf, "dtype")
-    )
+    """Whether the leaf holds numbers, and not a function, a name, a count or nothing.
+
+    An int or bool of Python's own is passed on as it is: it says how often, which axis or whether.
+    """
+    return isinstance(leaf, (np.ndarray, np.generic, float)) or (hasattr(leaf, "shape") and hasattr(leaf, "dtype"))
 
 
 def array(path: str, leaf: Any) -> np.ndarray:
     """A copy of the leaf in NumPy, floating-point numbers in float64; raises UsageError."""
-    if hasattr(leaf, "detach"):
-        leaf = leaf.detach().cpu()
     try:
-        copied = np.array(leaf)
+        copied = from_torch(leaf) if hasattr(leaf, "detach") else np.array(leaf)
     except Exception as error:
         raise UsageError(f"{path} is not an array: {said(error)}") from error
     if str(copied.dtype) == "bfloat16" or copied.dtype.kind == "f":
@@ -76,13 +93,22 @@ def array(path: str, leaf: Any) -> np.ndarray:
     return copied
 
 
+def from_torch(tensor: Any) -> np.ndarray:
+    """A copy of a PyTorch tensor; NumPy has no bfloat16, which becomes float32."""
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
+    return np.array((tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy(), order="C")
+
+
 def call(function: Function, tree: Any, *first: Any, signature: Function | None = None) -> Any:
     """The function of `first` and of the parts of `tree`, if it takes them, or else of `tree` itself.
 
-    A tuple's parts are positional arguments, a dictionary's are named ones.
+    A tuple's parts are positional arguments, a dictionary's are named ones. **options are given some of them only
+    if the function does not take the dictionary itself.
     """
+    asked = signature or function
+    loosely = not _takes(asked, (*first, tree), {}, loosely=True)
     for args, named in _spread(tree):
-        if _takes(signature or function, (*first, *args), named):
+        if _takes(asked, (*first, *args), named, loosely):
             return function(*first, *args, **named)
     return function(*first, tree)
 
@@ -94,10 +120,11 @@ def _spread(tree: Any) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
         yield (), tree
 
 
-def _takes(function: Function, args: tuple[Any, ...], named: dict[str, Any]) -> bool:
+def _takes(function: Function, args: tuple[Any, ...], named: dict[str, Any], loosely: bool) -> bool:
+    """Whether it takes these arguments; if not `loosely`, without leaving any to its **options."""
     try:
         found = inspect.signature(function)
-        found.bind(*args, **named)
+        bound = found.bind(*args, **named).arguments
     except (TypeError, ValueError):
         return False
-    return not (named and any(p.kind is p.VAR_KEYWORD for p in found.parameters.values()))
+    return loosely or all(found.parameters[name].kind is not inspect.Parameter.VAR_KEYWORD for name in bound)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import Arguments
-from .nesting import Function, Leaves, call, leaves
+from .nesting import Function, Leaves, call, leaves, returned
 
 
 class NumpyFunction:
@@ -22,7 +22,9 @@ class NumpyFunction:
 
     def results(self, points: Mapping[str, np.ndarray], dtype: str = "float64") -> Leaves:
         """Every array of the result, under its path; complex points give complex ones."""
-        return {path: np.asarray(v) for path, v in leaves(self._call(self.function, points, dtype), "result").items()}
+        result = self._call(self.function, points, dtype)
+        found = returned(result, lambda v: np.asarray(v).dtype.kind in "fciub", "arrays of numbers")
+        return {path: np.asarray(v) for path, v in found.items()}
 
     def gradient(self, points: Mapping[str, np.ndarray], cotangents: Leaves, dtype: str) -> tuple[Leaves, Leaves]:
         """(results, the gradient by hand under the paths of the arguments)."""
@@ -36,6 +38,6 @@ class NumpyFunction:
         inputs, parameters = self.arguments.trees(given)
         result = call(function, inputs, *(() if parameters is None else (parameters,)))
         for path, v in given.items():
-            if not np.array_equal(v, kept[path]):
+            if not np.array_equal(v, kept[path], equal_nan=True):
                 raise ValueError(f"it changes its input {path}")
         return result

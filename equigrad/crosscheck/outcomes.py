@@ -60,6 +60,12 @@ def _by_hand(m: Measurements) -> FunctionCheck:
         _, found = m.numpy.gradient(m.given.points, m.cotangents, m.dtype)
     except Exception as error:
         return FunctionCheck("numpy", "failed", said(error))
+    foreign = [path for path in found if path not in m.given.points]
+    if foreign and any(path not in found for path in m.given.varied):
+        expected, got = (", ".join(paths[:4]) + ", ..." * (len(paths) > 4) for paths in (m.given.varied, [*found]))
+        return FunctionCheck(
+            "numpy", "failed", f"expected a nesting like what is differentiated: {expected} - not {got}"
+        )
     return _against_truth(m, "numpy", found)
 
 

@@ -12,7 +12,8 @@ import torch
 
 from ..common.errors import UsageError
 from .arguments import Arguments
-from .nesting import Function, Leaves, call, leaves
+from .nesting import Function, Leaves, call, returned
+from .nesting import from_torch as _numpy
 from .recording import Recording
 
 
@@ -34,9 +35,8 @@ class TorchFunction:
         return [name for name, b in self._after.items() if not torch.equal(b, self._before[name])]
 
     def results(self, points: Mapping[str, np.ndarray]) -> Leaves:
-        """In float64."""
-        with torch.no_grad():
-            return {path: _numpy(v) for path, v in self._results(self._tensors(points, "float64", False)).items()}
+        """In float64. Autograd looks on, for a function may differentiate inside."""
+        return {path: _numpy(v) for path, v in self._results(self._tensors(points, "float64", True)).items()}
 
     def gradient(self, points: Mapping[str, np.ndarray], cotangents: Leaves, dtype: str) -> tuple[Leaves, Leaves]:
         """(results, the gradient of the sum of results times cotangents)."""
@@ -110,10 +110,7 @@ class TorchFunction:
             result = call(self.function, inputs, *(() if parameters is None else (parameters,)))
         else:
             result = self._module(inputs, tensors)
-        found = leaves(result, "result")
-        for path, v in found.items():
-            if not isinstance(v, (torch.Tensor, int, float)):
-                raise ValueError(f"{path} is of type {type(v).__name__} - expected tensors")
+        found = returned(result, lambda v: isinstance(v, (torch.Tensor, int, float)), "tensors")
         return {path: torch.as_tensor(v) for path, v in found.items()}
 
     def _module(self, inputs: Any, tensors: dict[str, torch.Tensor]) -> Any:
@@ -157,7 +154,3 @@ def state(module: Any) -> dict[str, np.ndarray]:
     if not isinstance(module, torch.nn.Module):
         raise UsageError("parameters that are no plain nesting of arrays go with a torch.nn.Module")
     return {name: _numpy(v) for name, v in module.state_dict().items()}
-
-
-def _numpy(tensor: torch.Tensor) -> np.ndarray:
-    return np.array(tensor.detach().cpu().resolve_conj().resolve_neg().numpy())

@@ -14,6 +14,7 @@ from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from .nesting import from_torch
 from .recording import Line, Recorded, Recording, user_lines
 
 
@@ -85,14 +86,17 @@ class Recorder(TorchDispatchMode):
         if node is not None:
             metadata = self._forward.get(node._sequence_nr(), ((), ""))
             lines, _ = user_lines(_frames())  # a backward pass in the user's own autograd.Function
-            return (lines or metadata[0], metadata[1] or node.name(), (0, 0))
+            where = (lines or metadata[0], metadata[1] or node.name())
+            self._forward.setdefault(torch.autograd._get_sequence_nr() - 1, where)  # it is differentiated again
+            return (*where, (0, 0))
         lines, called = user_lines(_frames())
         module = self._module()
         frame = sys._getframe(2)
         while frame.f_back and "torch/_" in frame.f_code.co_filename:
             frame = frame.f_back
         called = module or called
-        self._forward[torch.autograd._get_sequence_nr() - 1] = (lines, called)
+        # the first that is called after a node was made has made it; what follows may make none
+        self._forward.setdefault(torch.autograd._get_sequence_nr() - 1, (lines, called))
         return lines, called, (id(frame.f_code), frame.f_lasti)
 
     def _module(self) -> str:
@@ -156,10 +160,7 @@ class Recorder(TorchDispatchMode):
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
     with contextlib.suppress(Exception):
-        tensor = tensor.detach()
-        if tensor.dtype == torch.bfloat16:
-            tensor = tensor.float()
-        return np.array(tensor.resolve_conj().resolve_neg().cpu().numpy(), order="C")
+        return from_torch(tensor)
     return np.zeros(0)
 
 

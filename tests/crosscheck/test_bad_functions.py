@@ -168,14 +168,16 @@ def test_dropout_is_random_until_eval() -> None:
         ({"torch": square, "inputs": np.arange(3)}, "nothing to differentiate: no floating-point array among inputs"),
         ({"torch": square, "inputs": np.ones(0)}, "nothing to differentiate: every array is empty"),
         ({"torch": square, "inputs": np.array([1j])}, "inputs is complex128 - expected numbers"),
+        ({"torch": square, "inputs": 3}, "nothing to differentiate: give floating-point numbers"),
+        ({"torch": square, "elements": 9}, "elements goes with a NumPy function"),
         ({"torch": square, "jax": square, "mapping": {"a": "b"}}, "mapping goes with a torch.nn.Module"),
         (of_linear((5, 5)), "no counterpart in the module"),
         (of_linear((3, 2), wieght="['w']"), "did you mean 'weight'?"),
         (of_linear((3, 2), bias="['w']"), "in another order"),
     ],
     ids=[
-        "nothing", "no function", "integers alone", "no element", "complex", "a mapping of nothing", "no counterpart",
-        "mistyped", "unlike shapes",
+        "nothing", "no function", "integers alone", "no element", "complex", "a number alone",
+        "elements of no NumPy function", "a mapping of nothing", "no counterpart", "mistyped", "unlike shapes",
     ],
 )  # fmt: skip
 def test_arguments_that_cannot_be_used_are_refused_in_one_line(changed: dict[str, Any], said: str) -> None:

@@ -98,6 +98,25 @@ def test_a_missing_leaf_is_named() -> None:
     assert result.functions[0].leaves[2].message == "no such leaf in the gradient"
 
 
+@pytest.mark.parametrize(
+    ("inputs", "df", "said"),
+    [
+        (np.ones(2), lambda x: (2 * x,), "inputs - not inputs[0]"),
+        (np.ones(9), lambda x: list(2 * x), "inputs - not inputs[0], inputs[1], inputs[2], inputs[3], ..."),
+        ([1.0, 2.0], lambda x: 2 * np.array(x), "inputs[0], inputs[1] - not inputs"),
+        ({"x": np.ones(2)}, lambda x: {"X": 2 * x["x"]}, "inputs['x'] - not inputs['X']"),
+    ],
+    ids=["a tuple", "a list", "an array", "another key"],
+)
+def test_a_gradient_in_another_nesting_is_told_so(inputs: Any, df: Any, said: str) -> None:
+    def f(x: Any) -> Any:
+        return sum(np.sum(v * v) for v in (x.values() if isinstance(x, dict) else x))
+
+    (function,) = crosscheck(numpy=(f, df), inputs=inputs).functions
+    assert function.outcome == "failed"
+    assert function.message == f"expected a nesting like what is differentiated: {said}"
+
+
 def test_another_function_is_told_from_a_wrong_gradient() -> None:
     torch = pytest.importorskip("torch")
     result = crosscheck(numpy=network(np), torch=lambda p: 2 * network(torch)(p), inputs=INPUTS)
@@ -175,11 +194,17 @@ def test_any_nesting_keeps_its_kind_and_names_its_leaves() -> None:
         ({"inputs": np.array([1.0, 0.0])}, r"has a kink at these inputs, in inputs at \[1\]"),
         ({"inputs": np.ones(2), "dtype": "float16"}, "unknown dtype 'float16'"),
         ({"inputs": np.ones(2), "numpy": (lambda x: x, np.sign)}, r"returned shape \(2,\) - expected one number"),
+        ({"inputs": np.ones(2), "numpy": (lambda x: (x.sum(), 0.5), np.sign)}, "returned 2 results - expected one"),
         ({"inputs": np.ones(2), "numpy": (lambda x: np.log(-x).sum(), np.sign)}, "the NumPy function is nan"),
         ({"inputs": np.ones(2), "numpy": lambda x: x.sum()}, "nothing to check"),
+        ({"inputs": np.ones(2), "numpy": (lambda x: None, np.sign)}, "result is of type NoneType - expected arrays"),
+        ({"inputs": np.ones(2), "numpy": (lambda x: {"a": "b"}, np.sign)}, r"result\['a'\] is of type str - expected"),
     ],
-    ids=["integers", "NaN", "a kink", "a dtype", "not a scalar", "outside its domain", "nothing to check"],
-)
+    ids=[
+        "integers", "NaN", "a kink", "a dtype", "not a scalar", "a loss and more", "outside its domain",
+        "nothing to check", "no result", "a string in the result",
+    ],
+)  # fmt: skip
 def test_what_cannot_be_checked_is_refused_in_one_line(changed: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         crosscheck(**{"numpy": (lambda x: np.maximum(x, 0).sum(), lambda x: 1.0 * (x > 0)), **changed})

@@ -130,3 +130,11 @@ def test_one_array_is_given_by_itself_or_in_its_dictionary(tmp_path: Path, monke
     np.savez("data.npz", x=np.ones(2))
     assert from_files(["one.py:f"], "data.npz")["inputs"].shape == (2,)
     assert list(from_files(["one.py:g"], "data.npz")["inputs"]) == ["x"]
+
+
+def test_a_file_with_an_equals_sign_in_its_name_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a=b.py").write_text("def f(x):\n    return x.sum()\n")
+    np.savez("data.npz", x=np.ones(2))
+    assert from_files(["a=b.py:f"], "data.npz")["numpy"](np.ones(2)) == 2
+    assert "jax" in from_files(["jax=a=b.py:f"], "data.npz")

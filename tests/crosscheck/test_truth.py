@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 from equigrad.common.errors import UsageError
+from equigrad.crosscheck.arguments import arguments
 from equigrad.crosscheck.crosschecks import crosscheck
+from equigrad.crosscheck.numpy_function import NumpyFunction
 from equigrad.crosscheck.slopes import slope
 
 GENERATOR = np.random.default_rng(0)
@@ -111,6 +114,37 @@ def test_every_element_of_torch_and_jax_is_compared() -> None:
     result = crosscheck(torch=f_torch, jax=lambda table, rows: jnp.tanh(table[rows]).sum(), inputs=(table, rows))
     assert not result.agreed
     assert "at [3, " in result.functions[1].leaves[0].message
+
+
+def asserts(x: np.ndarray) -> Any:
+    assert (x.real > 0).all()
+    return np.log(x).sum()
+
+
+@pytest.mark.parametrize(
+    ("f", "df", "point"),
+    [
+        (lambda x: sum(math.log(v) for v in x), lambda x: 1 / x, np.array([1e-3, 0.5])),
+        (lambda a: 2 * np.log(np.linalg.cholesky(a).diagonal()).sum(), np.linalg.inv, 1e-3 * np.eye(2)),
+        (asserts, lambda x: 1 / x, np.array([1e-3, 0.5])),
+    ],
+    ids=["math.log", "cholesky", "assert"],
+)
+def test_a_function_that_raises_outside_of_its_domain_is_differenced_within_it(f: Any, df: Any, point: Any) -> None:
+    result = crosscheck(numpy=(f, df), inputs=point)
+    assert result.agreed, str(result)
+    assert not crosscheck(numpy=(f, lambda x: 1.000001 * df(x)), inputs=point).agreed
+
+
+def test_a_function_that_raises_for_complex_numbers_has_no_complex_step_though_its_slope_is_0() -> None:
+    result = crosscheck(numpy=(lambda x: 3.0 + 0 * sum(map(math.exp, x)), np.zeros_like), inputs=np.ones(2))
+    assert result.agreed
+    assert result.referee == "central differences"
+
+
+def test_inputs_that_overflow_when_moved_are_not_said_to_be_changed() -> None:
+    function = NumpyFunction(np.sum, arguments(np.ones(2)))
+    assert np.isnan(function.results({"inputs": np.array([1.0, np.nan])})["result"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,114 @@
+"""What right functions may take, do inside and give back: none of it is an error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equigrad.crosscheck.arguments import arguments
+from equigrad.crosscheck.crosschecks import crosscheck
+
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+V = np.array([0.3, -0.4, 0.5])
+
+
+def forces(x: Any) -> Any:
+    return torch.autograd.grad(torch.exp(torch.tanh(x) * x).sum(), x, create_graph=True)[0] * x
+
+
+def energy(x: Any, factor: float = 1.0) -> Any:
+    return jnp.exp(factor * jnp.tanh(x) * x).sum()
+
+
+def test_a_function_may_differentiate_inside() -> None:
+    result = crosscheck(torch=forces, jax=lambda x: jax.grad(energy)(x) * x, inputs=V)
+    assert result.agreed, str(result)
+
+
+def test_a_port_of_one_that_differentiates_inside_parts_in_what_is_differentiated() -> None:
+    result = crosscheck(torch=forces, jax=lambda x: jax.grad(energy)(x, 1.01) * x, inputs=V)
+    assert result.parting is not None
+    assert (result.parting.torch.function, result.parting.jax.function) == ("forces", "energy")
+
+
+def test_a_step_backwards_has_the_line_of_its_own_operation_forwards() -> None:
+    from equigrad.crosscheck.torch_function import TorchFunction
+
+    def f(x: Any) -> Any:
+        y = x * 3
+        ones = torch.ones(3, dtype=x.dtype)  # autograd makes no node of it
+        return (torch.exp(y) * (ones + 1)).sum()
+
+    given = arguments(V)
+    recording = TorchFunction(f, given).record(given.points, {"result": np.ones(())}, "float64", True)
+    last = recording.operations[recording.maker[recording.gradients["inputs"]]]
+    assert last.backward
+    assert last.lines[0].line == f.__code__.co_firstlineno + 1
+
+
+def powers(x: Any, n: Any) -> Any:
+    return sum((x**i).sum() for i in range(n))
+
+
+@pytest.mark.parametrize(
+    ("f_torch", "f_jax", "inputs"),
+    [
+        (powers, powers, (V, 3)),
+        (powers, powers, (V, np.array(3))),
+        (lambda x, n: x * torch.ones(n, dtype=x.dtype), lambda x, n: x * jnp.ones(n), {"x": V, "n": 3}),
+        (
+            lambda x, turn: -x if turn else x,
+            jax.jit(lambda x, turn: -x if turn else x, static_argnums=1),
+            (V, True),
+        ),
+    ],
+    ids=["a number of terms", "the same as an array", "a shape", "a static flag"],
+)
+def test_a_python_number_or_flag_is_passed_on_as_it_is(f_torch: Any, f_jax: Any, inputs: Any) -> None:
+    result = crosscheck(torch=f_torch, jax=f_jax, inputs=inputs)
+    assert result.agreed, str(result)
+
+
+@pytest.mark.parametrize("name", ["qr", "slogdet"])
+def test_a_named_tuple_is_compared_by_position_for_pytorchs_do_not_tell_their_names(name: str) -> None:
+    functions = {"torch": getattr(torch.linalg, name), "jax": getattr(jnp.linalg, name)}
+    result = crosscheck(**functions, inputs=np.random.default_rng(0).standard_normal((3, 3)))
+    assert result.agreed, str(result)
+
+
+def asks(x: Any, w: Any, **options: Any) -> Any:
+    assert not options
+    return (x * w).sum()
+
+
+def takes_any(**arrays: Any) -> Any:
+    return (arrays["x"] * arrays["w"]).sum()
+
+
+def takes_all(inputs: Any, **options: Any) -> Any:
+    assert not options
+    return (inputs["x"] * inputs["w"]).sum()
+
+
+@pytest.mark.parametrize("function", [asks, takes_any, takes_all])
+def test_options_are_given_parts_of_a_dictionary_only_where_it_is_not_taken_whole(function: Any) -> None:
+    result = crosscheck(torch=function, inputs={"x": V, "w": 2 * V})
+    assert result.agreed, str(result)
+
+
+def test_a_parameter_that_is_asked_for_by_name_is_given_beside_options() -> None:
+    def f(x: Any, w: Any = None, **options: Any) -> Any:
+        return (x * w).sum()
+
+    assert crosscheck(torch=f, inputs={"x": V, "w": V}).agreed
+
+
+def test_bfloat16_is_taken_and_returned_by_both() -> None:
+    result = crosscheck(torch=lambda x: x.sum(), jax=lambda x: x.sum(), inputs=torch.tensor(V).bfloat16())
+    assert result.agreed, str(result)
+    result = crosscheck(torch=lambda x: x.bfloat16().sum(), jax=lambda x: x.astype("bfloat16").sum(), inputs=V)
+    assert result.agreed, str(result)
