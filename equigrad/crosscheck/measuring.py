@@ -15,7 +15,7 @@ from .arguments import Arguments
 from .differences import equal, largest
 from .nesting import Function, Leaves
 from .numpy_function import NumpyFunction
-from .slopes import EPS, EPS32, Slope, slope
+from .slopes import EPS, EPS32, STEP, Slope, slope
 from .truth import Truth, along, moved, numpy_truth, size_of, step_for
 
 ALLOWED = {"float64": 1e-9, "float32": 2e-4}
@@ -99,6 +99,11 @@ class Measurements:
         self._weigh(self.value)
         if not self.cotangents:
             raise UsageError(f"the NumPy function's {NOTHING}")
+        if self._is_narrow(function):
+            raise UsageError(
+                "the NumPy function computes in float32 inside, too coarsely to be differenced: let it compute in the "
+                "dtype of its inputs"
+            )
 
         def loss(points: Mapping[str, np.ndarray]) -> Any:
             try:
@@ -112,6 +117,17 @@ class Measurements:
         self.numpy = function
         self.truth = numpy_truth(loss, self.given.points, self.given.varied, self.elements)
         self.bound = max(self.bound, 10 * self.truth.error)
+
+    def _is_narrow(self, function: NumpyFunction) -> bool:
+        """Whether float32 holds every result at a point beside ours, where a result of float64 has other digits."""
+        varied = {path: self.given.points[path] for path in self.given.varied}
+        at = {path: v + STEP / 2 * along(path, v.shape) for path, v in varied.items()}
+        try:
+            results = function.results({**self.given.points, **at})
+        except Exception:  # outside of where the function is defined
+            results = self.value
+        moved_on = [v for v in results.values() if v.dtype.kind == "f" and not np.array_equal(v, np.round(v))]
+        return bool(moved_on) and all(np.array_equal(v, v.astype(np.float32), equal_nan=True) for v in moved_on)
 
     def _weigh(self, results: Leaves) -> None:
         """Choose what each result is multiplied by before all are added up; the same for every function."""

@@ -66,7 +66,7 @@ def slope(
         else:  # outside the function's domain
             central, second, nearby = _Extrapolation(first=2), _Extrapolation(first=1), 0.0
         step /= 2
-    return Slope(central.best, central.uncertain, second.best, second.uncertain, nearby)
+    return Slope(*central.found(nearby), *second.found(nearby), nearby)
 
 
 class _Extrapolation:
@@ -76,6 +76,8 @@ class _Extrapolation:
         self.first = first
         self.above: list[float] = []
         self.best, self.uncertain = np.nan, np.inf
+        self.earlier: list[tuple[float, float]] = []
+        """What was found with longer steps, each with its uncertainty, before shorter ones contradicted it."""
         self.worse = 0
         self.rounding = False
         """Whether rounding is all that is uncertain."""
@@ -89,10 +91,17 @@ class _Extrapolation:
             found = min(found, error)
             if error < self.uncertain:
                 self.best, self.uncertain, self.rounding = row[-1], error, error == noise
-        if abs(row[-1] - self.best) > 10 * SURE * max(noise, self.uncertain):  # from here on it is another function
+        if abs(row[-1] - self.best) > 10 * SURE * max(noise, self.uncertain):
+            self.earlier.append((self.best, self.uncertain))
             self.best, self.uncertain, self.worse, row = np.nan, np.inf, 0, [quotient]
         self.worse = self.worse + 1 if found > 3 * self.uncertain else 0
         self.above = row
+
+    def found(self, slope: float) -> tuple[float, float]:
+        """The value and its uncertainty: what the shortest steps say that are not lost in rounding."""
+        all_ = [*self.earlier, (self.best, self.uncertain)]
+        clear = [each for each in all_ if each[1] <= CLEAR**2 * slope]
+        return clear[-1] if clear else min(all_, key=lambda each: each[1])
 
     @property
     def sure(self) -> bool:

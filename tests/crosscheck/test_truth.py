@@ -204,3 +204,21 @@ def test_a_function_of_small_numbers_is_followed_down_to_them(factor: float, agr
 
     result = crosscheck(torch=lambda x: Sine.apply(x).sum(), inputs=np.linspace(-1, 1, 5) * 1e-6)
     assert result.agreed is agreed
+
+
+def test_what_is_round_on_the_scale_of_its_inputs_has_no_kink() -> None:
+    """From afar it looks like |x|."""
+    x = np.array([3e-7, -2e-6, 1e-6])
+    f, df = lambda x: np.sqrt((x * x).sum() + 1e-12), lambda x: x / np.sqrt((x * x).sum() + 1e-12)
+    assert crosscheck(numpy=(f, df), inputs=x).agreed
+    assert not crosscheck(numpy=(f, lambda x: df(x) * (1 + 1e-6)), inputs=x).agreed
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_numpy_function_that_computes_in_float32_is_refused_and_not_called_wrong(dtype: str) -> None:
+    with pytest.raises(UsageError, match="computes in float32 inside, too coarsely to be differenced"):
+        crosscheck(
+            numpy=(lambda x: np.tanh(x.astype(np.float32)).sum(), lambda x: 1 - np.tanh(x) ** 2),
+            inputs=np.array([0.3, -1.2, 0.8]),
+            dtype=dtype,
+        )
