@@ -46,7 +46,8 @@ def check(
     Raises UsageError for arguments that cannot be used, MissingError without python-flint.
     """
     task = built_in(problem) if isinstance(problem, str) else problem
-    network = Network.of(task, dtype, _usable(weights, task))
+    task.check_fits(dtype)
+    network = Network.of(task, dtype, _usable(weights, task, dtype))
     loaded = load_all(backends, dtype, arithmetic)
     checks = []
     for step, found in enumerate(loaded):
@@ -113,15 +114,16 @@ def thorough(
     return Thorough(passport(list(results)), tuple(dtypes), arithmetic, seed, tuple(results.values()))
 
 
-def _usable(weights: Sequence[np.ndarray] | None, task: Problem) -> Sequence[np.ndarray] | None:
+def _usable(weights: Sequence[np.ndarray] | None, task: Problem, dtype: str) -> Sequence[np.ndarray] | None:
     if weights is None:
         return None
     arrays = [np.asarray(w) for w in weights]
     shapes = list(task.shapes)
     if [a.shape for a in arrays] != shapes:
         raise UsageError(f"'{task.name}' takes weights of shapes {shapes}, not {[a.shape for a in arrays]}")
-    if not all(np.isfinite(a).all() for a in arrays):
-        raise UsageError("the weights must be finite")
+    with np.errstate(over="ignore"):
+        if not all(np.isfinite(a.astype(dtype)).all() for a in arrays):
+            raise UsageError(f"the weights must be finite numbers that fit into {dtype}")
     return arrays
 
 

@@ -103,12 +103,17 @@ class Check(Outcomes):
     @property
     def agreed(self) -> bool:
         """Whether the two referees agree, every backend that could run does too, and at least one could."""
-        return self.complex_step <= self.complex_step_bound and super().agreed
+        return not self.contradicted and super().agreed
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the complex step says something else than the referee, or nothing (NaN)."""
+        return not self.complex_step <= self.complex_step_bound
 
     @property
     def verdict(self) -> str:
         """One sentence."""
-        if self.complex_step > self.complex_step_bound:
+        if self.contradicted:
             return "the referee and the complex step contradict each other: trust neither."
         if not self.agreed:
             return self.complaint(lambda b: f"{b.name} {b.arithmetic}")

@@ -18,7 +18,7 @@ from ..backends import backend_class, usable
 from ..backends.interface import ARITHMETICS, DTYPES
 from ..check import gradcheck
 from ..common.errors import MissingError, UsageError, needed
-from ..common.files import check_writable, write_text
+from ..common.files import check_writable, plain, write_text
 from ..common.headline import TRAIN
 from ..common.nearest import check_known
 from ..common.problem import Problem
@@ -172,7 +172,7 @@ def _run(task: Problem, names: list[str], dtypes: list[str], given: Documents, p
             for dtype in dtypes:
                 checked = gradcheck.check(task, names, dtype=dtype, curve=True, progress=progress)
                 given.check.append(checked.to_json())
-        except (MissingError, ArithmeticError) as error:  # no referee, or numbers beyond its digits
+        except (MissingError, UsageError) as error:  # no referee, or numbers beyond its digits
             notes.append(f"The gradients were not checked: {_said(error)}")
     return notes
 
@@ -212,7 +212,7 @@ def _page(
         train=TRAIN,
         curves=data["curves"],
         version=facts.get("equigrad"),
-        data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+        data=json.dumps(plain(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         plotly=_packed(plotly),
         css=text_of("page.css"),
         live=data["task"] is not None,
