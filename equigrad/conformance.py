@@ -30,7 +30,7 @@ from .common.errors import EquigradError
 from .laws import networks
 from .laws.laws import LAWS, LawBroken, Network, unasked
 from .laws.search import search
-from .session import Spec
+from .session import Spec, made
 
 SECONDS = 10.0
 
@@ -64,6 +64,8 @@ class Conformance:
 
         variants = list(product(DTYPES, cls.arithmetics))
         seconds = self.seconds if self.seconds is not None else option("--equigrad-seconds", SECONDS)
+        if not 0 <= seconds < float("inf"):
+            raise pytest.UsageError(f"the seconds must be 0 or a positive number, not {seconds:g}")
         each = [
             named(f"any_law-{dtype}-{arithmetic}-many-networks", _Ready(spec, cls, device, dtype, arithmetic), share)
             for dtype, arithmetic in variants
@@ -121,16 +123,13 @@ class _Ready:
 
     def backend(self, law: str) -> Backend:
         __tracebackhide__ = True
-        cls = self.made_from[0]
-        lacking = ", ".join(sorted(cls.__abstractmethods__))
-        if lacking:
-            raise LawBroken(law, "failed", f"{cls.__name__} lacks {lacking} - expected every method of Backend")
-        return _made(*self.made_from)
+        try:
+            return _made(*self.made_from)
+        except EquigradError as error:
+            raise LawBroken(law, "failed", str(error)) from error
 
 
-@cache
-def _made(cls: type[Backend], device: str, dtype: str, arithmetic: str) -> Backend:
-    return cls(device, dtype, arithmetic)
+_made = cache(made)
 
 
 @cache

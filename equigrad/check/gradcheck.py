@@ -19,7 +19,7 @@ from ..laws.search import SECONDS, check_seconds, search
 from ..passport import passport
 from ..referee import exact as referee
 from ..referee import roundoff
-from ..session import Fault, Loaded, Spec, canonical, like, load_all
+from ..session import Fault, Loaded, Spec, called, like, load_all, specs
 from .result import BackendCheck, Check, LawCheck, LayerCheck, Searched, Thorough
 
 SECOND_OPINION_WEIGHTS = 64
@@ -28,7 +28,7 @@ SECOND_OPINION_WEIGHTS = 64
 
 def check(
     problem: str | Problem = "one-layer",
-    backends: Sequence[Spec] | None = None,
+    backends: Spec | Sequence[Spec] | None = None,
     *,
     dtype: str = "float64",
     arithmetic: str = "both",
@@ -68,7 +68,7 @@ def check(
 
 
 def thorough(
-    backends: Sequence[Spec] | None = None,
+    backends: Spec | Sequence[Spec] | None = None,
     *,
     dtypes: Sequence[str] = DTYPES,
     arithmetic: str = "both",
@@ -86,7 +86,7 @@ def thorough(
     found = load_all(backends, dtypes[0], arithmetic)
     ready = dict.fromkeys(one.name for one in found if isinstance(one.backend, Backend))
     results = {}
-    asked = [spec if isinstance(spec, str) else spec.__name__ for spec in map(canonical, backends or ())]
+    asked = [called(spec) for spec in specs(backends or ())]
     for name in sorted(dict.fromkeys(one.name for one in found), key=[*asked, *(one.name for one in found)].index):
         rows = [one for one in found if one.name == name]
         usable = {one.arithmetic: one.backend for one in rows if isinstance(one.backend, Backend)}
