@@ -36,10 +36,10 @@ def check_writable(path: str | os.PathLike[str] | None) -> None:
 
 def _target(path: str | os.PathLike[str]) -> Path:
     """Where a link leads to, so that the file behind it is replaced and not the link; nothing but a file ever is."""
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
+    given, target = Path(path), Path(os.path.realpath(path))
+    if given.is_dir():
         raise UsageError(f"cannot write '{path}': it is a folder")
-    if target.exists() and not target.is_file():
+    if given.exists() and not given.is_file():  # the link of a pipe, /dev/stdout, leads nowhere by its text
         raise UsageError(f"cannot write '{path}': it is not an ordinary file")
     return target
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from equigrad.common.errors import UsageError
-from equigrad.common.files import read_json, write_json, write_text
+from equigrad.common.files import check_writable, read_json, write_json, write_text
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there who may read a file is decided by the umask")
@@ -33,6 +33,10 @@ def test_what_is_there_keeps_its_permissions_and_a_pipe_stays_a_pipe(tmp_path: P
     with pytest.raises(UsageError, match=r"cannot write '.*pipe': it is not an ordinary file"):
         write_text(pipe, "text")
     assert pipe.is_fifo()
+    for end in os.pipe():
+        with pytest.raises(UsageError, match=r"cannot write '/dev/fd/\d+': it is not an ordinary file"):
+            check_writable(f"/dev/fd/{end}")
+        os.close(end)
     assert len([*tmp_path.iterdir()]) == 2
 
 
@@ -43,7 +47,12 @@ def test_what_nobody_else_may_read_is_never_written_where_others_may(
     (secret := tmp_path / "secret").touch(0o600)
     (tmp_path / "secret").chmod(0o600)
     chmod, sizes = Path.chmod, []
-    monkeypatch.setattr(Path, "chmod", lambda self, mode: (sizes.append(self.stat().st_size), chmod(self, mode)))
+
+    def measured(self: Path, mode: int) -> None:
+        sizes.append(self.stat().st_size)
+        chmod(self, mode)
+
+    monkeypatch.setattr(Path, "chmod", measured)
     write_text(secret, "text" * 10_000)
     assert sizes == [0]
 
