@@ -30,7 +30,7 @@ from .common.errors import EquigradError
 from .laws import networks
 from .laws.laws import LAWS, LawBroken, Network, unasked
 from .laws.search import search
-from .session import Spec, made
+from .session import Spec, canonical_names, made
 
 SECONDS = 10.0
 
@@ -117,8 +117,8 @@ class TestBackend(Conformance):
 class _Ready:
     """A backend that is made when its first test runs, so that one that cannot be made fails a test."""
 
-    def __init__(self, spec: Any, *made_from: Any) -> None:
-        self.spec = spec if isinstance(spec, str) else f"{spec.__module__}:{spec.__qualname__}"
+    def __init__(self, spec: Spec, *made_from: Any) -> None:
+        (self.spec,) = canonical_names(spec)
         self.made_from = made_from
 
     def backend(self, law: str) -> Backend:
@@ -141,8 +141,6 @@ def _found(spec: Spec | None) -> tuple[type[Backend], str]:
     __tracebackhide__ = True
     if spec is None:
         raise pytest.UsageError("say which backend: --equigrad-backend package.module:Class")
-    if not isinstance(spec, str):
-        return spec, "cpu"
     try:
         return backend_class(spec)
     except EquigradError as error:
