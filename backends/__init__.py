@@ -28,16 +28,25 @@ REGISTRY = "equigrad.backends"
 __all__ = ["FRAMEWORKS", "Backend", "backend_class", "everything", "load", "usable"]
 
 
-def backend_class(spec: str) -> tuple[type[Backend], str]:
+Spec = str | type[Backend]
+"""A backend as users name it, see `backend_class`, or its class."""
+
+
+def backend_class(spec: Spec) -> tuple[type[Backend], str]:
     """The class and the device that `spec` names; its framework is imported now, and only now.
 
     `spec` is numpy, torch, torch:cuda, jax, jax:cuda, a name that an installed package registered, or
-    package.module:ClassName, which is looked for in the current folder too.
+    package.module:ClassName, which is looked for in the current folder too; or it is the class itself.
 
-    Raises UsageError for a name that is none of these or cannot be imported, MissingError, with the command
-    that installs it, for a framework that is not here. An installed framework that fails to import is a
-    broken install: whatever it raises goes through.
+    Raises UsageError for a name that is none of these or cannot be imported and for what is no such class,
+    MissingError, with the command that installs it, for a framework that is not here. An installed framework that
+    fails to import is a broken install: whatever it raises goes through.
     """
+    if not isinstance(spec, str):
+        if isinstance(spec, type) and issubclass(spec, Backend):
+            return spec, "cpu"
+        got = f"the class {spec.__name__}" if isinstance(spec, type) else f"an instance of {type(spec).__name__}"
+        raise UsageError(f"a backend is given by its name or as a subclass of equigrad.Backend, not as {got}")
     name, colon, rest = spec.partition(":")
     if name in FRAMEWORKS:
         with needed(name, extra=name), importing():
@@ -90,7 +99,7 @@ def _foreign_class(spec: str, module_name: str, class_name: str) -> type[Backend
     return found
 
 
-def load(spec: str, dtype: str = "float64", arithmetic: str = "native") -> Backend:
+def load(spec: Spec, dtype: str = "float64", arithmetic: str = "native") -> Backend:
     """The backend that `spec` names, see `backend_class`, ready to train.
 
     Raises DeviceError for a device that this process cannot use, MissingError for an arithmetic that the
@@ -99,15 +108,16 @@ def load(spec: str, dtype: str = "float64", arithmetic: str = "native") -> Backe
     check_known("dtype", dtype, DTYPES)
     check_known("arithmetic", arithmetic, ARITHMETICS)
     cls, device = backend_class(spec)
-    name = spec.partition(":")[0]
+    label = spec if isinstance(spec, str) else cls.__name__
+    name = label.partition(":")[0]
     if isabstract(cls):
         cls()  # raises the TypeError that names the missing methods
     devices, said = _devices(cls)
     if device not in devices:
         why = said or _how_to_get(name, device)
-        raise DeviceError(f"'{spec}': no such device here, only {', '.join(devices)}{why and ': '}{why}")
+        raise DeviceError(f"'{label}': no such device here, only {', '.join(devices)}{why and ': '}{why}")
     if arithmetic not in cls.arithmetics:
-        raise MissingError(f"'{spec}' has no {arithmetic} arithmetic, only {', '.join(cls.arithmetics)}")
+        raise MissingError(f"'{label}' has no {arithmetic} arithmetic, only {', '.join(cls.arithmetics)}")
     return cls(device=device, dtype=dtype, arithmetic=arithmetic)
 
 

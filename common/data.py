@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from .archive import read_npz, refuse_beyond_memory
+from .arguments import several, whole
 from .errors import UsageError
 from .nearest import nearest
 from .problem import Problem, bytes_needed
@@ -43,8 +44,8 @@ def chosen(
 def load_data(
     path: str | os.PathLike[str],
     *,
-    target: Sequence[str] = (),
-    hidden: Sequence[int] = (),
+    target: str | int | Sequence[str | int] = (),
+    hidden: int | Sequence[int] = (),
     updates: int | None = None,
     learning_rate: float | None = None,
     seed: int = 1,
@@ -61,6 +62,8 @@ def load_data(
     that holds pickled objects is refused, not loaded.
     """
     file = Path(path)
+    columns = [str(name) for name in several(target)]
+    hidden = [whole("the size of a hidden layer", size) for size in several(hidden)]
     if any(size < 1 for size in hidden):
         raise UsageError(f"a hidden layer needs at least 1 unit, not {min(hidden)}")
     readers = {".csv": _read_csv, ".npz": _read_npz}
@@ -69,7 +72,7 @@ def load_data(
     try:
         if not file.is_file():
             raise UsageError(f"no such data file: '{path}'" if not file.exists() else f"'{path}' is not a file")
-        inputs, targets = readers[file.suffix.lower()](file, target)
+        inputs, targets = readers[file.suffix.lower()](file, columns)
         layers = (inputs.shape[1], *hidden, targets.shape[1])
         refuse_beyond_memory(file, bytes_needed(len(inputs), layers, 8))
     except OSError as error:

@@ -36,10 +36,10 @@ def check_writable(path: str | os.PathLike[str] | None) -> None:
 
 def _target(path: str | os.PathLike[str]) -> Path:
     """Where a link leads to, so that the file behind it is replaced and not the link; nothing but a file ever is."""
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
+    given, target = Path(path), Path(os.path.realpath(path))
+    if given.is_dir():
         raise UsageError(f"cannot write '{path}': it is a folder")
-    if target.exists() and not target.is_file():
+    if given.exists() and not given.is_file():  # the link of a pipe, /dev/stdout, leads nowhere by its text
         raise UsageError(f"cannot write '{path}': it is not an ordinary file")
     return target
 
@@ -64,7 +64,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 def write_json(path: str | os.PathLike[str], data: dict[str, Any]) -> None:
     """Write `data` atomically; floats as the shortest text that gives back their bits, NaN and inf as strings."""
-    write_text(path, json.dumps(_plain(data), indent=1, allow_nan=False) + "\n")
+    write_text(path, json.dumps(plain(data), indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
@@ -91,11 +91,12 @@ def _finite(text: str) -> float:
     return value
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: NaN and infinity, in dicts and lists too, as strings."""
     if isinstance(value, dict):
-        return {key: _plain(v) for key, v in value.items()}
+        return {key: plain(v) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import matrix, positive, several, whole
 from .errors import UsageError
 from .golden import GOLDEN
 from .nearest import check_known
@@ -46,7 +47,10 @@ class Figure:
 class Problem:
     """A network, its data and its training, the same bytes for every backend.
 
-    The built-in ones are those of Andrew Trask's post and of the UCI repository, see `equigrad.problem`.
+    The built-in ones are those of Andrew Trask's post and of the UCI repository, see `equigrad.problem`. Data may be
+    given as lists, or as arrays of any numbers. Raises UsageError for data and layers that do not fit together, fewer
+    than one update or more than MOST_UPDATES, a learning rate that is not finite or not positive, and a seed that is
+    no 32-bit number.
     """
 
     name: str
@@ -62,6 +66,32 @@ class Problem:
     figures: tuple[Figure, ...] = field(default=(), repr=False)
     golden: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By dtype, the SHA-256 that every backend's reproducible weights must have, see `common.golden`."""
+
+    def __post_init__(self) -> None:
+        layers = tuple(whole("the size of a layer", size) for size in several(self.layers))
+        if len(layers) < 2 or min(layers) < 1:
+            raise UsageError(f"'{self.name}' needs two layers or more, of at least 1 unit each, not {layers}")
+        checked = {
+            "layers": layers,
+            "inputs": matrix(f"the inputs of '{self.name}'", self.inputs, layers[0]),
+            "targets": matrix(f"the targets of '{self.name}'", self.targets, layers[-1]),
+            "updates": whole("the number of updates", self.updates),
+            "learning_rate": positive("the learning rate", self.learning_rate),
+            "seed": whole("the seed", self.seed),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        if len(self.inputs) != len(self.targets):
+            raise UsageError(f"'{self.name}' has {len(self.inputs)} rows of inputs but {len(self.targets)} of targets")
+        if self.updates < 1:
+            raise UsageError(f"the number of updates must be at least 1, not {self.updates}")
+        if self.updates > MOST_UPDATES:
+            raise UsageError(
+                f"{self.updates} updates are more than any machine can make: at a tenth of a microsecond each, "
+                f"{MOST_UPDATES:,} take four months"
+            )
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {self.seed}")
 
     @property
     def shapes(self) -> list[tuple[int, int]]:
@@ -112,27 +142,10 @@ class Problem:
     ) -> Problem:
         """The same problem with another number of updates, learning rate or seed of its first weights.
 
-        The published figures stay only where they still apply. Raises UsageError for fewer than one update or
-        more than MOST_UPDATES, a learning rate that is not finite or not positive, or a seed that is no 32-bit
-        number.
+        The published figures stay only where they still apply. Raises UsageError as `Problem` does.
         """
-        if updates is not None and updates < 1:
-            raise UsageError(f"the number of updates must be at least 1, not {updates}")
-        if updates is not None and updates > MOST_UPDATES:
-            raise UsageError(
-                f"{updates} updates are more than any machine can make: at a tenth of a microsecond each, "
-                f"{MOST_UPDATES:,} take four months"
-            )
-        if learning_rate is not None and not (np.isfinite(learning_rate) and learning_rate > 0):
-            raise UsageError(f"the learning rate must be a positive finite number, not {learning_rate}")
-        if seed is not None and not 0 <= seed < 2**32:
-            raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
-        changed = replace(
-            self,
-            updates=self.updates if updates is None else updates,
-            learning_rate=self.learning_rate if learning_rate is None else learning_rate,
-            seed=self.seed if seed is None else seed,
-        )
+        asked: dict[str, Any] = {"updates": updates, "learning_rate": learning_rate, "seed": seed}
+        changed = replace(self, **{name: value for name, value in asked.items() if value is not None})
         if (changed.learning_rate, changed.seed) != (self.learning_rate, self.seed):
             changed = replace(changed, figures=(), golden={})
         return changed if changed.updates == self.updates else replace(changed, golden={})

@@ -484,7 +484,7 @@ def report(
         with console.progress() as bar:
             pages = reporting.site(site, backends=backend, dtype=dtype, updates=chosen.updates, progress=bar)
         for each, page in pages.items():
-            print(f"{site / each}.html: {len(page.html) / 1e6:.1f} MB. {page.verdict}")
+            console.say(f"{site / each}.html: {len(page.html) / 1e6:.1f} MB. {page.verdict}")
         raise typer.Exit(0 if all(page.agreed for page in pages.values()) else 1)
     out = out or Path("report.html")
     name, results = reporting.told_apart(problem or ())
@@ -496,7 +496,7 @@ def report(
         leave_out(context, "the results say how it was trained", *(name for name in OF_A_PROBLEM if name != "problem"))
     with console.progress() as bar:
         page = reporting.report(task, results, backends=backend, dtype=dtype, out=out, progress=bar)
-    print(f"{out}: {len(page.html) / 1e6:.1f} MB. {page.verdict}")
+    console.say(f"{out}: {len(page.html) / 1e6:.1f} MB. {page.verdict}")
     raise typer.Exit(0 if page.agreed else 1)
 
 
@@ -522,6 +522,10 @@ def main() -> None:
         status = _whole()(sys.argv[1:] or ["--help"], prog_name="equigrad", standalone_mode=False)
     except (KeyboardInterrupt, Exception) as error:
         status = _explain(error)
+    except SystemExit as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        status = 0  # the reader of a page of help, such as head, has seen enough
     if status == interrupt.STATUS:
         interrupt.end()
     sys.exit(status)

@@ -30,7 +30,7 @@ from .common.errors import EquigradError
 from .laws import networks
 from .laws.laws import LAWS, LawBroken, Network, unasked
 from .laws.search import search
-from .session import Spec
+from .session import Spec, canonical_names, made
 
 SECONDS = 10.0
 
@@ -64,6 +64,8 @@ class Conformance:
 
         variants = list(product(DTYPES, cls.arithmetics))
         seconds = self.seconds if self.seconds is not None else option("--equigrad-seconds", SECONDS)
+        if not 0 <= seconds < float("inf"):
+            raise pytest.UsageError(f"the seconds must be 0 or a positive number, not {seconds:g}")
         each = [
             named(f"any_law-{dtype}-{arithmetic}-many-networks", _Ready(spec, cls, device, dtype, arithmetic), share)
             for dtype, arithmetic in variants
@@ -115,22 +117,19 @@ class TestBackend(Conformance):
 class _Ready:
     """A backend that is made when its first test runs, so that one that cannot be made fails a test."""
 
-    def __init__(self, spec: Any, *made_from: Any) -> None:
-        self.spec = spec if isinstance(spec, str) else f"{spec.__module__}:{spec.__qualname__}"
+    def __init__(self, spec: Spec, *made_from: Any) -> None:
+        (self.spec,) = canonical_names(spec)
         self.made_from = made_from
 
     def backend(self, law: str) -> Backend:
         __tracebackhide__ = True
-        cls = self.made_from[0]
-        lacking = ", ".join(sorted(cls.__abstractmethods__))
-        if lacking:
-            raise LawBroken(law, "failed", f"{cls.__name__} lacks {lacking} - expected every method of Backend")
-        return _made(*self.made_from)
+        try:
+            return _made(*self.made_from)
+        except EquigradError as error:
+            raise LawBroken(law, "failed", str(error)) from error
 
 
-@cache
-def _made(cls: type[Backend], device: str, dtype: str, arithmetic: str) -> Backend:
-    return cls(device, dtype, arithmetic)
+_made = cache(made)
 
 
 @cache
@@ -142,8 +141,6 @@ def _found(spec: Spec | None) -> tuple[type[Backend], str]:
     __tracebackhide__ = True
     if spec is None:
         raise pytest.UsageError("say which backend: --equigrad-backend package.module:Class")
-    if not isinstance(spec, str):
-        return spec, "cpu"
     try:
         return backend_class(spec)
     except EquigradError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
@@ -31,11 +32,15 @@ def show(renderable: RenderableType, width: int = 140) -> None:
         console = Console(width=width)
     with console.capture() as captured:
         console.print(renderable)
+    say(captured.get(), end="")
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Print to standard output as it is, whether or not anybody still reads it."""
     try:
-        console.file.write(captured.get())
-        console.file.flush()
+        print(text, end=end, flush=True)
     except BrokenPipeError:  # the reader, such as head, has seen enough: no reason to fail
-        os.dup2(os.open(os.devnull, os.O_WRONLY), console.file.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def titled(title: str, *headers: str, **style: Any) -> Table:
@@ -48,14 +53,18 @@ def outcome(word: str) -> Text:
 
 
 def bar(value: float, values: Sequence[float]) -> str:
-    """`value` on a logarithmic scale from half the smallest to the largest of `values`; nothing for 0."""
+    """`value` on a logarithmic scale from half the smallest to the largest of `values`; nothing for 0.
+
+    Where the output has no blocks, its tables are in ASCII, and so is the bar.
+    """
+    block = "#" if Console().options.ascii_only else "█"
     known = [v for v in values if 0 < v < math.inf]
     if not value or not known:
         return ""
     if not value < math.inf:
-        return "█" * BAR
+        return block * BAR
     low, high = math.log(min(known) / 2), math.log(max(known))
-    return "█" * max(1, round(BAR * (math.log(value) - low) / (high - low)))
+    return block * max(1, round(BAR * (math.log(value) - low) / (high - low)))
 
 
 LONG_SECONDS = 60.0

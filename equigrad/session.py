@@ -12,7 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from .backends import FRAMEWORKS, backend_class, everything, load, registry
+from .backends import Spec as Spec
 from .backends.interface import ARITHMETICS, Backend, LayerTrace
+from .common.arguments import several
 from .common.errors import DeviceError, MissingError, TrainingError, UsageError, foreign, said
 from .common.nearest import check_known
 from .common.problem import Problem
@@ -21,8 +23,6 @@ from .common.words import a
 
 Matrices = tuple[np.ndarray, ...]
 LayerTraces = tuple[LayerTrace, ...]
-Spec = str | type[Backend]
-"""A backend as users name it, see `equigrad.load`, or its class."""
 T = TypeVar("T")
 
 
@@ -178,26 +178,31 @@ class Session:
 
 
 def loaded(spec: Spec, dtype: str = "float64", arithmetic: str = "native") -> Backend:
-    """`equigrad.load`, for classes too; what the backend itself raises while it is made becomes a Fault.
+    """`equigrad.load`; what the backend itself raises while it is made becomes a Fault.
 
     Raises what `equigrad.load` raises, and Fault for a class that lacks methods or cannot be made.
     """
     with _loading(spec if isinstance(spec, str) else ""):
-        cls = backend_class(spec)[0] if isinstance(spec, str) else spec
-        if isabstract(cls):
-            lacking = ", ".join(sorted(cls.__abstractmethods__))
-            raise Fault("failed", f"{cls.__name__} lacks {lacking} - expected every method of equigrad.Backend")
-        if isinstance(spec, str):
-            return load(spec, dtype, arithmetic)
-        if arithmetic not in cls.arithmetics:
-            raise MissingError(f"{cls.__name__} has no {arithmetic} arithmetic, only {', '.join(cls.arithmetics)}")
-        return cls(device="cpu", dtype=dtype, arithmetic=arithmetic)
+        _check_whole(backend_class(spec)[0])
+        return load(spec, dtype, arithmetic)
+
+
+def made(cls: type[Backend], device: str, dtype: str, arithmetic: str) -> Backend:
+    """A new backend; methods that its class lacks, and what it raises while it is made, become a Fault."""
+    with _loading():
+        _check_whole(cls)
+        return cls(device=device, dtype=dtype, arithmetic=arithmetic)
 
 
 def like(backend: Backend, dtype: str, arithmetic: str) -> Backend:
-    """A new backend of the same class on the same device; what it raises while it is made becomes a Fault."""
-    with _loading():
-        return type(backend)(device=backend.device, dtype=dtype, arithmetic=arithmetic)
+    """A new backend of the same class on the same device; raises Fault as `made` does."""
+    return made(type(backend), backend.device, dtype, arithmetic)
+
+
+def _check_whole(cls: type[Backend]) -> None:
+    if isabstract(cls):
+        lacking = ", ".join(sorted(cls.__abstractmethods__))
+        raise Fault("failed", f"{cls.__name__} lacks {lacking} - expected every method of equigrad.Backend")
 
 
 @contextmanager
@@ -221,7 +226,9 @@ class Loaded(NamedTuple):
     backend: Backend | Fault
 
 
-def load_all(backends: Sequence[Spec] | None, dtype: str, arithmetic: str, first: str | None = None) -> list[Loaded]:
+def load_all(
+    backends: Spec | Sequence[Spec] | None, dtype: str, arithmetic: str, first: str | None = None
+) -> list[Loaded]:
     """Every backend in every arithmetic asked for ('native', 'reproducible' or 'both'), `first` before the others.
 
     `backends` is everything that is here if None. What was asked for by name has to be usable; what was only
@@ -231,38 +238,51 @@ def load_all(backends: Sequence[Spec] | None, dtype: str, arithmetic: str, first
     """
     check_known("arithmetic", arithmetic, (*ARITHMETICS, "both"))
     modes = ("reproducible", "native") if arithmetic == "both" else (arithmetic,)
-    asked = list(dict.fromkeys(map(canonical, everything() if backends is None else backends)))
-    specs = list(dict.fromkeys(asked if first is None else [first, *asked]))
+    asked = specs(everything() if backends is None else backends)
+    every = list(dict.fromkeys(asked if first is None else [first, *asked]))
     found = []
     for mode in modes:
-        having = [spec for spec in specs if arithmetic != "both" or _has(spec, mode)]
-        if any(spec in having for spec in asked or specs):
+        having = [spec for spec in every if arithmetic != "both" or _has(spec, mode)]
+        if any(spec in having for spec in asked or every):
             found += [_entry(spec, dtype, mode, backends is not None) for spec in having]
     return found
 
 
-def canonical(spec: Spec) -> Spec:
-    """One spelling for one backend: numpy:cpu is numpy."""
-    if isinstance(spec, str) and spec.endswith(":cpu"):
-        name = spec.removesuffix(":cpu")
-        return name if name in FRAMEWORKS or name in registry().names else spec
-    return spec
+def specs(backends: Spec | Iterable[Spec]) -> list[Spec]:
+    """The backends that somebody gave, by name or as classes, one or several: each once, in one spelling.
+
+    Raises UsageError for anything else: an instance has one dtype and one arithmetic, see `sessions`.
+    """
+    return list(dict.fromkeys(map(_canonical, several(backends))))
 
 
-def canonical_names(names: Iterable[str]) -> list[str]:
-    """Each backend once, in one spelling."""
-    return list(dict.fromkeys(str(canonical(name)) for name in names))
+def _canonical(spec: Spec) -> Spec:
+    """numpy:cpu is numpy."""
+    if not isinstance(spec, str):
+        return backend_class(spec)[0]
+    name = spec.removesuffix(":cpu")
+    return name if name in FRAMEWORKS or name in registry().names else spec
+
+
+def canonical_names(backends: Spec | Iterable[Spec]) -> list[str]:
+    """The same, classes by names that `equigrad.load` takes."""
+    return [spec if isinstance(spec, str) else f"{spec.__module__}:{spec.__qualname__}" for spec in specs(backends)]
+
+
+def called(spec: Spec) -> str:
+    """What tables call it."""
+    return spec if isinstance(spec, str) else spec.__name__
 
 
 def _has(spec: Spec, arithmetic: str) -> bool:
     try:
-        return arithmetic in (backend_class(spec)[0] if isinstance(spec, str) else spec).arithmetics
+        return arithmetic in backend_class(spec)[0].arithmetics
     except Exception:  # why it cannot be loaded is for `loaded` to say
         return True
 
 
 def _entry(spec: Spec, dtype: str, arithmetic: str, asked: bool) -> Loaded:
-    name = spec if isinstance(spec, str) else spec.__name__
+    name = called(spec)
     framework, _, rest = name.partition(":")
     device = rest if rest and framework in FRAMEWORKS else "cpu"
     backend: Backend | Fault
@@ -282,21 +302,21 @@ def _entry(spec: Spec, dtype: str, arithmetic: str, asked: bool) -> Loaded:
 
 def sessions(
     problem: Problem,
-    backends: Sequence[str | Backend],
+    backends: Spec | Backend | Sequence[Spec | Backend],
     dtypes: str | Sequence[str],
     arithmetics: str | Sequence[str],
 ) -> tuple[Session, ...]:
     """The sessions that backends, dtypes and arithmetics name in order; one alone of a kind holds for all.
 
-    A backend may also be an instance, which brings its own dtype and arithmetic. The labels tell the sessions
-    apart and say no more than that takes.
+    A backend is given as for `specs`, or as an instance, which brings its own dtype and arithmetic. The labels tell
+    the sessions apart and say no more than that takes.
 
     Raises UsageError where the numbers of backends, dtypes and arithmetics do not fit, and what `loaded` raises.
     """
-    dtypes, arithmetics = _listed(dtypes), _listed(arithmetics)
+    backends, dtypes, arithmetics = several(backends), several(dtypes), several(arithmetics)
     count = max(len(backends), len(dtypes), len(arithmetics))
     found = [
-        (loaded(b, dtype, arithmetic), str(canonical(b))) if isinstance(b, str) else (b, _name(b))
+        (b, _name(b)) if isinstance(b, Backend) else (loaded(b, dtype, arithmetic), called(_canonical(b)))
         for b, dtype, arithmetic in zip(
             _spread("backend", backends, count),
             _spread("dtype", dtypes, count),
@@ -314,10 +334,6 @@ def sessions(
     if len(set(names)) < count:
         names = [f"{name} ({i})" for i, name in enumerate(names, 1)]
     return tuple(Session.of(problem, b, name) for (b, _), name in zip(found, names, strict=True))
-
-
-def _listed(values: str | Sequence[str]) -> list[str]:
-    return [values] if isinstance(values, str) else list(values)
 
 
 def _spread(what: str, values: Sequence[T], count: int) -> list[T]:

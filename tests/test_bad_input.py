@@ -183,8 +183,16 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("a prediction for words", "compare --predict a,b,c", "numbers with commas between"),
     ("a prediction for nothing", ["compare", "--predict", ""], "numbers with commas between"),
     ("a prediction with a comma too many", "compare --predict 0,1,", "numbers with commas between"),
-    ("a prediction for too few inputs", "compare --predict 0,1", "needs 3 numbers for 'one-layer', not 2"),
-    ("a prediction for too many inputs", "compare --predict 0,1,1,1", "needs 3 numbers for 'one-layer', not 4"),
+    (
+        "a prediction for too few inputs",
+        "compare --predict 0,1",
+        "for 'one-layer' must have the shape (rows, 3), not (1, 2)",
+    ),
+    (
+        "a prediction for too many inputs",
+        "compare --predict 0,1,1,1",
+        "for 'one-layer' must have the shape (rows, 3), not (1, 4)",
+    ),
     ("a prediction with an underscore", "compare --predict 1_0,1,1", "numbers with commas between"),
     ("predictions of two widths", "compare --predict 0,1,1 --predict 0,1", "every row needs the same number"),
     ("a prediction for NaN", "compare --predict 0,nan,1", "finite numbers"),

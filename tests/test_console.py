@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from equigrad import console
+from equigrad import compare, console, problem
+from equigrad.common.files import write_json
 
 
 @pytest.fixture
@@ -52,6 +59,36 @@ def test_short_work_is_not(clock: list[float], capsys: pytest.CaptureFixture[str
             report("numpy native", done, 1_000)
             clock[0] += 1
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("encoding", "block"), [("utf-8", "█"), ("ascii", "#"), ("latin-1", "#")])
+def test_bars_are_drawn_with_what_there_is_in(encoding: str, block: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding))
+    assert console.bar(1.0, [0.1, 1.0]) == console.BAR * block
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [("--help", 0), ("compare --help", 0), ("check nonsense", 2), ("report right.json", 0), ("report failed.json", 1)],
+    ids=["help", "help on a command", "a mistake", "a report of one right run", "a report of a failure"],
+)
+def test_the_status_is_the_same_where_nobody_reads(arguments: str, status: int, tmp_path: Path) -> None:
+    found = compare(problem("one-layer").with_(updates=1), ["numpy"], arithmetic="native").to_json()
+    write_json(tmp_path / "right.json", found)
+    write_json(tmp_path / "failed.json", {**found, "runs": [{**run, "outcome": "failed"} for run in found["runs"]]})
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "equigrad", *arguments.split()],
+            cwd=tmp_path,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, b"Traceback" in done.stderr, b"Broken" in done.stderr) == (status, False, False)
 
 
 @pytest.mark.parametrize(

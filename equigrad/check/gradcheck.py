@@ -19,7 +19,7 @@ from ..laws.search import SECONDS, check_seconds, search
 from ..passport import passport
 from ..referee import exact as referee
 from ..referee import roundoff
-from ..session import Fault, Loaded, Spec, canonical, like, load_all
+from ..session import Fault, Loaded, Spec, called, like, load_all, specs
 from .result import BackendCheck, Check, LawCheck, LayerCheck, Searched, Thorough
 
 SECOND_OPINION_WEIGHTS = 64
@@ -28,7 +28,7 @@ SECOND_OPINION_WEIGHTS = 64
 
 def check(
     problem: str | Problem = "one-layer",
-    backends: Sequence[Spec] | None = None,
+    backends: Spec | Sequence[Spec] | None = None,
     *,
     dtype: str = "float64",
     arithmetic: str = "both",
@@ -46,7 +46,8 @@ def check(
     Raises UsageError for arguments that cannot be used, MissingError without python-flint.
     """
     task = built_in(problem) if isinstance(problem, str) else problem
-    network = Network.of(task, dtype, _usable(weights, task))
+    task.check_fits(dtype)
+    network = Network.of(task, dtype, _usable(weights, task, dtype))
     loaded = load_all(backends, dtype, arithmetic)
     checks = []
     for step, found in enumerate(loaded):
@@ -67,7 +68,7 @@ def check(
 
 
 def thorough(
-    backends: Sequence[Spec] | None = None,
+    backends: Spec | Sequence[Spec] | None = None,
     *,
     dtypes: Sequence[str] = DTYPES,
     arithmetic: str = "both",
@@ -85,7 +86,7 @@ def thorough(
     found = load_all(backends, dtypes[0], arithmetic)
     ready = dict.fromkeys(one.name for one in found if isinstance(one.backend, Backend))
     results = {}
-    asked = [spec if isinstance(spec, str) else spec.__name__ for spec in map(canonical, backends or ())]
+    asked = [called(spec) for spec in specs(backends or ())]
     for name in sorted(dict.fromkeys(one.name for one in found), key=[*asked, *(one.name for one in found)].index):
         rows = [one for one in found if one.name == name]
         usable = {one.arithmetic: one.backend for one in rows if isinstance(one.backend, Backend)}
@@ -113,15 +114,16 @@ def thorough(
     return Thorough(passport(list(results)), tuple(dtypes), arithmetic, seed, tuple(results.values()))
 
 
-def _usable(weights: Sequence[np.ndarray] | None, task: Problem) -> Sequence[np.ndarray] | None:
+def _usable(weights: Sequence[np.ndarray] | None, task: Problem, dtype: str) -> Sequence[np.ndarray] | None:
     if weights is None:
         return None
     arrays = [np.asarray(w) for w in weights]
     shapes = list(task.shapes)
     if [a.shape for a in arrays] != shapes:
         raise UsageError(f"'{task.name}' takes weights of shapes {shapes}, not {[a.shape for a in arrays]}")
-    if not all(np.isfinite(a).all() for a in arrays):
-        raise UsageError("the weights must be finite")
+    with np.errstate(over="ignore"):
+        if not all(np.isfinite(a.astype(dtype)).all() for a in arrays):
+            raise UsageError(f"the weights must be finite numbers that fit into {dtype}")
     return arrays
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ..common import agreement
 from ..common.agreement import GOOD
 from ..common.files import SCHEMA
+from ..common.markup import table
 from ..common.words import listed
 from ..laws.search import Search
 from ..referee.exact import Curve
@@ -60,6 +61,11 @@ class BackendCheck:
     unasked: dict[str, str] = field(default_factory=dict)
     """The others, and why they do not."""
 
+    @property
+    def kept(self) -> str:
+        """How many laws it keeps, in words."""
+        return f"{sum(law.kept for law in self.laws)} of {len(self.laws)}" if self.laws else ""
+
 
 class Outcomes:
     """Backends with an outcome each."""
@@ -103,18 +109,38 @@ class Check(Outcomes):
     @property
     def agreed(self) -> bool:
         """Whether the two referees agree, every backend that could run does too, and at least one could."""
-        return self.complex_step <= self.complex_step_bound and super().agreed
+        return not self.contradicted and super().agreed
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the complex step says something else than the referee, or nothing (NaN)."""
+        return not self.complex_step <= self.complex_step_bound
+
+    @property
+    def title(self) -> str:
+        return f"{self.problem}: gradient dL/dw, {self.dtype}, {self.samples:,} samples"
 
     @property
     def verdict(self) -> str:
         """One sentence."""
-        if self.complex_step > self.complex_step_bound:
+        if self.contradicted:
             return "the referee and the complex step contradict each other: trust neither."
         if not self.agreed:
             return self.complaint(lambda b: f"{b.name} {b.arithmetic}")
         good = [b for b in self.backends if b.outcome in GOOD]
         worst = max(layer.margin for b in good for layer in b.layers)
         return f"every gradient is right: no error above {worst:.0%} of what rounding explains."
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        rows: list[tuple[Any, ...]] = []
+        for b in self.backends:
+            head = (b.name, b.arithmetic, b.outcome, b.kept)
+            layers = [(v.layer, f"{v.relative_error:.1e}", f"{v.bound:.1e}") for v in b.layers]
+            rows += [(*head, *layer) for layer in layers] or [head]
+        header = ("backend", "arithmetic", "outcome", "laws", "layer", "relative error", "allowed at most")
+        notes = [f"{b.name} {b.arithmetic}: {b.message}" for b in self.backends if b.message]
+        return table(self.title, header, rows, [*notes, self.verdict])
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/check.md."""
@@ -193,6 +219,10 @@ class Thorough(Outcomes):
     backends: tuple[Searched, ...]
 
     @property
+    def title(self) -> str:
+        return f"every law on many networks, {' and '.join(self.dtypes)}, seed {self.seed}"
+
+    @property
     def verdict(self) -> str:
         """One sentence."""
         if not self.agreed:
@@ -203,6 +233,12 @@ class Thorough(Outcomes):
         left = sum(len(search.left_out) for search in good)
         rest = f" {left} with long training {'was' if left == 1 else 'were'} left out." if left else ""
         return f"no law broken on {networks:,} networks: no error above {worst:.0%} of what rounding explains.{rest}"
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        rows = [(b.name, b.outcome, b.search.networks if b.search else "") for b in self.backends]
+        notes = [line for b in self.backends for line in b.lines()]
+        return table(self.title, ("backend", "outcome", "networks"), rows, [*notes, self.verdict])
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/check.md."""

@@ -17,8 +17,7 @@ from .result import Check, Thorough, not_asked
 
 def check(result: Check) -> RenderableType:
     """One row for each backend and layer, what went wrong, the second opinion and the verdict."""
-    title = f"{result.problem}: gradient dL/dw, {result.dtype}, {result.samples:,} samples"
-    table = titled(title)
+    table = titled(result.title)
     for name in ("backend", "arithmetic", "outcome", "laws"):
         table.add_column(name, no_wrap=True)
     table.add_column("layer", justify="right")
@@ -30,13 +29,7 @@ def check(result: Check) -> RenderableType:
     for previous, b in zip((None, *result.backends), result.backends, strict=False):
         if previous and previous.arithmetic != b.arithmetic:
             table.add_section()
-        kept = f"{sum(law.kept for law in b.laws)} of {len(b.laws)}" if b.laws else ""
-        head: list[RenderableType] = [
-            b.name,
-            b.arithmetic,
-            outcome(b.outcome),
-            kept,
-        ]
+        head: list[RenderableType] = [b.name, b.arithmetic, outcome(b.outcome), b.kept]
         if not b.layers:
             table.add_row(*head)
         for layer in b.layers:
@@ -76,7 +69,7 @@ def _log10(value: float) -> float:
 
 def thorough(result: Thorough) -> RenderableType:
     """One row for each backend, then what was found, and the verdict."""
-    table = titled(f"every law on many networks, {' and '.join(result.dtypes)}, seed {result.seed}")
+    table = titled(result.title)
     table.add_column("backend", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
     table.add_column("networks", justify="right")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..common.agreement import FEW, Disagreement, assert_agreement, holds_subnormal
+from ..common.arguments import matrix
 from ..common.errors import TrainingError, UsageError
 from ..common.problem import Figure, Problem
 from ..common.problem import problem as built_in
@@ -19,7 +20,7 @@ from ..common.ulp import any_differs, max_difference, max_ulp, sha256
 from ..passport import passport
 from ..referee import roundoff
 from ..scale import spread
-from ..session import Fault, Loaded, Matrices, Progress, Session, Spec, canonical, load_all
+from ..session import Fault, Loaded, Matrices, Progress, Session, Spec, load_all, specs
 from .result import Comparison, Run
 from .sensitivity import CEILING, SHARE, Sensitivity
 
@@ -33,13 +34,13 @@ STRETCH_LEAST = 5
 
 def compare(
     problem: str | Problem = "one-layer",
-    backends: Sequence[Spec] | None = None,
+    backends: Spec | Sequence[Spec] | None = None,
     *,
     dtype: str = "float64",
     arithmetic: str = "both",
-    predict: np.ndarray | None = None,
+    predict: np.ndarray | Sequence[Sequence[float]] | None = None,
     watch: int = 0,
-    processes: Sequence[int] | None = None,
+    processes: int | Sequence[int] | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
     """Train `problem` from the same first weights in each backend and compare each with NumPy.
@@ -53,22 +54,21 @@ def compare(
     Raises UsageError for arguments that cannot be used, before anything is trained.
     """
     task = built_in(problem) if isinstance(problem, str) else problem
-    if predict is not None and (predict.ndim != 2 or predict.shape[1] != task.layers[0]):
-        raise UsageError(f"a row to predict needs {task.layers[0]} numbers for '{task.name}', not {predict.shape[-1]}")
+    rows = None if predict is None else matrix(f"the inputs to predict for '{task.name}'", predict, task.layers[0])
     if watch < 0:
         raise UsageError(f"the number of updates to watch must not be negative, not {watch}")
     if watch > MOST_WATCHED:
         raise UsageError(f"at most {MOST_WATCHED:,} updates can be watched at either end, not {watch}")
-    task.check_fits(dtype, predict)
+    task.check_fits(dtype, rows)
     numbers = spread.checked(processes, task.samples)
     if watch and numbers != [1]:
         raise UsageError("to watch an update is to look into one process: leave out --processes or --watch")
     loaded = load_all(backends, dtype, arithmetic, first="numpy")
-    asked = backends is None or "numpy" in map(canonical, backends)
+    asked = backends is None or "numpy" in specs(backends)
     with spread.groups() as groups:
         entries = spread.entries(groups, loaded, numbers, asked)
         runs = [Run(e.name.removesuffix(f":{e.device}"), e.device, dtype, e.arithmetic, n) for e, n in entries]
-        _train_all(task, list(zip(runs, entries, strict=True)), predict, watch, progress)
+        _train_all(task, list(zip(runs, entries, strict=True)), rows, watch, progress)
     return Comparison(task, passport([entry.name for entry in loaded]), runs)
 
 

@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backends.interface import Backend, LayerTrace
+from ..common.arguments import several
 from ..common.errors import MissingError, UsageError
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
 from ..common.progress import PARTS
 from ..common.ulp import any_differs, differs, distances, farthest, narrow
 from ..passport import passport
-from ..session import LayerTraces, Progress, Session, sessions
+from ..session import LayerTraces, Progress, Session, Spec, sessions
 from .operations import Update, operations, traced
 from .result import UNFINISHED, Difference, Distance, Divergence, Element
 
@@ -33,7 +34,7 @@ ROWS = (1, 2, 3, 5, 7)
 
 def diverge(
     problem: str | Problem = "one-layer",
-    backends: Sequence[str | Backend] = ("numpy", "torch"),
+    backends: Spec | Backend | Sequence[Spec | Backend] = ("numpy", "torch"),
     *,
     dtype: str | Sequence[str] = "float64",
     arithmetic: str | Sequence[str] = "native",
@@ -42,7 +43,7 @@ def diverge(
 ) -> Divergence:
     """Train `problem` in two backends from the same first weights and find where they part.
 
-    `backends` are two names as `equigrad.load` takes them, or instances; or one, where `dtype` or `arithmetic`
+    `backends` are two as `equigrad.load` takes them, or instances; or one, where `dtype` or `arithmetic`
     has two values. Two dtypes are compared in the narrower one, to which all values are rounded.
 
     The first update after which any weight differs, be it by one bit, is exact within the first 1,000 updates, where
@@ -87,7 +88,7 @@ def diverge(
         sides=(a.label, b.label),
         dtypes=(a.backend.dtype, b.backend.dtype),
         arithmetics=(a.backend.arithmetic, b.backend.arithmetic),
-        passport=passport([name for name in backends if isinstance(name, str)]),
+        passport=passport([name for name in several(backends) if isinstance(name, str)]),
         first=first,
         earlier=earlier,
         development=tuple(development),

@@ -11,7 +11,7 @@ from ..backends.interface import Backend, LayerTrace
 from ..common.errors import UsageError
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
-from ..session import LayerTraces, Matrices, sessions
+from ..session import LayerTraces, Matrices, Spec, sessions
 from .result import LoopLine, Trace
 
 MOST_TRACED = 1_000
@@ -19,7 +19,7 @@ MOST_TRACED = 1_000
 
 def trace(
     problem: str | Problem = "one-layer",
-    backends: Sequence[str | Backend] | None = None,
+    backends: Spec | Backend | Sequence[Spec | Backend] | None = None,
     *,
     updates: int = 3,
     dtype: str | Sequence[str] = "float64",
@@ -27,7 +27,7 @@ def trace(
 ) -> Trace:
     """What each backend computes in the first updates of `problem`, line by line in the order of Trask's loop.
 
-    `backends` are names as `equigrad.load` takes them, or instances; all that are usable here unless given.
+    `backends` are as `equigrad.load` takes them, or instances; all that are usable here unless given.
     One dtype or arithmetic is for all backends, several are for the backends in order; values of different
     dtypes are compared in the narrower one. Every backend continues from its own weights.
 

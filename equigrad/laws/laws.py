@@ -582,6 +582,11 @@ def _overwritten(subject: Subject, methods: Sequence[str]) -> float:
     if any(type(v).__module__.partition(".")[0] not in ("numpy", "torch") for v in held):
         return 0.0  # nobody can write to these from outside
     old = tuple(map(subject.hold, (*subject.network.weights, subject.network.x, subject.network.y)))
+    try:
+        for array, numbers in zip(held, old, strict=True):
+            array[...] = numbers
+    except (ValueError, RuntimeError):  # read-only, or a parameter that PyTorch differentiates
+        return 0.0
     for array, numbers in zip(held, new, strict=True):
         array[...] = numbers
     same = other.holding(subject.weights, subject.x, subject.y)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..common.errors import needed
+from ..common.errors import UsageError, needed
 
 DIGITS = 50
 
@@ -64,7 +64,7 @@ def opened(weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> tuple
 
     `weights` are (fan_in, fan_out) matrices, first layer first, x is (N, inputs), y is (N, outputs); their
     float64 or float32 values are taken as they are. Raises ValueError for values that are not finite,
-    ArithmeticError should the error radius ever reach the 30th digit, MissingError without python-flint.
+    UsageError should the error radius ever reach the 30th digit, MissingError without python-flint.
     """
     with _flint().ctx.workdps(DIGITS):
         return tuple(ExactLayer(*map(_exact, layer)) for layer in _opened([_arb(w) for w in weights], x, y))
@@ -125,7 +125,7 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def _exact(balls: np.ndarray) -> Exact:
     scale = max((abs(float(v)) for v in balls.flat), default=0.0)
     if any(not v.is_finite() or float(v.rad()) > 1e-30 * scale for v in balls.flat):
-        raise ArithmeticError(f"{DIGITS} digits are too few for these numbers")
+        raise UsageError(f"{DIGITS} digits are too few to check numbers as large as these: scale the data")
     value = _each(float, balls).astype(np.float64)
     rest = [float(v.mid() - _flint().arb(float(v))) for v in balls.flat]
     return Exact(value, np.array(rest).reshape(balls.shape))
@@ -140,10 +140,13 @@ def perceptron_loss(x: np.ndarray, y: np.ndarray) -> Loss:
 
     def loss(weights: list[np.ndarray]) -> Any:
         a = x
-        for w in weights:
-            with np.errstate(over="ignore", invalid="ignore"):
-                a = 1 / (1 + np.exp(-(a @ w)))
-        return ((y - a) ** 2).sum() / 2
+        with np.errstate(over="ignore", invalid="ignore"):
+            for w in weights:
+                z = a @ w
+                left = z.real < 0
+                e = np.exp(np.where(left, z, -z))  # never infinite
+                a = np.where(left, e, 1) / (1 + e)
+            return (0.5 * (y - a) * (y - a)).sum()  # halved first: half of a complex infinity is NaN
 
     return loss
 
@@ -199,7 +202,8 @@ def _quotients(
         point[i][index] = kept
         for found, below, other in ((forward, here, kept), (central, low, down)):
             width = up - other  # what h became when it was added and rounded
-            found.append((high - below) / width if width else np.nan)
+            with np.errstate(invalid="ignore"):  # infinite here and there
+                found.append((high - below) / width if width else np.nan)
     return np.array(forward, np.float64), np.array(central, np.float64)
 
 

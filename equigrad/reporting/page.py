@@ -17,8 +17,9 @@ from typing import Any
 from ..backends import backend_class, usable
 from ..backends.interface import ARITHMETICS, DTYPES
 from ..check import gradcheck
+from ..common.arguments import several
 from ..common.errors import MissingError, UsageError, needed
-from ..common.files import check_writable, write_text
+from ..common.files import check_writable, plain, write_text
 from ..common.headline import TRAIN
 from ..common.nearest import check_known
 from ..common.problem import Problem
@@ -28,7 +29,7 @@ from ..common.words import listed
 from ..compare import comparison
 from ..diverge import divergence
 from ..passport import passport
-from ..session import canonical_names
+from ..session import Spec, canonical_names
 from . import aligned, content, documents, recording
 from .content import nice
 from .documents import Documents
@@ -57,9 +58,9 @@ class Page:
 
 def report(
     problem: str | Problem | None = None,
-    results: Sequence[str | os.PathLike[str]] = (),
+    results: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     *,
-    backends: Sequence[str] | None = None,
+    backends: Spec | Sequence[Spec] | None = None,
     dtype: str = "both",
     out: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
@@ -68,7 +69,7 @@ def report(
 
     `results` are JSON files of compare, diverge, check, crosscheck and bench. With a problem, what they do not hold
     is run here, but for timings and ports; without one the page shows what they hold, and a replay if their problem
-    is built in. Neither means 'one-layer'. `backends` are names as `equigrad.load` takes them, all that are usable
+    is built in. Neither means 'one-layer'. `backends` are as `equigrad.load` takes them, all that are usable
     here unless given; NumPy, with which the others are compared, is always first. `dtype` is 'float64', 'float32' or
     'both', which is float64 alone for a large problem.
 
@@ -79,6 +80,7 @@ def report(
     check_writable(out)
     environment, plotly = libraries()
     template = environment.get_template("page.html")
+    results = several(results)
     given = documents.read(results)
     if problem is None and not results:
         problem = "one-layer"
@@ -86,7 +88,7 @@ def report(
     task = documents.of_one_problem(given, asked)
     runs = task is not None or not given.passport  # to find out what is usable imports every framework
     wanted = (usable() if runs else ()) if backends is None else backends
-    names = canonical_names(["numpy", *wanted])
+    names = canonical_names(["numpy", *several(wanted)])
     for name in names if backends is not None else ():
         backend_class(name)  # whoever asks for a backend by name is told at once that it is not here
     replay = None
@@ -172,7 +174,7 @@ def _run(task: Problem, names: list[str], dtypes: list[str], given: Documents, p
             for dtype in dtypes:
                 checked = gradcheck.check(task, names, dtype=dtype, curve=True, progress=progress)
                 given.check.append(checked.to_json())
-        except (MissingError, ArithmeticError) as error:  # no referee, or numbers beyond its digits
+        except (MissingError, UsageError) as error:  # no referee, or numbers beyond its digits
             notes.append(f"The gradients were not checked: {_said(error)}")
     return notes
 
@@ -212,7 +214,7 @@ def _page(
         train=TRAIN,
         curves=data["curves"],
         version=facts.get("equigrad"),
-        data=json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+        data=json.dumps(plain(data), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         plotly=_packed(plotly),
         css=text_of("page.css"),
         live=data["task"] is not None,

@@ -159,7 +159,7 @@ def _together(
         except MissingError:
             continue  # an arithmetic that this backend does not have
         except Exception as error:  # a broken install, a class that cannot be made
-            track.trouble = str(error) if isinstance(error, UsageError) else said(error)
+            track.trouble = _trouble(error)
             tracks.append(track)
     done = 0
     for update in at:
@@ -178,7 +178,7 @@ def _together(
                 after = side.numpy(entry[2])
                 moment = _part(before, traced, after, *part)
             except UsageError as error:
-                track.trouble = str(error)
+                track.trouble = _trouble(error)
                 continue
             if not all(np.isfinite(a).all() for a in (*before, *after, *(v for layer in traced for v in layer))):
                 track.trouble = f"the weights leave the finite numbers by update {update:,}"
@@ -197,6 +197,13 @@ def _together(
         ):  # the first stops lie close together: they say nothing of the rest
             progress(f"recording the replay in {dtype}, {arithmetic}", done, problem.updates)
     return tracks
+
+
+def _trouble(error: Exception) -> str:
+    """What went wrong, without the backend's name, which stands before it."""
+    if isinstance(error, Fault):
+        return error.message
+    return str(error) if isinstance(error, UsageError) else said(error)
 
 
 def _part(before: Matrices, traces: LayerTraces, after: Matrices, samples: list[int], units: list[list[int]]) -> Moment:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..backends import FRAMEWORKS
 from ..backends.interface import Backend
+from ..common.arguments import several, whole
 from ..common.errors import MissingError, UsageError
 from ..session import Fault, Loaded
 from . import launcher
@@ -92,7 +93,7 @@ def over(groups: Groups, spec: str, size: int, one: Backend) -> Backend:
     return OverProcesses(one.device, one.dtype, one.arithmetic, one=one, group=partial(groups.get, spec, size))
 
 
-def checked(processes: Sequence[int] | None, samples: int) -> list[int]:
+def checked(processes: int | Sequence[int] | None, samples: int) -> list[int]:
     """The numbers of processes, each once, 1 unless given; the launcher's where one has started this process.
 
     Raises UsageError for one that `samples` cannot be shared out to.
@@ -101,12 +102,13 @@ def checked(processes: Sequence[int] | None, samples: int) -> list[int]:
         if processes is not None:
             raise UsageError(f"--processes: the launcher has started {launcher.world.size} already, leave it out")
         processes = [launcher.world.size]
-    for n in processes or [1]:
+    counts = [whole("the number of processes", n) for n in several(1 if processes is None else processes)]
+    for n in counts:
         if n < 1:
             raise UsageError(f"the number of processes must be at least 1, not {n}")
         if n > samples:
             raise UsageError(f"{samples} samples cannot be shared among {n} processes: each needs at least one")
-    return list(dict.fromkeys(processes or [1]))
+    return list(dict.fromkeys(counts)) or [1]
 
 
 def process_counts(text: str | None) -> list[int] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ def test_weights_of_another_shape_are_refused() -> None:
         check("one-layer", ["numpy"], weights=[np.zeros((1, 3))])
     with pytest.raises(UsageError, match="finite"):
         check("one-layer", ["numpy"], weights=[np.full((3, 1), np.nan)])
+    with pytest.raises(UsageError, match="fit into float32"):
+        check("one-layer", ["numpy"], weights=[np.full((3, 1), 1e39)], dtype="float32")
 
 
 class Listed(NumpyBackend):
@@ -176,6 +179,50 @@ def test_the_command_checks_data_of_ones_own(command: Any, tmp_path: Path) -> No
     done = command("--data", "xor.csv", "--target", "y", "--hidden", "3", "-b", "numpy", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "3 x 3" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("row", "dtype", "status", "says"),
+    [
+        ("1,2,1e39", "float32", 2, "the targets of 'data.csv' hold a number that does not fit into float32"),
+        ("1e50,2,1", "float64", 2, "50 digits are too few to check numbers as large as these: scale the data"),
+        ("1,2,1e300", "float64", 0, ""),
+        ("1e9,2,1", "float64", 0, ""),
+    ],
+    ids=[
+        "targets beyond float32",
+        "inputs beyond the referee",
+        "targets whose squares are infinite",
+        "inputs whose exponentials are infinite",
+    ],
+)
+def test_one_line_or_none_for(
+    command: Any, tmp_path: Path, recwarn: pytest.WarningsRecorder, row: str, dtype: str, status: int, says: str
+) -> None:
+    (tmp_path / "data.csv").write_text(f"a,b,y\n{row}\n0,1,1\n")
+    arguments = ("--data", "data.csv", "--target", "y", "-b", "numpy", "--dtype", dtype, "--curve")
+    done = command(*arguments, folder=tmp_path)
+    assert (done.returncode, done.stderr) == (status, f"equigrad: {says}\n" if says else "")
+    assert ("every gradient is right" in done.stdout) == (status == 0)
+    assert not [w for w in recwarn if w.category is RuntimeWarning]
+
+
+def test_a_second_opinion_that_is_not_finite_is_none() -> None:
+    result = replace(check("one-layer", ["numpy"]), complex_step=float("nan"))
+    assert (result.agreed, "trust neither" in result.verdict) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "target", "says"),
+    [
+        ([[1e50, 2], [-1e50, 1]], 1.0, "The gradients were not checked: 50 digits are too few"),
+        ([[1, 2], [-1, 1]], 1e300, "every gradient is right"),
+    ],
+    ids=["inputs beyond the referee", "targets whose squares are infinite"],
+)
+def test_a_report_of(inputs: list[list[float]], target: float, says: str) -> None:
+    large = equigrad.Problem("large", np.array(inputs), np.array([[0], [target]]), (2, 1), 2)
+    assert says in equigrad.report(large, backends=["numpy"]).html
 
 
 def test_a_wrong_engine_fails_beside_a_right_one(command: Any) -> None:

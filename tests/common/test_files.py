@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from equigrad.common.errors import UsageError
-from equigrad.common.files import read_json, write_json, write_text
+from equigrad.common.files import check_writable, read_json, write_json, write_text
 
 
 @pytest.mark.skipif(os.name != "posix", reason="only there who may read a file is decided by the umask")
@@ -33,6 +33,10 @@ def test_what_is_there_keeps_its_permissions_and_a_pipe_stays_a_pipe(tmp_path: P
     with pytest.raises(UsageError, match=r"cannot write '.*pipe': it is not an ordinary file"):
         write_text(pipe, "text")
     assert pipe.is_fifo()
+    for end in os.pipe():
+        with pytest.raises(UsageError, match=r"cannot write '/dev/fd/\d+': it is not an ordinary file"):
+            check_writable(f"/dev/fd/{end}")
+        os.close(end)
     assert len([*tmp_path.iterdir()]) == 2
 
 

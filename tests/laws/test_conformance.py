@@ -194,6 +194,35 @@ def test_a_class_that_lacks_methods_fails_by_their_names(tmp_path: Path) -> None
     assert "Lacking lacks device_of, devices, environment, from_numpy, gradient, predict" in done.stdout
 
 
+def test_a_dtype_in_which_it_cannot_be_made_may_be_expected(tmp_path: Path) -> None:
+    (tmp_path / "known.txt").write_text("*float64*: only float32\n")
+    (tmp_path / "test_single.py").write_text(
+        "from equigrad.backends.numpy_backend import NumpyBackend\n"
+        "from equigrad.conformance import Conformance\n\n\n"
+        "class Single(NumpyBackend):\n"
+        "    arithmetics = ('native',)\n\n"
+        "    def __post_init__(self):\n"
+        "        if self.dtype == 'float64':\n"
+        "            raise RuntimeError('no double precision')\n\n\n"
+        "class TestSingle(Conformance):\n"
+        "    backend = Single\n"
+        "    seconds = 0.1\n"
+    )
+    selected = ("-k", "(gradient_is_exact and one-layer) or any_law")
+    done = kit(*selected, "--equigrad-expected-failures", str(tmp_path / "known.txt"), folder=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert re.search("2 passed, .*2 xfailed", done.stdout)
+    alone = kit(*selected, folder=tmp_path)
+    assert "LawBroken: gradient_is_exact: loading raised RuntimeError: no double precision" in alone.stdout
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1", "inf"])
+def test_refused_are_seconds_of(seconds: str) -> None:
+    done = kit_on("numpy", "--equigrad-seconds", seconds)
+    assert done.returncode != 0
+    assert f"the seconds must be 0 or a positive number, not {seconds}" in done.stdout
+
+
 @pytest.mark.slow
 def test_a_registered_backend_goes_by_its_name(tmp_path: Path) -> None:
     info = tmp_path / "someones_engine-1.0.dist-info"

@@ -230,6 +230,28 @@ def test_to_numpy_may_return_read_only_arrays() -> None:
         assert LAWS[law](ReadOnlyOut(), CHOSEN["float64"]["two-layer"]) <= 1
 
 
+class ReadOnlyIn(NumpyBackend):
+    def from_numpy(self, array: np.ndarray) -> Any:
+        copy = np.array(array, self.dtype)
+        copy.flags.writeable = False
+        return copy
+
+
+def test_arrays_that_nobody_can_write_to_are_not_written_to() -> None:
+    assert LAWS["calls_are_independent"](ReadOnlyIn(), CHOSEN["float64"]["two-layer"]) <= 1
+
+
+def test_nor_are_parameters_of_which_pytorch_records_gradients(ready: Ready) -> None:
+    parameter = type("Parameters", (type(ready("torch")),), {"from_numpy": _parameter})
+    assert LAWS["calls_are_independent"](parameter(), CHOSEN["float64"]["two-layer"]) <= 1
+
+
+def _parameter(self: Backend, array: np.ndarray) -> Any:
+    import torch
+
+    return torch.nn.Parameter(torch.tensor(array, dtype=getattr(torch, self.dtype)))
+
+
 class KeptByX(NumpyBackend):
     def gradient(self, weights: Any, x: Any, y: Any) -> Any:
         kept = self.__dict__.setdefault("kept", {})

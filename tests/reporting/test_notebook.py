@@ -14,6 +14,8 @@ import pytest
 
 import equigrad
 from equigrad.backends.interface import Backend
+from equigrad.backends.numpy_backend import NumpyBackend
+from equigrad.check.gradcheck import thorough
 from equigrad.common.problem import problem as built_in
 
 WALKTHROUGH = Path(__file__).parents[2] / "docs" / "walkthrough.ipynb"
@@ -32,6 +34,29 @@ def test_a_comparison_shows_its_runs_and_verdict() -> None:
     assert all(verdict in text(html) for verdict in result.verdicts)
     assert str(result.runs[0].weights_sha256)[:12] in html
     assert html.count("<tr>") == 1 + len(result.runs)
+
+
+class Doubled(NumpyBackend):
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        return tuple(2 * g for g in super().gradient(weights, x, y))
+
+
+@pytest.mark.needs("flint")
+def test_a_check_shows_its_layers_messages_and_verdict() -> None:
+    result = equigrad.check(TASK, ["numpy", Doubled], arithmetic="native")
+    html, shown = result._repr_html_(), text(result._repr_html_())
+    assert "<i>" not in html
+    assert html.count("<tr>") == 1 + sum(len(b.layers) for b in result.backends)
+    assert all(said in shown for said in (result.title, result.verdict, result.backends[1].message))
+
+
+@pytest.mark.needs("flint", "hypothesis")
+def test_a_thorough_check_shows_its_finding_and_verdict() -> None:
+    result = thorough(["numpy", Doubled], examples=1)
+    html, shown = result._repr_html_(), text(result._repr_html_())
+    assert html.count("<tr>") == 1 + len(result.backends)
+    finding = list(result.backends[1].lines())
+    assert all(said in shown for said in (result.title, result.verdict, *finding))
 
 
 def test_a_trace_shows_every_line_and_marks_what_differs() -> None:

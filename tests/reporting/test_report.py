@@ -373,6 +373,7 @@ def test_a_backend_that_breaks_down_ends_its_track_with_the_reason(
     assert not numpy.trouble
     assert len(numpy.moments) == len(both.stops) > len(other.moments)
     assert reason in other.trouble
+    assert name not in other.trouble  # it stands before it wherever it is shown
     with np.errstate(all="ignore"):
         page = equigrad.report(TASK, backends=["numpy", f"brokens:{name}"], dtype="float64")
     assert not page.agreed

@@ -1,0 +1,98 @@
+"""Every public function takes its backends, and what else may be one or several, in the same forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import equigrad
+from equigrad.backends.numpy_backend import NumpyBackend
+from equigrad.common.errors import UsageError
+
+TASK = equigrad.problem("one-layer").with_(updates=3)
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "compare": lambda backends, **more: equigrad.compare(TASK, backends, **more),
+    "check": lambda backends, **more: equigrad.check(TASK, backends, **more),
+    "diverge": lambda backends, **more: equigrad.diverge(
+        TASK, backends, arithmetic=["native", "reproducible"], budget=0, **more
+    ),
+    "trace": lambda backends, **more: equigrad.trace(TASK, backends, **more),
+    "report": lambda backends, **more: equigrad.report(TASK, backends=backends, **more),
+}
+
+
+class Mine(NumpyBackend):
+    pass
+
+
+class NoBackend:
+    pass
+
+
+pytestmark = pytest.mark.needs("flint")
+
+
+@pytest.mark.parametrize("backends", ["numpy", Mine, ["numpy"], (Mine,)], ids=["name", "class", "names", "classes"])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_it_takes_by(function: str, backends: Any) -> None:
+    FUNCTIONS[function](backends)
+
+
+@pytest.mark.parametrize(
+    ("backends", "got"),
+    [(3, "an instance of int"), ([None], "an instance of NoneType"), (NoBackend, "the class NoBackend")],
+    ids=["a number", "nothing", "a class that is no backend"],
+)
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_it_refuses(function: str, backends: Any, got: str) -> None:
+    with pytest.raises(UsageError, match=f"^a backend is given by its name or .*, not as {got}$"):
+        FUNCTIONS[function](backends)
+
+
+@pytest.mark.parametrize("function", ["compare", "check", "report"])
+def test_an_instance_which_has_one_dtype_and_arithmetic_is_refused_by(function: str) -> None:
+    with pytest.raises(UsageError, match="not as an instance of Mine"):
+        FUNCTIONS[function]([Mine()])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.dtype("float32")], ids=["NumPy's type", "NumPy's dtype"])
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_dtype_goes_by_its_name_and_not_as(function: str, dtype: Any) -> None:
+    with pytest.raises(UsageError, match=r"unknown dtype .*float32"):
+        FUNCTIONS[function]("numpy", dtype=dtype)
+
+
+def test_load_takes_what_the_others_take() -> None:
+    assert isinstance(equigrad.load(Mine, "float32", "reproducible"), Mine)
+    with pytest.raises(UsageError, match="not as an instance of Mine"):
+        equigrad.load(Mine())  # type: ignore[arg-type]
+
+
+def test_inputs_to_predict_may_be_lists_and_processes_a_number() -> None:
+    result = equigrad.compare(TASK, "numpy", predict=[TASK.inputs[0].tolist()], processes=1).runs[0]
+    assert result.predictions is not None
+    assert result.outputs is not None
+    assert result.predictions[0] == result.outputs[0]
+    with pytest.raises(UsageError, match="the number of processes must be at least 1, not 0"):
+        equigrad.compare(TASK, "numpy", processes=0)
+
+
+def test_results_of_a_report_may_be_one_file(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no\.json"):
+        equigrad.report(results=tmp_path / "no.json")
+
+
+@pytest.mark.parametrize(
+    ("target", "hidden", "layers"),
+    [("ab", 4, (2, 4, 1)), (3, (), (2, 1)), (["a", "b"], [4, 5], (1, 4, 5, 2))],
+    ids=["a name and a size", "a number", "lists"],
+)
+def test_data_take_targets_and_hidden_layers_as(target: Any, hidden: Any, layers: Any, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("a,b,ab\n1,2,3\n4,5,6\n")
+    assert equigrad.load_data(tmp_path / "data.csv", target=target, hidden=hidden).layers == layers
+    with pytest.raises(UsageError, match=r"must be a whole number, not 2\.5"):
+        equigrad.load_data(tmp_path / "data.csv", target="ab", hidden=2.5)  # type: ignore[arg-type]
