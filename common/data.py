@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from .archive import read_npz, refuse_beyond_memory
-from .arguments import several, whole
 from .errors import UsageError
 from .nearest import nearest
 from .problem import Problem, bytes_needed
 from .problem import problem as built_in
+from .values import several, whole
 
 
 def chosen(

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from .arguments import matrix, positive, several, whole
 from .errors import UsageError
 from .golden import GOLDEN
 from .nearest import check_known
+from .values import matrix, positive, several, whole
 
 DTYPES = ("float64", "float32")
 MOST_UPDATES = 10**14

@@ -14,11 +14,11 @@ import numpy as np
 from .backends import FRAMEWORKS, backend_class, everything, load, registry
 from .backends import Spec as Spec
 from .backends.interface import ARITHMETICS, Backend, LayerTrace
-from .common.arguments import several
 from .common.errors import DeviceError, MissingError, TrainingError, UsageError, foreign, said
 from .common.nearest import check_known
 from .common.problem import Problem
 from .common.progress import Progress as Progress
+from .common.values import several
 from .common.words import a
 
 Matrices = tuple[np.ndarray, ...]

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..common.agreement import FEW, Disagreement, assert_agreement, holds_subnormal
-from ..common.arguments import matrix
 from ..common.errors import TrainingError, UsageError
 from ..common.problem import Figure, Problem
 from ..common.problem import problem as built_in
 from ..common.ulp import any_differs, max_difference, max_ulp, sha256
+from ..common.values import matrix
 from ..passport import passport
 from ..referee import roundoff
 from ..scale import spread

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backends.interface import Backend, LayerTrace
-from ..common.arguments import several
 from ..common.errors import MissingError, UsageError
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
 from ..common.progress import PARTS
 from ..common.ulp import any_differs, differs, distances, farthest, narrow
+from ..common.values import several
 from ..passport import passport
 from ..session import LayerTraces, Progress, Session, Spec, sessions
 from .operations import Update, operations, traced

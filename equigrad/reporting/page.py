@@ -17,7 +17,6 @@ from typing import Any
 from ..backends import backend_class, usable
 from ..backends.interface import ARITHMETICS, DTYPES
 from ..check import gradcheck
-from ..common.arguments import several
 from ..common.errors import MissingError, UsageError, needed
 from ..common.files import check_writable, plain, write_text
 from ..common.headline import TRAIN
@@ -25,6 +24,7 @@ from ..common.nearest import check_known
 from ..common.problem import Problem
 from ..common.problem import problem as built_in
 from ..common.progress import Progress
+from ..common.values import several
 from ..common.words import listed
 from ..compare import comparison
 from ..diverge import divergence

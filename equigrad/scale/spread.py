@@ -9,8 +9,8 @@ from typing import Any
 
 from ..backends import FRAMEWORKS
 from ..backends.interface import Backend
-from ..common.arguments import several, whole
 from ..common.errors import MissingError, UsageError
+from ..common.values import several, whole
 from ..session import Fault, Loaded
 from . import launcher
 from .group import Group, OverProcesses
