@@ -14,6 +14,7 @@ from .errors import UsageError
 from .golden import GOLDEN
 from .nearest import check_known
 from .values import matrix, positive, several, whole
+from .words import a
 
 DTYPES = ("float64", "float32")
 MOST_UPDATES = 10**14
@@ -252,6 +253,15 @@ def problem(name: str) -> Problem:
     """
     check_known("problem", name, PROBLEMS)
     return PROBLEMS[name]()
+
+
+def task_of(given: str | Problem) -> Problem:
+    """The problem itself, or the built-in one of that name; raises UsageError for all else."""
+    if isinstance(given, str):
+        return problem(given)
+    if not isinstance(given, Problem):
+        raise UsageError(f"a problem is a name or an equigrad.Problem, not {a(given)}")
+    return given
 
 
 def bytes_needed(samples: int, layers: Sequence[int], itemsize: int) -> int:

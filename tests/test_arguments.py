@@ -96,3 +96,10 @@ def test_data_take_targets_and_hidden_layers_as(target: Any, hidden: Any, layers
     assert equigrad.load_data(tmp_path / "data.csv", target=target, hidden=hidden).layers == layers
     with pytest.raises(UsageError, match=r"must be a whole number, not 2\.5"):
         equigrad.load_data(tmp_path / "data.csv", target="ab", hidden=2.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("function", [equigrad.compare, equigrad.check, equigrad.diverge, equigrad.trace])
+@pytest.mark.parametrize("given", [None, 3, NumpyBackend], ids=["None", "a number", "a class"])
+def test_what_is_no_problem_is_refused_in_one_line(function: Callable[..., Any], given: Any) -> None:
+    with pytest.raises(UsageError, match=r"a problem is a name or an equigrad\.Problem, not an? "):
+        function(given)

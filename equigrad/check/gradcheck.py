@@ -10,8 +10,7 @@ import numpy as np
 
 from ..backends.interface import DTYPES, Backend
 from ..common.errors import UsageError
-from ..common.problem import Problem
-from ..common.problem import problem as built_in
+from ..common.problem import Problem, task_of
 from ..common.progress import Progress, named
 from ..common.ulp import max_ulp
 from ..laws.laws import LAWS, LawBroken, Network, Subject, unasked
@@ -45,7 +44,7 @@ def check(
 
     Raises UsageError for arguments that cannot be used, MissingError without python-flint.
     """
-    task = built_in(problem) if isinstance(problem, str) else problem
+    task = task_of(problem)
     task.check_fits(dtype)
     network = Network.of(task, dtype, _usable(weights, task, dtype))
     loaded = load_all(backends, dtype, arithmetic)

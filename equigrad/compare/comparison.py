@@ -13,8 +13,7 @@ import numpy as np
 
 from ..common.agreement import FEW, Disagreement, assert_agreement, holds_subnormal
 from ..common.errors import TrainingError, UsageError
-from ..common.problem import Figure, Problem
-from ..common.problem import problem as built_in
+from ..common.problem import Figure, Problem, task_of
 from ..common.ulp import any_differs, max_difference, max_ulp, sha256
 from ..common.values import matrix
 from ..passport import passport
@@ -53,7 +52,7 @@ def compare(
 
     Raises UsageError for arguments that cannot be used, before anything is trained.
     """
-    task = built_in(problem) if isinstance(problem, str) else problem
+    task = task_of(problem)
     rows = None if predict is None else matrix(f"the inputs to predict for '{task.name}'", predict, task.layers[0])
     if watch < 0:
         raise UsageError(f"the number of updates to watch must not be negative, not {watch}")

@@ -12,8 +12,7 @@ import numpy as np
 
 from ..backends.interface import Backend, LayerTrace
 from ..common.errors import MissingError, UsageError
-from ..common.problem import Problem
-from ..common.problem import problem as built_in
+from ..common.problem import Problem, task_of
 from ..common.progress import PARTS
 from ..common.ulp import any_differs, differs, distances, farthest, narrow
 from ..common.values import several
@@ -60,7 +59,7 @@ def diverge(
     """
     if not 0 <= budget < math.inf:
         raise UsageError(f"the budget must be a finite number of seconds, at least 0, not {budget:g}")
-    task = built_in(problem) if isinstance(problem, str) else problem
+    task = task_of(problem)
     try:
         both = sessions(task, backends, dtype, arithmetic)
     except MissingError as error:

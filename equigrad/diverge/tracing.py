@@ -9,8 +9,7 @@ import numpy as np
 from ..backends import usable
 from ..backends.interface import Backend, LayerTrace
 from ..common.errors import UsageError
-from ..common.problem import Problem
-from ..common.problem import problem as built_in
+from ..common.problem import Problem, task_of
 from ..session import LayerTraces, Matrices, Spec, sessions
 from .result import LoopLine, Trace
 
@@ -38,7 +37,7 @@ def trace(
         raise UsageError(f"the number of updates must be at least 1, not {updates}")
     if updates > MOST_TRACED:
         raise UsageError(f"every line of every update is shown, of at most {MOST_TRACED:,} updates, not {updates}")
-    task = built_in(problem) if isinstance(problem, str) else problem
+    task = task_of(problem)
     present = sessions(task, usable() if backends is None else backends, dtype, arithmetic)
     held = [side.weights for side in present]
     first = tuple(side.numpy(weights) for side, weights in zip(present, held, strict=True))

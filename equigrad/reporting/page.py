@@ -21,8 +21,7 @@ from ..common.errors import MissingError, UsageError, needed
 from ..common.files import check_writable, plain, write_text
 from ..common.headline import TRAIN
 from ..common.nearest import check_known
-from ..common.problem import Problem
-from ..common.problem import problem as built_in
+from ..common.problem import Problem, task_of
 from ..common.progress import Progress
 from ..common.values import several
 from ..common.words import listed
@@ -84,7 +83,7 @@ def report(
     given = documents.read(results)
     if problem is None and not results:
         problem = "one-layer"
-    asked = built_in(problem) if isinstance(problem, str) else problem
+    asked = None if problem is None else task_of(problem)
     task = documents.of_one_problem(given, asked)
     runs = task is not None or not given.passport  # to find out what is usable imports every framework
     wanted = (usable() if runs else ()) if backends is None else backends

@@ -178,7 +178,7 @@ ODD: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize("end", [0.1, 1.0, np.pi], ids=lambda end: f"up to {end:.3g}")
-@pytest.mark.parametrize("count", [2, 3, 5, 11])
+@pytest.mark.parametrize("count", [3, 11])
 @pytest.mark.parametrize(("f", "df"), ODD.values(), ids=ODD)
 def test_a_gradient_is_right_where_the_terms_of_the_value_cancel(f: Any, df: Any, count: int, end: float) -> None:
     x = np.linspace(-end, end, count)
