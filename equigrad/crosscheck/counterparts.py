@@ -11,6 +11,7 @@ from itertools import permutations
 import numpy as np
 
 from .recording import Recorded, Recording
+from .slopes import FINER
 
 MOVING = {
     "broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "copy", "copy_p", "convert_element_type",
@@ -40,7 +41,7 @@ class Tolerance:
             if v.dtype.kind == "f" and v.shape == w.shape and v.size:
                 with np.errstate(all="ignore"):
                     noise = np.abs(v - w).max() / (np.abs(v).max() or 1.0)
-                self.relative[i] = np.clip(1e3 * noise * 2.0**-29, self.LEAST, np.inf) if np.isfinite(noise) else 1e-9
+                self.relative[i] = np.clip(1e3 * noise * FINER, self.LEAST, np.inf) if np.isfinite(noise) else 1e-9
 
     def is_noise(self, i: int) -> bool:
         """Whether nothing but rounding is left of this value."""

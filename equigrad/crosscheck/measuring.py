@@ -15,7 +15,7 @@ from .arguments import Arguments
 from .differences import equal, largest
 from .nesting import Function, Leaves
 from .numpy_function import NumpyFunction
-from .slopes import EPS, EPS32, STEP, Slope, slope
+from .slopes import EPS, EPS32, FINER, STEP, Slope, slope
 from .truth import Truth, along, moved, numpy_truth, size_of, step_for
 
 ALLOWED = {"float64": 1e-9, "float32": 2e-4}
@@ -237,7 +237,7 @@ class Measurements:
         except Exception:
             return 0.0
         off = abs(_weighed(results, cotangents) - _weighed(one.results, cotangents))
-        return 2.0**-29 * off if np.isfinite(off) else 0.0
+        return FINER * off if np.isfinite(off) else 0.0
 
     def floors(self, *functions: Measured) -> tuple[float, float]:
         """(for results, for gradients): what counts as large in the one because the other is."""
@@ -265,7 +265,7 @@ class Measurements:
             offs = []
             for path, v in wide.items():
                 if v.dtype.kind == "f" and v.size and np.isfinite(v).all():
-                    off = 1e3 * 2.0**-29 * largest(rounded[path] - v)
+                    off = 1e3 * FINER * largest(rounded[path] - v)
                     absolute.setdefault(path, []).append(off if np.isfinite(off) else 0.0)
                     offs.append(off / (max(largest(v), 1e-4 * largest(*one.gradient.values())) or 1.0))
             relative.append(max(offs, default=0.0))

@@ -12,6 +12,8 @@ STEP = 0.0197
 ROWS = 44
 """The steps are halved this often at most, down to 1e-15: below, nothing but rounding is left."""
 EPS, EPS32 = float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps)
+FINER = EPS / EPS32
+"""What rounding does in float64, as a share of what it does in float32: 2^-29."""
 SURE = 100
 """How many times its uncertainty a number has to be to be none by chance."""
 CLEAR = 1e-3

@@ -147,7 +147,6 @@ class Network:
         """One argument changed at a time, in these shapes, and all of them: what nobody may keep from call to call."""
         if len(self.x) * sum(w.size for w in self.weights) > LARGE:
             return {"other numbers throughout": self.other}
-        rate = float(self.x.dtype.type(self.lr * 0.7))
         return {
             "other weights": replace(self, weights=tuple(map(_other, self.weights))),
             "one weight changed": replace(self, weights=(*self.weights[:-1], _last_changed(self.weights[-1]))),
@@ -155,7 +154,7 @@ class Network:
             "one input changed": replace(self, x=_last_changed(self.x)),
             "other y": replace(self, y=_other(self.y)),
             **({"its rows in another order": self.reordered} if len(self.x) > 1 else {}),
-            "another learning rate": replace(self, lr=rate),
+            "another learning rate": replace(self, lr=self.other.lr),
             "other numbers throughout": self.other,
         }
 
