@@ -14,7 +14,7 @@ OUTCOMES = {
     "identical": "every bit of every weight is the reference's",
     "agree": "within the stated bound of the reference",
     "disagree": "outside the bound, or not the same bits where these are promised",
-    "inconclusive": "rounding may do as much to these weights as a mistake would, so nothing can be told",
+    "inconclusive": "nothing can be told: a mistake would not show",
     "missing": "the framework, or its arithmetic, is not here",
     "failed": "raised an error, or left the finite numbers",
     "wrong-device": "computed on another device than asked",

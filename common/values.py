@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,12 @@ from .errors import UsageError
 
 def several(values: Any) -> list[Any]:
     """The values as a list; one alone, be it a string, is a list of one."""
-    return list(values) if isinstance(values, Iterable) and not isinstance(values, str | bytes) else [values]
+    if isinstance(values, str | bytes):
+        return [values]
+    try:
+        return list(values)
+    except TypeError:
+        return [values]
 
 
 def whole(what: str, value: Any) -> int:
@@ -43,7 +47,7 @@ def matrix(what: str, values: Any, columns: int) -> np.ndarray:
     except (TypeError, ValueError, RuntimeError):  # rows of several lengths; a tensor that NumPy cannot read
         given = np.empty(0, object)
     if given.dtype.kind not in "fiub":
-        raise UsageError(f"{what} must be an array of numbers of shape (rows, {columns}), or lists of such rows")
+        raise UsageError(f"{what} must be an array of numbers of shape (rows, {columns}), or a list of such rows")
     if given.ndim != 2 or given.shape[1] != columns or not len(given):
         raise UsageError(f"{what} must have the shape (rows, {columns}), not {given.shape}")
     with np.errstate(over="ignore"):

@@ -135,7 +135,7 @@ def leave_out(context: typer.Context, why: str, *names: str) -> None:
 
     told = [each for each in context.command.params if each.name in names and _is_given(context, each.name)]
     if told:
-        raise UsageError(f"{why}: leave out {', '.join(max((each.name or '', *each.opts), key=len) for each in told)}")
+        raise UsageError(f"{why}: leave out {', '.join(each.opts[0] for each in told)}")
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -523,7 +523,8 @@ def main() -> None:
     except (KeyboardInterrupt, Exception) as error:
         status = _explain(error)
     except SystemExit as error:
-        if not isinstance(error.__context__, BrokenPipeError):
+        asks_help = {"-h", "--help"} & {*(sys.argv[1:] or ["--help"])}
+        if not (asks_help and isinstance(error.__context__, BrokenPipeError)):
             raise
         status = 0  # the reader of a page of help, such as head, has seen enough
     if status == interrupt.STATUS:

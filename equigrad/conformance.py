@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,11 +26,11 @@ import pytest
 
 from .backends import backend_class
 from .backends.interface import DTYPES, Backend
-from .common.errors import EquigradError
+from .common.errors import EquigradError, UsageError
 from .laws import networks
 from .laws.laws import LAWS, LawBroken, Network, unasked
-from .laws.search import search
-from .session import Spec, canonical_names, made
+from .laws.search import check_seconds, search
+from .session import Spec, made, path_of
 
 SECONDS = 10.0
 
@@ -64,8 +64,10 @@ class Conformance:
 
         variants = list(product(DTYPES, cls.arithmetics))
         seconds = self.seconds if self.seconds is not None else option("--equigrad-seconds", SECONDS)
-        if not 0 <= seconds < float("inf"):
-            raise pytest.UsageError(f"the seconds must be 0 or a positive number, not {seconds:g}")
+        try:
+            check_seconds(seconds or SECONDS)
+        except UsageError as error:
+            raise pytest.UsageError(f"--equigrad-seconds: {error}") from None
         each = [
             named(f"any_law-{dtype}-{arithmetic}-many-networks", _Ready(spec, cls, device, dtype, arithmetic), share)
             for dtype, arithmetic in variants
@@ -102,9 +104,7 @@ class Conformance:
         __tracebackhide__ = True
         sought.backend("any_law")
         cls, device, dtype, arithmetic = sought.made_from
-        found = search(
-            lambda d, a: cls(device=device, dtype=d, arithmetic=a), (arithmetic,), (dtype,), seconds=seconds
-        ).finding
+        found = search(partial(made, cls, device), (arithmetic,), (dtype,), seconds=seconds).finding
         if found:
             lines = "\n".join(found.lines(sought.spec))
             raise LawBroken(found.law, found.outcome, f"{found.message}\n{lines}", found.margin)
@@ -118,7 +118,7 @@ class _Ready:
     """A backend that is made when its first test runs, so that one that cannot be made fails a test."""
 
     def __init__(self, spec: Spec, *made_from: Any) -> None:
-        (self.spec,) = canonical_names(spec)
+        self.spec = path_of(spec)
         self.made_from = made_from
 
     def backend(self, law: str) -> Backend:

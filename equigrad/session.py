@@ -265,8 +265,19 @@ def _canonical(spec: Spec) -> Spec:
 
 
 def canonical_names(backends: Spec | Iterable[Spec]) -> list[str]:
-    """The same, classes by names that `equigrad.load` takes."""
-    return [spec if isinstance(spec, str) else f"{spec.__module__}:{spec.__qualname__}" for spec in specs(backends)]
+    """The same, classes by names that `equigrad.load` takes; raises UsageError for a class inside something else."""
+    found = specs(backends)
+    for spec in found:
+        if not isinstance(spec, str) and "." in spec.__qualname__:
+            raise UsageError(
+                f"{spec.__qualname__} is not at the top of a module, where its name would find it: move it"
+            )
+    return [path_of(spec) for spec in found]
+
+
+def path_of(spec: Spec) -> str:
+    """The name of the module and of what is in it."""
+    return spec if isinstance(spec, str) else f"{spec.__module__}:{spec.__qualname__}"
 
 
 def called(spec: Spec) -> str:

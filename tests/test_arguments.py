@@ -103,3 +103,37 @@ def test_data_take_targets_and_hidden_layers_as(target: Any, hidden: Any, layers
 def test_what_is_no_problem_is_refused_in_one_line(function: Callable[..., Any], given: Any) -> None:
     with pytest.raises(UsageError, match=r"a problem is a name or an equigrad\.Problem, not an? "):
         function(given)
+
+
+def test_an_array_without_axes_is_one_value() -> None:
+    with pytest.raises(UsageError, match="needs two layers or more"):
+        equigrad.Problem("one", [[0.0]], [[0.0]], np.array(3), updates=1)  # type: ignore[arg-type]
+    assert equigrad.compare(TASK, "numpy", processes=np.array(1)).agreed  # type: ignore[arg-type]
+
+
+def test_a_page_needs_a_class_that_its_name_finds() -> None:
+    class Inside(NumpyBackend):
+        pass
+
+    with pytest.raises(UsageError, match="Inside is not at the top of a module"):
+        equigrad.report(TASK, backends=Inside)
+
+
+HALF: Any = 2.5
+LETTERS: Any = [[["a"]] * 3]
+RAGGED: Any = [[[1.0], [2.0, 3.0]]]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: equigrad.compare(TASK, "numpy", watch=HALF), "the number of updates to watch must be a whole number"),
+        (lambda: equigrad.trace(TASK, "numpy", updates=HALF), "the number of updates must be a whole number"),
+        (lambda: equigrad.check(TASK, "numpy", weights=LETTERS), "takes weights of shapes"),
+        (lambda: equigrad.check(TASK, "numpy", weights=RAGGED), "takes weights of shapes"),
+    ],
+    ids=["half an update to watch", "half an update to trace", "letters for weights", "rows of two lengths"],
+)
+def test_other_mistakes_are_one_line_too(call: Callable[[], Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        call()

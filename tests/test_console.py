@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from equigrad import compare, console, problem
+from equigrad import cli, compare, console, problem
 from equigrad.common.files import write_json
 
 
@@ -98,3 +98,20 @@ def test_the_status_is_the_same_where_nobody_reads(arguments: str, status: int, 
 )
 def test_durations_are_told_in_the_unit_that_fits_for(seconds: float, words: str) -> None:
     assert console.duration(seconds) == words
+
+
+def test_a_command_whose_messages_nobody_reads_does_not_end_as_if_it_were_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        try:
+            raise BrokenPipeError
+        except BrokenPipeError as error:
+            raise SystemExit(1) from error  # as rich makes of it
+
+    monkeypatch.setattr(cli, "_whole", lambda: broken)
+    for arguments, status in ((["compare"], 1), (["compare", "--help"], 0), ([], 0)):
+        monkeypatch.setattr(sys, "argv", ["equigrad", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert end.value.code == status

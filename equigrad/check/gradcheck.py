@@ -116,8 +116,11 @@ def thorough(
 def _usable(weights: Sequence[np.ndarray] | None, task: Problem, dtype: str) -> Sequence[np.ndarray] | None:
     if weights is None:
         return None
-    arrays = [np.asarray(w) for w in weights]
     shapes = list(task.shapes)
+    try:
+        arrays = [np.asarray(w, np.float64) for w in weights]
+    except (TypeError, ValueError):
+        raise UsageError(f"'{task.name}' takes weights of shapes {shapes}, arrays of numbers") from None
     if [a.shape for a in arrays] != shapes:
         raise UsageError(f"'{task.name}' takes weights of shapes {shapes}, not {[a.shape for a in arrays]}")
     with np.errstate(over="ignore"):

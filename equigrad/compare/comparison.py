@@ -15,7 +15,7 @@ from ..common.agreement import FEW, Disagreement, assert_agreement, holds_subnor
 from ..common.errors import TrainingError, UsageError
 from ..common.problem import Figure, Problem, task_of
 from ..common.ulp import any_differs, max_difference, max_ulp, sha256
-from ..common.values import matrix
+from ..common.values import matrix, whole
 from ..passport import passport
 from ..referee import roundoff
 from ..scale import spread
@@ -54,6 +54,7 @@ def compare(
     """
     task = task_of(problem)
     rows = None if predict is None else matrix(f"the inputs to predict for '{task.name}'", predict, task.layers[0])
+    watch = whole("the number of updates to watch", watch)
     if watch < 0:
         raise UsageError(f"the number of updates to watch must not be negative, not {watch}")
     if watch > MOST_WATCHED:
@@ -120,9 +121,9 @@ def _decide(run: Run, training: _Training, rows: np.ndarray | None) -> None:
             run.outcome = assert_agreement(training.final, reference.final, 0.0)
         _check_predictions(run, training.final, reference.session, rows)
     if run.dtype == "float64" and not all(run.figures):
-        missed = [figure.what for figure, out in zip(training.figures, run.figures, strict=True) if not out]
-        missing = f"{len(missed)} of {len(run.figures)} published figures are missed, first the {missed[0]}"
-        raise Disagreement("disagree", f"the weights are {_WORDS[run.outcome]}, but {missing}")
+        missed = [figure.what for figure, out in zip(training.reached, run.figures, strict=True) if not out]
+        figures = f"{len(missed)} of {len(run.figures)} published figures are missed, first the {missed[0]}"
+        raise Disagreement("disagree", f"the weights are {_WORDS[run.outcome]}, but {figures}")
 
 
 _WORDS = {"identical": "identical", "agree": "in agreement", "inconclusive": "not comparable"}
@@ -223,10 +224,10 @@ class _Training:
     """The weights after some numbers of updates, as far as they are known."""
 
     @cached_property
-    def figures(self) -> list[Figure]:
-        """Those that this training reaches, in the order in which it does."""
-        reached = [figure for figure in self.problem.figures if figure.updates <= self.problem.updates]
-        return sorted(reached, key=lambda figure: figure.updates)
+    def reached(self) -> list[Figure]:
+        """The published figures that this training comes to, in that order."""
+        figures = [figure for figure in self.problem.figures if figure.updates <= self.problem.updates]
+        return sorted(figures, key=lambda figure: figure.updates)
 
     def go(self) -> None:
         """Train to the end, stopping where a figure was published or an update is watched."""
@@ -242,7 +243,7 @@ class _Training:
         watched = {*range(min(self.watch, p.updates)), *range(max(p.updates - self.watch, 0), p.updates)}
         run.figures = []
         done, stretches = 0, []
-        for stop in sorted({*(figure.updates for figure in self.figures), *watched, p.updates - 1, p.updates}):
+        for stop in sorted({*(figure.updates for figure in self.reached), *watched, p.updates - 1, p.updates}):
             for after, updates, seconds in self.stretch(weights, done, stop):
                 weights = after
                 done += updates
@@ -254,7 +255,7 @@ class _Training:
                 self.at[stop] = session.numpy(weights)
             run.figures += [
                 figure.comes_out(self.predict(figure.inputs), p.targets)
-                for figure in self.figures
+                for figure in self.reached
                 if figure.updates == stop
             ]
         run.seconds = sum(seconds for _, seconds in stretches)

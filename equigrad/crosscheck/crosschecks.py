@@ -59,7 +59,7 @@ def crosscheck(
     `jax` is its own parameters.
 
     Everything is computed in `dtype`; the referee and the search for where torch and JAX part are in float64.
-    `elements` bounds at how many elements of each leaf NumPy's function is differentiated one by one, 200 if None.
+    `elements` bounds at how many elements of each leaf NumPy's function is differentiated one by one, MOST if None.
 
     `progress` is called with what is being done, the steps done and the steps to do.
 

@@ -24,8 +24,7 @@ room for a thousand roundings and more, and still catch a gradient wrong by 0.05
 NARROW = 1e-5
 """Allowed between two functions of which one computes in float32 inside, relative to the largest number."""
 SMALL = 1e-4
-"""A value is rounded as numbers of this share of its gradient are, at least, and a gradient as those of its value:
-terms that cancel were larger."""
+"""A result is rounded as numbers of this share of its gradient are, at least."""
 NOISY = 1e-6
 """The most that is allowed for rounding, relative, but where a result or a leaf is nothing else."""
 VAGUE = 0.1
@@ -89,6 +88,7 @@ class Measurements:
                 self.value = function.results(self.given.points)
         except Exception as error:
             raise UsageError(f"the NumPy function raised {said(error)}") from error
+        _refuse_complex(self.value)
         for path, v in self.value.items():
             if (v.dtype.kind == "f" and np.isnan(v).any()) or (v.size == 1 and not np.isfinite(v).all()):
                 raise UsageError(f"the NumPy function is {v if v.size == 1 else 'NaN'} at these inputs, in {path}")
@@ -122,19 +122,19 @@ class Measurements:
         """Whether float32 holds every result at a point beside ours, where a result of float64 has other digits."""
         varied = {path: self.given.points[path] for path in self.given.varied}
         at = {path: v + STEP / 2 * along(path, v.shape) for path, v in varied.items()}
-        try:
-            results = function.results({**self.given.points, **at})
-        except Exception:  # outside of where the function is defined
-            results = self.value
-        moved_on = [v for v in results.values() if v.dtype.kind == "f" and not np.array_equal(v, np.round(v))]
-        return bool(moved_on) and all(np.array_equal(v, v.astype(np.float32), equal_nan=True) for v in moved_on)
+        with np.errstate(all="ignore"):
+            try:
+                results = function.results({**self.given.points, **at})
+            except Exception:  # outside of where the function is defined
+                return False
+            floats = {path: v for path, v in results.items() if v.dtype.kind == "f" and np.isfinite(v).all()}
+            told = [v for p, v in floats.items() if (v != self.value[p]).any() and (v != np.round(v)).any()]
+            return bool(told) and all(np.array_equal(v, v.astype(np.float32)) for v in told)
 
     def _weigh(self, results: Leaves) -> None:
         """Choose what each result is multiplied by before all are added up; the same for every function."""
         draw = np.random.RandomState(0).standard_normal
         for path, v in results.items():
-            if v.dtype.kind == "c":
-                raise UsageError(f"{path} is complex - expected real numbers: return its real and its imaginary part")
             if v.dtype.kind == "f":
                 weights = np.ones(v.shape) if v.size == 1 and len(results) == 1 else np.asarray(draw(v.shape))
                 self.cotangents[path] = np.where(np.isfinite(v), weights, 0.0)
@@ -158,6 +158,7 @@ class Measurements:
     def _measure(self, one: Measured) -> None:
         points, f = self.given.points, one.function
         one.results, again = f.results(points), f.results(points)
+        _refuse_complex(one.results)
         for path, v in one.results.items():
             if not equal(v, again.get(path, v + 1), ALLOWED["float64"]):
                 one.outcome = "nondeterministic"
@@ -189,9 +190,14 @@ class Measurements:
         for path in self.given.varied:
             gradient, point = one.gradient[path], self.given.points[path]
 
-            def through(direction: np.ndarray, eps: float = EPS, rounding: float = 0.0, path: str = path) -> Slope:
+            def through(
+                direction: np.ndarray,
+                eps: float = EPS,
+                rounding: float = 0.0,
+                path: str = path,
+                size: float = size_of(point),
+            ) -> Slope:
                 at = moved(self.given.points, path, direction)
-                size = size_of(self.given.points[path])
                 f = partial(_at, one.function, at, cotangents)
                 return slope(f, step_for(size), size=size, eps=eps, rounding=rounding)
 
@@ -205,8 +211,9 @@ class Measurements:
                 found = through(direction)
             if found.kinked:
                 direction, found = _without_kinks(through, direction, found)
-                what = "there" if found.kinked else "at the elements where that is so, which are left out"
-                self.note(f"not differentiable at these inputs, in {path}: differences say nothing {what}")
+                checked = 0 if found.kinked else np.count_nonzero(direction)
+                told = f"differences tell of {checked:,} of its {point.size:,} elements"
+                self.note(f"not differentiable at these inputs, in {path}: {told}")
             mine = float((gradient * direction).sum())
             try:
                 results = one.function.forward(self.given.points, {path: direction})
@@ -215,14 +222,15 @@ class Measurements:
                 forward = None
             vague = 10 * found.uncertainty / scale
             if found.kinked or not vague <= VAGUE:
+                if not found.kinked:
+                    self.note(f"differences in {path} are too uncertain to tell anything")
                 one.own[path] = (np.nan, forward, "")
                 continue
             self.loosest = max(self.loosest, vague)
-            scale = max(scale, 10 * found.uncertainty / self.bound)
             error = abs(mine - found.value) / scale
             one.referee_error = max(one.referee_error, found.uncertainty / scale)
             message = ""
-            if not error <= ALLOWED["float64"] * 10:
+            if not error <= max(10 * ALLOWED["float64"], vague):
                 same = forward is not None and forward <= ALLOWED["float64"] * 10
                 message = f"along one direction {mine:.10g}, differences of the function itself {found.value:.10g}"
                 message += ", and forward mode has the same: is a gradient stopped on the way?" if same else ""
@@ -239,10 +247,9 @@ class Measurements:
         off = abs(_weighed(results, cotangents) - _weighed(one.results, cotangents))
         return FINER * off if np.isfinite(off) else 0.0
 
-    def floors(self, *functions: Measured) -> tuple[float, float]:
-        """(for results, for gradients): what counts as large in the one because the other is."""
-        results = [v[np.isfinite(v)] for one in functions for v in one.results.values() if v.dtype.kind == "f"]
-        return SMALL * largest(*(g for one in functions for g in one.gradient.values())), SMALL * largest(*results)
+    def least(self, *functions: Measured) -> float:
+        """What counts as large in a result, however small it is, because its terms, which cancel, were larger."""
+        return SMALL * largest(*(g for one in functions for g in one.gradient.values()))
 
     def noise(self, pair: list[Measured]) -> tuple[float, dict[str, float]]:
         """What rounding in float64 may do to these functions: what float32 does to the steadier one, scaled down.
@@ -281,7 +288,7 @@ def _without_kinks(
     for _ in range(TRIES):
         if not blocks:
             break
-        for block in np.array_split(blocks.pop(), 2):
+        for block in np.array_split(blocks.pop(0), 2):
             part = np.isin(np.arange(direction.size), block).reshape(direction.shape)
             if not through(direction * part).kinked:
                 smooth[block] = True
@@ -290,6 +297,12 @@ def _without_kinks(
     rest = direction * smooth.reshape(direction.shape)
     smoothly = through(rest)
     return (rest, smoothly) if smooth.any() and not smoothly.kinked else (direction, found)
+
+
+def _refuse_complex(results: Leaves) -> None:
+    for path, v in results.items():
+        if v.dtype.kind == "c":
+            raise UsageError(f"{path} is complex - expected real numbers: return its real and its imaginary part")
 
 
 def _wrapped(name: str, function: Function, given: Arguments) -> Any:

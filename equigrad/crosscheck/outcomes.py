@@ -71,7 +71,7 @@ def _by_hand(m: Measurements) -> FunctionCheck:
 
 def _by_numpy(m: Measurements, one: Measured, other: Measured | None, differing: dict[str, str]) -> FunctionCheck:
     """One framework's function against NumPy's, and against the other framework's where both are within the bound."""
-    floors = dict.fromkeys(m.value, m.bound * m.floors(one)[0])
+    floors = dict.fromkeys(m.value, m.bound * m.least(one))
     different = unlike(one.results, m.value, m.bound, "NumPy's", floors=floors)
     if different:
         return FunctionCheck(one.name, "disagree", f"another function: {different}")
@@ -166,17 +166,15 @@ def _apart(m: Measurements, torch: Measured, jax: Measured) -> tuple[dict[str, s
     """(what differs between torch and JAX, with a message for each result and leaf; what noise allows)."""
     differing: dict[str, str] = {}
     tight = ALLOWED["float64"]
-    of_results, of_gradients = (tight * floor for floor in m.floors(torch, jax))
-    noise: tuple[float, dict[str, float]] | None = None
+    absolute: dict[str, float] = {}
+    relative = used = 0.0
 
     def apart(path: str | None, bound: float, left: Leaves, right: Leaves) -> str:
         """How the results differ, or the gradients in `path`."""
-        relative, absolute = noise or (0.0, {})
-        bound = max(bound, relative)
         if path is None:
-            floors = {p: max(of_results, absolute.get(p, 0.0)) for p in torch.results}
+            floors = {p: max(tight * m.least(torch, jax), absolute.get(p, 0.0)) for p in torch.results}
             return unlike(left, right, bound, "jax's", "torch's", floors)
-        return gradients_unlike(left, right, path, bound, max(of_gradients, absolute.get(path, 0.0)))
+        return gradients_unlike(left, right, path, bound, absolute.get(path, 0.0))
 
     asked: list[tuple[str | None, float, Leaves, Leaves]] = [(None, tight, torch.results, jax.results)]
     for path in m.given.varied:
@@ -184,11 +182,14 @@ def _apart(m: Measurements, torch: Measured, jax: Measured) -> tuple[dict[str, s
     for where, bound, left, right in asked:
         different = apart(where, bound, left, right)
         if different and bound == tight:
-            noise = noise or m.noise([torch, jax])
+            if not relative:
+                relative, absolute = m.noise([torch, jax])
             different = apart(where, bound, left, right)
+            if different:
+                used, different = relative, apart(where, max(bound, relative), left, right)
         if different:
             differing.setdefault(where or "result", different)
-    return differing, noise[0] if noise and not differing else 0.0
+    return differing, used if not differing else 0.0
 
 
 def _parting(m: Measurements, torch: Measured, jax: Measured) -> Parting | None:

@@ -8,6 +8,7 @@ from typing import Any
 from ..common import agreement
 from ..common.agreement import GOOD
 from ..common.files import SCHEMA
+from ..common.words import listed
 
 KIND = "crosscheck"
 
@@ -19,7 +20,7 @@ class LeafCheck:
     path: str
     shape: tuple[int, ...]
     outcome: str
-    """`agree`, `disagree`, `failed` or `wrong-dtype`."""
+    """`agree`, `disagree`, `inconclusive`, `failed` or `wrong-dtype`."""
     relative_error: float
     """max |g - referee| / max |referee|; for a referee that looks along one direction, its error over max |g|.
     NaN where only the other framework could be compared with."""
@@ -178,10 +179,12 @@ class Crosscheck:
             return (
                 f"{' and '.join(f.name for f in ran)} agree within {self.bound:.0e} of the largest derivative{skipped}."
             )
-        bad = ", ".join(f"{f.name} {f.outcome}" for f in ran if f.outcome not in GOOD)
-        if not any(agreement.bad(f.outcome) for f in ran):
-            return f"inconclusive: nothing can tell whether {bad.replace(' inconclusive', '')} is right here{skipped}."
-        return f"NOT in agreement: {bad}{skipped}." + (f" They part here: {self.parting}." if self.parting else "")
+        bad = [f for f in ran if agreement.bad(f.outcome)]
+        if not bad:
+            vague = listed([f.name for f in ran if f.outcome not in GOOD])
+            return f"inconclusive: nothing can tell whether {vague} is right here{skipped}."
+        words = ", ".join(f"{f.name} {f.outcome}" for f in bad)
+        return f"NOT in agreement: {words}{skipped}." + (f" They part here: {self.parting}." if self.parting else "")
 
     def __str__(self) -> str:
         width = max((len(leaf.path) for f in self.functions for leaf in f.leaves), default=0)

@@ -89,9 +89,11 @@ def numpy_truth(loss: Callable[[Leaves], Any], points: Leaves, varied: Sequence[
         for path in varied:
             leaf, found, size = points[path], [], size_of(points[path])
 
-            def through(direction: np.ndarray, step: float, rounding: float = 0.0, path: str = path) -> Slope:
+            def through(
+                direction: np.ndarray, step: float, rounding: float = 0.0, path: str = path, size: float = size
+            ) -> Slope:
                 at = moved(points, path, direction)
-                return slope(lambda t: float(loss(at(t))), step, size=size_of(points[path]), rounding=rounding)
+                return slope(lambda t: float(loss(at(t))), step, size=size, rounding=rounding)
 
             overall = cache(partial(through, along(path, leaf.shape), step_for(size)))
             for _, index in places[path]:

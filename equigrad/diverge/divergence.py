@@ -81,7 +81,7 @@ def diverge(
         development += _develop(a, b, task.updates, split, budget, progress)
     reached = development[-1].update
     if reached < task.updates:
-        notes.append(f"{UNFINISHED} to update {reached:,} of {task.updates:,}, within its {budget:g} s")
+        notes.append(f"{UNFINISHED} to update {reached:,} of {task.updates:,}, in the {budget:g} s that it had")
     return Divergence(
         problem=task,
         sides=(a.label, b.label),

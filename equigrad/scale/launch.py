@@ -6,7 +6,6 @@ engines themselves are kept to the loopback interface.
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import signal
@@ -20,7 +19,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from multiprocessing.connection import Connection, Listener, wait
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ..common.errors import MissingError, install
 from ..common.machine import cores
@@ -43,8 +42,9 @@ TRIES = 3
 IN_USE = ("Failed to start RPC server", "Failed to add port", "address already in use", "Address already in use")
 """What engines say then."""
 FORKED = ("torch", "jax") if sys.platform == "linux" else ()
-"""Backends of which one process loads the framework, and forks into the ranks. An import starts no thread, and uses no
-GPU; those on a GPU, and macOS, whose frameworks may start threads, get a process for each rank."""
+"""Backends of which one process loads the framework, and forks into the ranks. An import starts no threads but
+OpenBLAS's, which end at a fork, and uses no GPU; those on a GPU, and macOS, whose frameworks may start threads, get a
+process for each rank."""
 LEAVING = 5.0
 """Seconds that ranks may take to end in good order."""
 MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
@@ -68,8 +68,12 @@ class Local(Group):
         self.looked = self.stood = 0.0
         self.joined = False
         for left in reversed(range(TRIES)):
-            self.folder = Path(tempfile.mkdtemp(prefix="equigrad-"))
-            self.errors: IO[bytes] = io.BytesIO()
+            self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the ranks
+            try:
+                self.folder = Path(tempfile.mkdtemp(prefix="equigrad-"))
+            except OSError:
+                self.errors.close()
+                raise
             try:
                 self._start()
                 return
@@ -81,7 +85,6 @@ class Local(Group):
                 raise
 
     def _start(self) -> None:
-        self.errors = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the ranks
         with Listener(str(self.folder / "ranks"), "AF_UNIX", backlog=self.size) as listener:
             self._launch(str(self.folder / "ranks"))
             self._meet(listener)

@@ -91,8 +91,6 @@ def numpys_history(name: str, dtype: str) -> list[bytes]:
     with pytest.MonkeyPatch.context() as patch:
         history = every_update_of_train(backend, task, updates, patch)
     assert first_difference(every_update(backend, task, min(updates, ALONE)), history) is None
-    if updates == task.updates:
-        assert hashlib.sha256(history[-1]).hexdigest() == GOLDEN[name][dtype]
     return history
 
 
@@ -131,8 +129,7 @@ TRAININGS = [
     for spec in (*FRAMEWORKS, "torch:cuda", "jax:cuda")
     for name in PROBLEMS
     for dtype in DTYPES
-    if name != "two-layer"
-    or spec not in ("numpy", "torch")  # the longest; above each update is looked at, the last too
+    if (spec, name) != ("torch", "two-layer")  # the longest; its every update is looked at above, the last one too
 ]
 
 

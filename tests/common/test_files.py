@@ -45,7 +45,6 @@ def test_what_nobody_else_may_read_is_never_written_where_others_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (secret := tmp_path / "secret").touch(0o600)
-    (tmp_path / "secret").chmod(0o600)
     chmod, sizes = Path.chmod, []
 
     def noted(self: Path, mode: int) -> None:

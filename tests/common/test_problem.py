@@ -29,11 +29,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no rows": ({"inputs": np.empty((0, 3))}, "the inputs of 'mine' must have the shape (rows, 3), not (0, 3)"),
     "ragged rows": (
         {"inputs": [[0, 0, 1], [0, 1]]},
-        "the inputs of 'mine' must be an array of numbers of shape (rows, 3), or lists of such rows",
+        "the inputs of 'mine' must be an array of numbers of shape (rows, 3), or a list of such rows",
     ),
     "text": (
         {"targets": [["0"]] * 4},
-        "the targets of 'mine' must be an array of numbers of shape (rows, 1), or lists of such rows",
+        "the targets of 'mine' must be an array of numbers of shape (rows, 1), or a list of such rows",
     ),
     "NaN": ({"inputs": np.full((4, 3), np.nan)}, "the inputs of 'mine' must be finite numbers"),
     "one layer": ({"layers": 3}, "'mine' needs two layers or more, of at least 1 unit each, not (3,)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -330,3 +331,36 @@ def test_what_cannot_be_differentiated_is_no_agreement() -> None:
         assert said in check.message
     with pytest.raises(UsageError, match="the NumPy function's result holds no floating-point number"):
         crosscheck(numpy=(lambda x: int(x.sum()), np.zeros_like), inputs=np.ones(3))
+
+
+@pytest.mark.parametrize(("slope", "agreed"), [(1e-6, True), (1.9e-6, False)], ids=["the same", "another slope"])
+def test_a_large_value_excuses_no_gradient(slope: float, agreed: bool) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    x = np.array([0.3, -1.2, 0.8])
+    result = crosscheck(torch=lambda x: (1e-6 * x).sum() + 1e7, jax=lambda x: (slope * x).sum() + 1e7, inputs=x)
+    assert result.agreed is agreed
+    assert "differences in inputs are too uncertain to tell anything" in result.notes
+
+
+def test_among_many_corners_the_rest_is_compared_all_over_the_leaf(doubled: Any) -> None:
+    torch = pytest.importorskip("torch")
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal(400) * (generator.random(400) > 0.1)
+
+    def f(x: Any, first: Any) -> Any:
+        return (torch.cat((first(x[:200]), torch.tanh(x[200:]))) + torch.relu(x)).sum()
+
+    right = crosscheck(torch=lambda x: f(x, torch.tanh), inputs=x)
+    assert right.agreed
+    assert re.search(r"differences tell of [23]\d\d of its 400 elements", right.notes[0])
+    assert not crosscheck(torch=lambda x: f(x, doubled), inputs=x).agreed
+
+
+def test_complex_results_are_refused_of_every_function() -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("jax")
+    both = crosscheck(torch=lambda x: (x.sum(), x.sum() * 1j), jax=lambda x: (x.sum(), x.sum() * 1j), inputs=np.ones(2))
+    assert [check.outcome for check in both.functions] == ["failed", "failed"]
+    one = crosscheck(torch=lambda x: x.sum(), jax=lambda x: x.sum() + 0j, inputs=np.ones(2))
+    assert [check.outcome for check in one.functions] == ["agree", "failed"]

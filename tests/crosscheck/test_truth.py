@@ -222,3 +222,19 @@ def test_a_numpy_function_that_computes_in_float32_is_refused_and_not_called_wro
             inputs=np.array([0.3, -1.2, 0.8]),
             dtype=dtype,
         )
+
+
+NEAR_THE_END = np.array([0.999, -0.999, 0.998, 0.3])
+
+
+@pytest.mark.parametrize(
+    ("f", "df", "x"),
+    [
+        (lambda x: np.sqrt(1 - x * x).sum(), lambda x: -x / np.sqrt(1 - x * x), NEAR_THE_END),
+        (lambda x: np.arcsin(x).sum(), lambda x: 1 / np.sqrt(1 - x * x), NEAR_THE_END),
+        (lambda x: (x - x).sum() + 0.25, np.zeros_like, NEAR_THE_END),
+    ],
+    ids=["a root near the end of its domain", "arcsin near its end", "a constant that float32 holds"],
+)
+def test_what_float32_holds_by_chance_is_not_taken_for_float32(f: Any, df: Any, x: np.ndarray) -> None:
+    assert crosscheck(numpy=(f, df), inputs=x).agreed

@@ -74,7 +74,10 @@ def test_no_rank_is_named_where_all_processes_stood_still(monkeypatch: pytest.Mo
 
 
 def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.mkdtemp", lambda **_: exec("raise OSError(28, 'No space left on device')"))
+    def full(**_: Any) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
     with pytest.raises(OSError, match="No space left on device"):
         Local("numpy", 2)
 
