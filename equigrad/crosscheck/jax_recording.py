@@ -267,6 +267,19 @@ class Program:
         return [arrays[i] for i in self.outputs]
 
 
+def kinds(jaxpr: Any) -> set[Any]:
+    """The floating-point dtypes of all that a jaxpr makes of its arguments."""
+    found, depends = set[Any](), set(jaxpr.invars)
+    for eqn in jaxpr.eqns:
+        if any(not isinstance(v, core.Literal) and v in depends for v in eqn.invars):
+            for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda p: hasattr(p, "eqns")):
+                if hasattr(inner, "eqns"):
+                    found |= kinds(getattr(inner, "jaxpr", inner))
+            depends.update(eqn.outvars)
+            found |= {v.aval.dtype for v in eqn.outvars if jax.numpy.issubdtype(v.aval.dtype, jax.numpy.floating)}
+    return found
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """By jit, as it is written."""
     return jax.jit(function, compiler_options=_known())

@@ -15,20 +15,22 @@ from .arguments import Arguments
 from .differences import equal, largest
 from .nesting import Function, Leaves
 from .numpy_function import NumpyFunction
-from .slopes import EPS, EPS32, FINER, STEP, Slope, slope
+from .slopes import EPS, FINER, Slope, slope
 from .truth import Truth, along, moved, numpy_truth, size_of, step_for
 
 ALLOWED = {"float64": 1e-9, "float32": 2e-4}
 """Allowed error, relative to the leaf's largest derivative. An unknown function has unknown noise, so these leave
 room for a thousand roundings and more, and still catch a gradient wrong by 0.05 %; in float64, by 1e-8."""
-NARROW = 1e-5
-"""Allowed between two functions of which one computes in float32 inside, relative to the largest number."""
+NARROW = 80
+"""How many roundings are allowed between two functions of which one computes in float32, or less, inside."""
 SMALL = 1e-4
 """A result is rounded as numbers of this share of its gradient are, at least."""
 NOISY = 1e-6
 """The most that is allowed for rounding, relative, but where a result or a leaf is nothing else."""
 VAGUE = 0.1
 """An uncertainty of differences, relative to the derivative, above which they say nothing."""
+TINY = 1e-12
+"""A step, relative to the numbers that are moved, which float32 does not see."""
 NOTHING = "result holds no floating-point number: there is nothing to differentiate"
 TRIES = 64
 """Directions that are tried to find elements without a kink."""
@@ -55,9 +57,13 @@ class Measured:
     referee_error: float = 0.0
 
     @cached_property
+    def coarse(self) -> float:
+        """The rounding of one operation where it computes in less than the float64 that it is given, or 0."""
+        return float(self.function.coarse())
+
+    @property
     def narrows(self) -> bool:
-        """Whether it computes in float32 inside though it is given float64."""
-        return bool(self.function.narrows())
+        return self.coarse > 0
 
 
 class Measurements:
@@ -99,7 +105,8 @@ class Measurements:
         self._weigh(self.value)
         if not self.cotangents:
             raise UsageError(f"the NumPy function's {NOTHING}")
-        if self._is_narrow(function):
+        rounding = self._rounding(partial(function.results, self.given.points, "float32"), self.value, self.cotangents)
+        if self._is_narrow(function, rounding):
             raise UsageError(
                 "the NumPy function computes in float32 inside, too coarsely to be differenced: let it compute in the "
                 "dtype of its inputs"
@@ -115,21 +122,24 @@ class Measurements:
                 return np.nan  # a step outside of where the function is defined
 
         self.numpy = function
-        self.truth = numpy_truth(loss, self.given.points, self.given.varied, self.elements)
+        self.truth = numpy_truth(loss, self.given.points, self.given.varied, self.elements, rounding)
         self.bound = max(self.bound, 10 * self.truth.error)
 
-    def _is_narrow(self, function: NumpyFunction) -> bool:
-        """Whether float32 holds every result at a point beside ours, where a result of float64 has other digits."""
-        varied = {path: self.given.points[path] for path in self.given.varied}
-        at = {path: v + STEP / 2 * along(path, v.shape) for path, v in varied.items()}
-        with np.errstate(all="ignore"):
-            try:
-                results = function.results({**self.given.points, **at})
-            except Exception:  # outside of where the function is defined
-                return False
-            floats = {path: v for path, v in results.items() if v.dtype.kind == "f" and np.isfinite(v).all()}
-            told = [v for p, v in floats.items() if (v != self.value[p]).any() and (v != np.round(v)).any()]
-            return bool(told) and all(np.array_equal(v, v.astype(np.float32)) for v in told)
+    def _is_narrow(self, function: NumpyFunction, rounding: float) -> bool:
+        """Whether it stands still where float64 moves: at steps that float32 does not see."""
+        floats = {path: v for path, v in self.given.points.items() if v.dtype.kind == "f"}
+
+        def at(step: float) -> float:
+            moved_on = {path: v * (1 + step * along(path, v.shape)) for path, v in floats.items()}
+            with np.errstate(all="ignore"):
+                return _weighed(function.results({**self.given.points, **moved_on}), self.cotangents)
+
+        try:
+            here, *tiny = (at(k * TINY) for k in range(4))
+            seen = abs(at(1e-3) - here) * TINY / 1e-3
+        except Exception:  # outside of where the function is defined
+            return False
+        return all(value == here for value in tiny) and seen > 100 * max(EPS * abs(here), rounding)
 
     def _weigh(self, results: Leaves) -> None:
         """Choose what each result is multiplied by before all are added up; the same for every function."""
@@ -207,7 +217,9 @@ class Measurements:
             if found.kinked or abs(float((gradient * direction).sum()) - found.value) > self.bound * scale:
                 if one.narrows:
                     self.note(INSIDE.format(one.name))
-                through = partial(through, eps=EPS32 if one.narrows else EPS, rounding=self._rounding(one, cotangents))
+                narrow = partial(_results_in_float32, one.function, self.given.points, cotangents)
+                rounding = 0.0 if one.narrows else self._rounding(narrow, one.results, cotangents)
+                through = partial(through, eps=one.coarse or EPS, rounding=rounding)
                 found = through(direction)
             if found.kinked:
                 direction, found = _without_kinks(through, direction, found)
@@ -236,15 +248,14 @@ class Measurements:
                 message += ", and forward mode has the same: is a gradient stopped on the way?" if same else ""
             one.own[path] = (error, forward, message)
 
-    def _rounding(self, one: Measured, cotangents: Leaves) -> float:
-        """What rounding does to the weighted sum of the results, absolute: 2^-29 of what float32 does."""
-        if one.narrows:
-            return 0.0
+    @staticmethod
+    def _rounding(in_float32: Callable[[], Leaves], results: Leaves, cotangents: Leaves) -> float:
+        """What rounding does to the weighted sum of the results, absolute: a share of what float32 does."""
         try:
-            results, _ = one.function.gradient(self.given.points, cotangents, "float32")
+            with np.errstate(all="ignore"):
+                off = abs(_weighed(in_float32(), cotangents) - _weighed(results, cotangents))
         except Exception:
             return 0.0
-        off = abs(_weighed(results, cotangents) - _weighed(one.results, cotangents))
         return FINER * off if np.isfinite(off) else 0.0
 
     def least(self, *functions: Measured) -> float:
@@ -260,7 +271,7 @@ class Measurements:
         for one in narrow:
             self.note(INSIDE.format(one.name))
         if narrow:
-            return NARROW, {}
+            return NARROW * max(one.coarse for one in narrow), {}
         relative: list[float] = []
         absolute: dict[str, list[float]] = {}
         for one in pair:
@@ -297,6 +308,11 @@ def _without_kinks(
     rest = direction * smooth.reshape(direction.shape)
     smoothly = through(rest)
     return (rest, smoothly) if smooth.any() and not smoothly.kinked else (direction, found)
+
+
+def _results_in_float32(function: Any, points: Leaves, cotangents: Leaves) -> Leaves:
+    results, _ = function.gradient(points, cotangents, "float32")
+    return dict(results)
 
 
 def _refuse_complex(results: Leaves) -> None:

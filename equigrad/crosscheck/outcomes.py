@@ -33,8 +33,9 @@ def outcomes(m: Measurements) -> Crosscheck:
         left = [path for path, where in m.truth.places.items() if len(where) < m.given.points[path].size]
         if left:
             m.note(
-                f"the referee was asked at {m.elements} elements of {', '.join(left)}, one by one, and along a "
-                "direction through all of them; elements= asks at more"
+                f"the referee was asked at {m.elements} elements of {', '.join(left)}, one by one"
+                + ", and along a direction through all of them" * all(path in m.truth.whole for path in left)
+                + "; elements= asks at more"
             )
     else:
         referee = "central differences of each function itself, and its forward mode"

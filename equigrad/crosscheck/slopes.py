@@ -17,7 +17,7 @@ FINER = EPS / EPS32
 SURE = 100
 """How many times its uncertainty a number has to be to be none by chance."""
 CLEAR = 1e-3
-"""An uncertainty up to this, relative to the slope nearby, is that of a slope; a larger one, of steps too long."""
+"""An uncertainty up to this, relative to the slope over that step, is that of a slope; else the step is too long."""
 
 
 class Slope(NamedTuple):
@@ -31,7 +31,7 @@ class Slope(NamedTuple):
     """The slope to the right minus the slope to the left: 0 unless there is a kink."""
     jump_uncertainty: float
     nearby: float
-    """The steepest slope seen on the way there, at the largest step that gave numbers."""
+    """The slope over a step of the size of the numbers that are moved, or less; 0 where that gives none."""
 
     @property
     def kinked(self) -> bool:
@@ -50,25 +50,25 @@ def slope(
     C. Ridders, Advances in Engineering Software 4, 1982. The second difference over the step, extrapolated
     alike, is the jump of the slope.
     """
-    here = f(0.0)
+    here, first = f(0.0), step
     central, second = _Extrapolation(first=2), _Extrapolation(first=1)
-    nearby = 0.0
     for _ in range(ROWS):
         high, low = f(step), f(-step)
         if np.isfinite(high) and np.isfinite(low):
-            if not nearby:
-                nearby = max(abs(high - here), abs(low - here)) / step
+            steep = max(abs(high - here), abs(low - here)) / step
             # terms that cancel in f are rounded too: they are about as large as what moves them times its slope
-            noise = 4 * max(eps * max(abs(high), abs(low), abs(here), nearby * size), rounding) / step
-            central.add((high - low) / (2 * step), noise)
-            second.add((high - 2 * here + low) / step, noise)
+            noise = 4 * max(eps * max(abs(high), abs(low), abs(here), steep * size), rounding) / step
+            central.add((high - low) / (2 * step), noise, steep)
+            second.add((high - 2 * here + low) / step, noise, steep)
             # what looks like a kink from afar may be round at a closer look
-            if central.exhausted(nearby) and second.exhausted(nearby) and not second.sure:
+            if central.exhausted and second.exhausted and not second.sure:
                 break
         else:  # outside the function's domain
-            central, second, nearby = _Extrapolation(first=2), _Extrapolation(first=1), 0.0
+            central, second = _Extrapolation(first=2), _Extrapolation(first=1)
         step /= 2
-    return Slope(*central.found(nearby), *second.found(nearby), nearby)
+    near = min(first, 10 * STEP * size or first)
+    nearby = max(abs(f(near) - here), abs(f(-near) - here)) / near
+    return Slope(*central.found, *second.found, nearby if np.isfinite(nearby) else 0.0)
 
 
 class _Extrapolation:
@@ -77,14 +77,15 @@ class _Extrapolation:
     def __init__(self, first: int) -> None:
         self.first = first
         self.above: list[float] = []
-        self.best, self.uncertain = np.nan, np.inf
-        self.earlier: list[tuple[float, float]] = []
-        """What was found with longer steps, each with its uncertainty, before shorter ones contradicted it."""
+        self.best, self.uncertain, self.steep = np.nan, np.inf, 0.0
+        """What was found, its uncertainty, and the slope to either side over that step."""
+        self.earlier: list[tuple[float, float, float]] = []
+        """The same, found with longer steps, before shorter ones contradicted it."""
         self.worse = 0
         self.rounding = False
         """Whether rounding is all that is uncertain."""
 
-    def add(self, quotient: float, noise: float) -> None:
+    def add(self, quotient: float, noise: float, steep: float) -> None:
         row = [quotient]
         found = np.inf
         for column, old in enumerate(self.above[:8]):
@@ -92,24 +93,26 @@ class _Extrapolation:
             error = max(abs(row[-1] - row[-2]), abs(row[-1] - old), noise)
             found = min(found, error)
             if error < self.uncertain:
-                self.best, self.uncertain, self.rounding = row[-1], error, error == noise
+                self.best, self.uncertain, self.steep, self.rounding = row[-1], error, steep, error == noise
         if abs(row[-1] - self.best) > 10 * SURE * max(noise, self.uncertain):
-            self.earlier.append((self.best, self.uncertain))
+            self.earlier.append((self.best, self.uncertain, self.steep))
             self.best, self.uncertain, self.worse, row = np.nan, np.inf, 0, [quotient]
         self.worse = self.worse + 1 if found > 3 * self.uncertain else 0
         self.above = row
 
-    def found(self, slope: float) -> tuple[float, float]:
+    @property
+    def found(self) -> tuple[float, float]:
         """The value and its uncertainty: what the shortest steps say that are not lost in rounding."""
-        all_ = [*self.earlier, (self.best, self.uncertain)]
-        clear = [each for each in all_ if each[1] <= CLEAR**2 * slope]
-        return clear[-1] if clear else min(all_, key=lambda each: each[1])
+        all_ = [*self.earlier, (self.best, self.uncertain, self.steep)]
+        clear = [each for each in all_ if each[1] <= CLEAR**2 * each[2]]
+        return (clear[-1] if clear else min(all_, key=lambda each: each[1]))[:2]
 
     @property
     def sure(self) -> bool:
         """Whether it is certainly not zero."""
         return bool(abs(self.best) > SURE * self.uncertain)
 
-    def exhausted(self, slope: float) -> bool:
+    @property
+    def exhausted(self) -> bool:
         """Whether a slope was found, and smaller steps have only made it worse for some time."""
-        return self.worse >= 5 and (self.rounding or self.uncertain <= CLEAR * slope)
+        return self.worse >= 5 and (self.rounding or self.uncertain <= CLEAR * self.steep)

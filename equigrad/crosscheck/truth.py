@@ -74,8 +74,12 @@ def step_for(size: float) -> float:
     return STEP * max(1.0, size)
 
 
-def numpy_truth(loss: Callable[[Leaves], Any], points: Leaves, varied: Sequence[str], most: int) -> Truth:
+def numpy_truth(
+    loss: Callable[[Leaves], Any], points: Leaves, varied: Sequence[str], most: int, rounding: float
+) -> Truth:
     """The derivative of a NumPy function, by complex step where differences confirm it to their own precision.
+
+    `rounding` is that of the loss, absolute, as far as it is known.
 
     Raises UsageError for a function that has no derivative here which differences could find.
     """
@@ -90,7 +94,7 @@ def numpy_truth(loss: Callable[[Leaves], Any], points: Leaves, varied: Sequence[
             leaf, found, size = points[path], [], size_of(points[path])
 
             def through(
-                direction: np.ndarray, step: float, rounding: float = 0.0, path: str = path, size: float = size
+                direction: np.ndarray, step: float, rounding: float = rounding, path: str = path, size: float = size
             ) -> Slope:
                 at = moved(points, path, direction)
                 return slope(lambda t: float(loss(at(t))), step, size=size, rounding=rounding)
@@ -102,7 +106,7 @@ def numpy_truth(loss: Callable[[Leaves], Any], points: Leaves, varied: Sequence[
                 step = step_for(abs(leaf[index]))
                 found.append(through(unit, step))
                 if found[-1].kinked:  # or the others' terms cancel, and what is left is their rounding
-                    found[-1] = through(unit, step, EPS * size * overall().nearby)
+                    found[-1] = through(unit, step, max(rounding, EPS * size * overall().nearby))
                 if found[-1].kinked:
                     raise UsageError(
                         f"the NumPy function has a kink at these inputs, in {path} at {list(index)}: move them"
@@ -111,7 +115,7 @@ def numpy_truth(loss: Callable[[Leaves], Any], points: Leaves, varied: Sequence[
             errors[path] = np.array([s.uncertainty for s in found])
             uncertain[path] = float(errors[path].max(initial=0.0))
             nearby[path] = max((s.nearby for s in found), default=0.0)
-            if len(places[path]) < leaf.size:
+            if len(places[path]) < leaf.size and not overall().kinked:
                 whole[path] = (along(path, leaf.shape), overall().value, overall().uncertainty)
     truth = Truth("central differences", places, slopes, uncertain, nearby, whole)
     if not truth.error <= SMOOTH:
@@ -124,7 +128,8 @@ def numpy_truth(loss: Callable[[Leaves], Any], points: Leaves, varied: Sequence[
     if stepped is not None and all(
         (np.abs(stepped[p] - slopes[p]) <= 10 * errors[p] + 1e-15 * truth.largest).all() for p in varied
     ):
-        return Truth("complex step", places, stepped, uncertain, nearby, whole)
+        exact = Truth("complex step", places, stepped, uncertain, nearby, whole)
+        return exact if exact.error <= SMOOTH else truth
     return truth
 
 
