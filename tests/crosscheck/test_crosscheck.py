@@ -364,3 +364,26 @@ def test_complex_results_are_refused_of_every_function() -> None:
     assert [check.outcome for check in both.functions] == ["failed", "failed"]
     one = crosscheck(torch=lambda x: x.sum(), jax=lambda x: x.sum() + 0j, inputs=np.ones(2))
     assert [check.outcome for check in one.functions] == ["agree", "failed"]
+
+
+def test_a_constant_of_float32_loosens_nothing() -> None:
+    jax = pytest.importorskip("jax")
+
+    @jax.custom_vjp
+    def tanh(x: Any) -> Any:
+        return jax.numpy.tanh(x)
+
+    tanh.defvjp(lambda x: (jax.numpy.tanh(x), x), lambda x, g: (g * (1 - jax.numpy.tanh(x) ** 2) * (1 + 1e-6),))
+    ones = np.ones(2, np.float32)
+    assert crosscheck(jax=lambda x: (jax.numpy.tanh(x) * ones).sum(), inputs=SOME).bound == 1e-9
+    result = crosscheck(jax=lambda x: (tanh(x) * ones).sum(), inputs=SOME)
+    assert (result.functions[0].outcome, result.notes) == ("disagree", ())
+
+
+def test_an_offset_loosens_no_more_than_the_verdict_says() -> None:
+    torch = pytest.importorskip("torch")
+    right = crosscheck(torch=lambda x: 1e7 + torch.sin(x).sum(), inputs=SOME, dtype="float32")
+    assert right.agreed
+    right = crosscheck(torch=lambda x: 1e8 + torch.sin(x).sum(), inputs=SOME)
+    assert right.agreed
+    assert 1e-9 < right.bound < 1e-3

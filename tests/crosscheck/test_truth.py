@@ -238,3 +238,53 @@ NEAR_THE_END = np.array([0.999, -0.999, 0.998, 0.3])
 )
 def test_what_float32_holds_by_chance_is_not_taken_for_float32(f: Any, df: Any, x: np.ndarray) -> None:
     assert crosscheck(numpy=(f, df), inputs=x).agreed
+
+
+SPREAD = np.linspace(-1, 1, 5) + 0.03
+
+
+@pytest.mark.parametrize(
+    ("f", "df", "x"),
+    [
+        (lambda x: np.exp(x / 5e-4), lambda x: np.exp(x / 5e-4) / 5e-4, SPREAD * 1e-3),
+        (lambda x: x**-12.0, lambda x: -12 * x**-13.0, np.array([0.02, 0.021])),
+        (lambda x: x**3, lambda x: 3 * x**2, SPREAD * 1e-8),
+        (lambda x: 1 - np.cos(x), np.sin, np.array([0.0025, 0.0032, -0.0027])),
+        (lambda x: np.exp(x) - 1 - x, np.expm1, np.array([0.001, 0.0005, 0.0045])),
+        (lambda x: np.log(1 + x * x), lambda x: 2 * x / (1 + x * x), np.array([0.005, -0.003, 0.002])),
+        (np.sin, np.cos, 1e6 + np.random.default_rng(1).standard_normal(12)),
+        (lambda x: 1e6 + np.sin(x), np.cos, np.array([1282.48123368, 282.45182529])),
+        (np.log, lambda x: 1 / x, np.array([9.7e-5, 4.7e-5, 3e-6, 5.3e-5, 1e-4])),
+    ],
+    ids=[
+        "steep", "steep near a pole", "flat", "one minus a cosine", "an exponential without its first terms",
+        "a logarithm of almost one", "far from zero", "behind an offset", "near the end of its domain",
+    ],
+)  # fmt: skip
+def test_a_gradient_is_held_to_its_own_size_however_the_function_looks_from_afar(f: Any, df: Any, x: Any) -> None:
+    assert crosscheck(numpy=(lambda x: f(x).sum(), df), inputs=x).agreed
+    assert not crosscheck(numpy=(lambda x: f(x).sum(), lambda x: 2 * df(x)), inputs=x).agreed
+
+
+def test_the_bound_is_never_larger_than_what_counts_as_smooth() -> None:
+    """Saturated: a derivative of 1e-35 behind an offset."""
+    x = np.array([40.0, -55.0, 120.0])
+    f, df = lambda x: 1000 + 1e-6 * np.tanh(x).sum(), lambda x: 1e-6 * (1 - np.tanh(x) ** 2)
+    assert crosscheck(numpy=(f, df), inputs=x).bound <= 1e-3
+
+
+def test_a_corner_among_elements_that_were_not_tried_accuses_nobody() -> None:
+    x = np.random.default_rng(9).standard_normal(1000)
+    x[777] = 0
+    result = crosscheck(numpy=(lambda x: np.maximum(x, 0).sum(), lambda x: (x > 0).astype(x.dtype)), inputs=x)
+    assert result.agreed
+    assert result.notes == ("the referee was asked at 200 elements of inputs, one by one; elements= asks at more",)
+
+
+def test_float32_in_the_middle_of_a_numpy_function_is_seen() -> None:
+    a = np.random.default_rng(2).standard_normal((5, 6)).astype(np.float32)
+    with pytest.raises(UsageError, match="computes in float32 inside"):
+        crosscheck(
+            numpy=(lambda x: ((a @ x.astype(np.float32) - np.ones(5)) ** 2).sum(), np.zeros_like),
+            inputs=np.linspace(-1, 1, 6) + 0.1,
+        )
