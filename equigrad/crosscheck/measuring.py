@@ -108,8 +108,8 @@ class Measurements:
         rounding = self._rounding(partial(function.results, self.given.points, "float32"), self.value, self.cotangents)
         if self._is_narrow(function, rounding):
             raise UsageError(
-                "the NumPy function computes in float32 inside, too coarsely to be differenced: let it compute in the "
-                "dtype of its inputs"
+                "the NumPy function computes in float32 inside, or its terms cancel to as few digits, too coarsely to be "
+                "differenced: let it compute in the dtype of its inputs"
             )
 
         def loss(points: Mapping[str, np.ndarray]) -> Any:
@@ -126,7 +126,7 @@ class Measurements:
         self.bound = max(self.bound, 10 * self.truth.error)
 
     def _is_narrow(self, function: NumpyFunction, rounding: float) -> bool:
-        """Whether it stands still where float64 moves: at steps that float32 does not see."""
+        """Whether it stands still at steps that float32 does not see, and float64 does unless its terms cancel."""
         floats = {path: v for path, v in self.given.points.items() if v.dtype.kind == "f"}
 
         def at(step: float) -> float:
