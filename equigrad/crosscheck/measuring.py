@@ -108,8 +108,8 @@ class Measurements:
         rounding = self._rounding(partial(function.results, self.given.points, "float32"), self.value, self.cotangents)
         if self._is_narrow(function, rounding):
             raise UsageError(
-                "the NumPy function computes in float32 inside, or its terms cancel to as few digits, too coarsely to be "
-                "differenced: let it compute in the dtype of its inputs"
+                "the NumPy function computes in float32 inside, or its terms cancel to as few digits: too coarse to be "
+                "differenced, let it compute in the dtype of its inputs"
             )
 
         def loss(points: Mapping[str, np.ndarray]) -> Any:
