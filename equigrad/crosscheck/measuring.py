@@ -34,7 +34,7 @@ TINY = 1e-12
 NOTHING = "result holds no floating-point number: there is nothing to differentiate"
 TRIES = 64
 """Directions that are tried to find elements without a kink."""
-INSIDE = "{} computes in float32 inside, whatever its inputs: it is compared as such"
+INSIDE = "{} computes in float32 or less inside, whatever its inputs: it is compared as such"
 
 
 @dataclass

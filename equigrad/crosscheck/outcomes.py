@@ -167,8 +167,9 @@ def _apart(m: Measurements, torch: Measured, jax: Measured) -> tuple[dict[str, s
     """(what differs between torch and JAX, with a message for each result and leaf; what noise allows)."""
     differing: dict[str, str] = {}
     tight = ALLOWED["float64"]
+    noise: tuple[float, dict[str, float]] | None = None
     absolute: dict[str, float] = {}
-    relative = used = 0.0
+    used = 0.0
 
     def apart(path: str | None, bound: float, left: Leaves, right: Leaves) -> str:
         """How the results differ, or the gradients in `path`."""
@@ -183,8 +184,8 @@ def _apart(m: Measurements, torch: Measured, jax: Measured) -> tuple[dict[str, s
     for where, bound, left, right in asked:
         different = apart(where, bound, left, right)
         if different and bound == tight:
-            if not relative:
-                relative, absolute = m.noise([torch, jax])
+            noise = noise or m.noise([torch, jax])
+            relative, absolute = noise
             different = apart(where, bound, left, right)
             if different:
                 used, different = relative, apart(where, max(bound, relative), left, right)
