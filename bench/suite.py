@@ -16,6 +16,7 @@ from ..common.agreement import GOOD, Disagreement
 from ..common.errors import EquigradError, MissingError, UsageError
 from ..common.machine import cores, machine
 from ..common.nearest import check_known
+from ..common.values import count
 from ..scale import spread
 from ..session import Progress, canonical_names, loaded
 from . import calls, sizes
@@ -64,8 +65,7 @@ def bench(
     check_known("dtype", dtype, (*DTYPES, "both"))
     check_known("arithmetic", arithmetic, (*ARITHMETICS, "both"))
     check_known("--who", who, WHO)
-    if rounds < 1:
-        raise UsageError(f"--rounds must be at least 1, not {rounds}")
+    rounds = count("--rounds", rounds)
     if not patience > 0:
         raise UsageError(f"--patience must be more than 0 seconds, not {patience}")
     if threads is not None and not 1 <= threads <= cores():

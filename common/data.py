@@ -16,7 +16,7 @@ from .errors import UsageError
 from .nearest import nearest
 from .problem import Problem, bytes_needed
 from .problem import problem as built_in
-from .values import several, whole
+from .values import count, several
 
 
 def chosen(
@@ -63,9 +63,7 @@ def load_data(
     """
     file = Path(path)
     columns = [str(name) for name in several(target)]
-    hidden = [whole("the size of a hidden layer", size) for size in several(hidden)]
-    if any(size < 1 for size in hidden):
-        raise UsageError(f"a hidden layer needs at least 1 unit, not {min(hidden)}")
+    hidden = [count("the size of a hidden layer", size) for size in several(hidden)]
     readers = {".csv": _read_csv, ".npz": _read_npz}
     if file.suffix.lower() not in readers:
         raise UsageError(f"'{path}': data files end in .csv or .npz")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 PACKAGES = ("numpy", "torch", "jax", "jaxlib")
-VECTORS = (
+VECTOR_VARIABLES = (
     "ATEN_CPU_CAPABILITY",
     "MKL_ENABLE_INSTRUCTIONS",
     "NPY_DISABLE_CPU_FEATURES",
@@ -35,7 +35,7 @@ def machine() -> dict[str, Any]:
         "simd": _simd(),
         "versions": {name: _version(name) for name in PACKAGES},
         "thread_variables": {k: v for k, v in sorted(os.environ.items()) if k.endswith("_NUM_THREADS")},
-        "vector_variables": {k: os.environ[k] for k in VECTORS if k in os.environ},
+        "vector_variables": {k: os.environ[k] for k in VECTOR_VARIABLES if k in os.environ},
     }
 
 

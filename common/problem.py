@@ -13,7 +13,7 @@ import numpy as np
 from .errors import UsageError
 from .golden import GOLDEN
 from .nearest import check_known
-from .values import matrix, positive, several, whole
+from .values import count, matrix, positive, seed_of, several, whole
 from .words import a
 
 DTYPES = ("float64", "float32")
@@ -76,23 +76,19 @@ class Problem:
             "layers": layers,
             "inputs": matrix(f"the inputs of '{self.name}'", self.inputs, layers[0]),
             "targets": matrix(f"the targets of '{self.name}'", self.targets, layers[-1]),
-            "updates": whole("the number of updates", self.updates),
+            "updates": count("the number of updates", self.updates),
             "learning_rate": positive("the learning rate", self.learning_rate),
-            "seed": whole("the seed", self.seed),
+            "seed": seed_of(self.seed),
         }
         for name, value in checked.items():
             object.__setattr__(self, name, value)
         if len(self.inputs) != len(self.targets):
             raise UsageError(f"'{self.name}' has {len(self.inputs)} rows of inputs but {len(self.targets)} of targets")
-        if self.updates < 1:
-            raise UsageError(f"the number of updates must be at least 1, not {self.updates}")
         if self.updates > MOST_UPDATES:
             raise UsageError(
                 f"{self.updates} updates are more than any machine can make: at a tenth of a microsecond each, "
                 f"{MOST_UPDATES:,} take four months"
             )
-        if not 0 <= self.seed < 2**32:
-            raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {self.seed}")
 
     @property
     def shapes(self) -> list[tuple[int, int]]:

@@ -48,7 +48,7 @@ FRACTION = (6.0000000000000115, 10.000000000309804, 14.000002528168245, 0.055521
 """Lambert's 6, 10, 14, 1/18, fitted at the four Chebyshev nodes of (ln 2 / 2)**2; a test fits them again."""
 INDEX_ORDER_TERMS, INDEX_ORDER_SUMS = 16, 4096
 """A product of at most 4096 sums of at most 16 terms adds in index order; a larger one goes through exact slices."""
-ROWS = 128
+BLOCK_ROWS = 128
 """A matrix product is made at least this many rows at a time: fewer would starve the library's own."""
 
 
@@ -121,7 +121,7 @@ def sliced_dot(xp: Any, a: Array, b: Array) -> Array:
         parts = exact_parts(xp, slices(xp, rows, a_exponent, a_bits, a_count), b_slices)
         return xp.cast(combined(parts, b_bits) * power(xp, a_exponent - a_bits) * b_scale, a.dtype)
 
-    return joined(xp, [rows_dot(xp.cast(a[rows], xp.float64)) for rows in blocks(xp, a, ROWS)])
+    return joined(xp, [rows_dot(xp.cast(a[rows], xp.float64)) for rows in blocks(xp, a, BLOCK_ROWS)])
 
 
 def exact_parts(xp: Any, a_slices: list[Array], b_slices: list[Array]) -> Iterator[Array]:

@@ -29,6 +29,22 @@ def whole(what: str, value: Any) -> int:
         raise UsageError(f"{what} must be a whole number, not {value!r}") from None
 
 
+def count(what: str, value: Any) -> int:
+    """`value` as an int of at least 1; raises UsageError for all else."""
+    number = whole(what, value)
+    if number < 1:
+        raise UsageError(f"{what} must be at least 1, not {number}")
+    return number
+
+
+def seed_of(value: Any) -> int:
+    """`value` as a seed that NumPy's generators take; raises UsageError for all else."""
+    number = whole("the seed", value)
+    if not 0 <= number < 2**32:
+        raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {number}")
+    return number
+
+
 def positive(what: str, value: Any) -> float:
     """`value`, of any type of numbers, as a float; raises UsageError unless it is finite and above 0."""
     try:

@@ -138,6 +138,11 @@ def leave_out(context: typer.Context, why: str, *names: str) -> None:
         raise UsageError(f"{why}: leave out {', '.join(each.opts[0] for each in told)}")
 
 
+def given(**options: Any) -> dict[str, Any]:
+    """What was given of these options; for the others the function that is called has its own default."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 def _is_given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
@@ -234,7 +239,7 @@ def check(
         from .laws.power import power as prove
 
         with console.progress() as report:
-            proof = prove(backend, problems=500 if problems is None else problems, progress=report)
+            proof = prove(backend, **given(problems=problems), progress=report)
         end(view.power(proof), 0 if proof.proved else 1, to_json(json, proof))
     from .check.gradcheck import check, thorough
 
@@ -243,14 +248,14 @@ def check(
         leave_out(context, "--seconds and --examples are for the search without a problem", *budget)
         task = replace(chosen, seed=seed).task()
         with console.progress() as report:
-            result = check(task, backend, dtype=dtype or "float64", arithmetic=arithmetic, curve=curve, progress=report)
+            result = check(task, backend, **given(dtype=dtype), arithmetic=arithmetic, curve=curve, progress=report)
         end(view.check(result), result.status(backend or ()), to_json(json, result))
     if examples is not None:
         leave_out(context, "--examples alone says how long to search", "seconds")
     with console.progress() as report:
         found = thorough(
-            backend, dtypes=(dtype,) if dtype else ("float64", "float32"), arithmetic=arithmetic,
-            seconds=60 if seconds is None else seconds, examples=examples, seed=seed or 0, progress=report,
+            backend, arithmetic=arithmetic, examples=examples, progress=report,
+            **given(dtypes=dtype if dtype is None else (dtype,), seconds=seconds, seed=seed),
         )  # fmt: skip
     end(view.thorough(found), found.status(backend or ()), to_json(json, found))
 
@@ -285,9 +290,7 @@ def diverge(
     with console.progress() as report:
         result = divergence.diverge(
             task,
-            backend or ("numpy", "torch"),
-            dtype=dtype or "float64",
-            arithmetic=arithmetic or "native",
+            **given(backends=backend, dtype=dtype, arithmetic=arithmetic),
             budget=budget,
             progress=report,
         )
@@ -306,9 +309,7 @@ def trace(
     from . import console
     from .diverge import tracing, view
 
-    result = tracing.trace(
-        chosen.task(), backend, updates=updates, dtype=dtype or "float64", arithmetic=arithmetic or "native"
-    )
+    result = tracing.trace(chosen.task(), backend, updates=updates, **given(dtype=dtype, arithmetic=arithmetic))
     console.show(view.tracing(result))
 
 

@@ -27,9 +27,10 @@ import pytest
 from .backends import backend_class
 from .backends.interface import DTYPES, Backend
 from .common.errors import EquigradError, UsageError
+from .common.values import positive
 from .laws import networks
 from .laws.laws import LAWS, LawBroken, Network, unasked
-from .laws.search import check_seconds, search
+from .laws.search import search
 from .session import Spec, made, path_of
 
 SECONDS = 10.0
@@ -65,7 +66,7 @@ class Conformance:
         variants = list(product(DTYPES, cls.arithmetics))
         seconds = self.seconds if self.seconds is not None else option("--equigrad-seconds", SECONDS)
         try:
-            check_seconds(seconds or SECONDS)
+            positive("the seconds", seconds or SECONDS)
         except UsageError as error:
             raise pytest.UsageError(f"--equigrad-seconds: {error}") from None
         each = [

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 import equigrad
+from equigrad import cli
 from equigrad.backends.numpy_backend import NumpyBackend
+from equigrad.bench import suite
+from equigrad.check import gradcheck
 from equigrad.common.errors import UsageError
+from equigrad.crosscheck import crosschecks
+from equigrad.laws import power
 
 TASK = equigrad.problem("one-layer").with_(updates=3)
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -137,3 +144,42 @@ RAGGED: Any = [[[1.0], [2.0, 3.0]]]
 def test_other_mistakes_are_one_line_too(call: Callable[[], Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         call()
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "function", "parameter"),
+    [
+        ("check", "seconds", gradcheck.thorough, "seconds"),
+        ("check", "problems", power.power, "problems"),
+        ("compare", "watch", equigrad.compare, "watch"),
+        ("diverge", "budget", equigrad.diverge, "budget"),
+        ("trace", "updates", equigrad.trace, "updates"),
+        ("crosscheck", "elements", crosschecks, "ELEMENTS"),
+        ("bench", "rounds", suite.bench, "rounds"),
+        ("bench", "patience", suite.bench, "patience"),
+        ("bench", "who", suite.bench, "who"),
+    ],
+)
+def test_help_shows_the_default_of_the_function(command: str, option: str, function: Any, parameter: str) -> None:
+    commands: Any = typer.main.get_command(cli.app)
+    shown = next(each for each in commands.commands[command].params if each.name == option)
+    default = getattr(function, parameter, None) or inspect.signature(function).parameters[parameter].default
+    stated = shown.show_default if isinstance(shown.show_default, str) else shown.default
+    assert float(stated) == default if isinstance(default, float | int) else stated == default
+
+
+@pytest.mark.parametrize("option", ["--seconds=2", "--examples=3", "--seed=7", "--dtype=float32"])
+def test_what_is_given_on_the_command_line_reaches_the_function(option: str, command_line: Any, tmp_path: Path) -> None:
+    name, value = option.removeprefix("--").split("=")
+    with pytest.MonkeyPatch.context() as patch:
+        asked: dict[str, Any] = {}
+
+        def thorough(_: Any, **options: Any) -> None:
+            asked.update(options)
+            raise UsageError("enough")
+
+        patch.setattr(gradcheck, "thorough", thorough)
+        assert command_line("check", option, cwd=tmp_path).returncode == 2
+    asked["dtype"] = ",".join(asked.get("dtypes", ()))
+    assert str(asked[name]).removesuffix(".0") == value
+    assert {"dtypes", "seconds", "seed"} & asked.keys() == {name.replace("dtype", "dtypes")} - {"examples"}

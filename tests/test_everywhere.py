@@ -198,7 +198,7 @@ def test_the_vector_units_of_x86_are_tried_only_there(
 ) -> None:
     monkeypatch.setattr(everywhere, "machine", lambda: {**machine(), "system": f"Linux {processor}"})
     usual = {place.where for place, _ in everywhere._chosen([], False, Sightings(Path("x"), [], {}))}
-    assert (everywhere.VECTORS.keys() <= usual) is tried
+    assert (everywhere.VECTOR_SETTINGS.keys() <= usual) is tried
     assert "as it is" in usual
 
 

@@ -13,8 +13,9 @@ from ..common.errors import UsageError
 from ..common.problem import Problem, task_of
 from ..common.progress import Progress, named
 from ..common.ulp import max_ulp
+from ..common.values import positive
 from ..laws.laws import LAWS, LawBroken, Network, Subject, unasked
-from ..laws.search import SECONDS, check_seconds, search
+from ..laws.search import SECONDS, search
 from ..passport import passport
 from ..referee import exact as referee
 from ..referee import roundoff
@@ -81,7 +82,7 @@ def thorough(
     `seconds` are for all backends together, `examples` networks for each. Other arguments are as for `check`,
     and what it raises; UsageError for a budget that cannot be spent, MissingError without Hypothesis, too.
     """
-    check_seconds(seconds)
+    seconds = positive("the seconds", seconds)
     found = load_all(backends, dtypes[0], arithmetic)
     ready = dict.fromkeys(one.name for one in found if isinstance(one.backend, Backend))
     results = {}

@@ -24,7 +24,7 @@ RUNS = 4
 FACTOR = 4
 """Allowed is this many times what the farthest of them does. Correct engines use less than a tenth of that, by
 tests/compare/test_native.py."""
-PARTS = 48
+STRETCHES = 48
 """The updates are cut into about this many parts, each of which begins with a disturbance."""
 SHARE = 32
 """An agreement after fewer than this part of the updates says too little about the rest."""
@@ -94,5 +94,5 @@ def disturbances(updates: int) -> Iterator[int]:
     done = 0
     yield done
     while done < updates:
-        done = min(updates, done + (1 if done < FEW else max(1, min(done // 4, -(-updates // PARTS)))))
+        done = min(updates, done + (1 if done < FEW else max(1, min(done // 4, -(-updates // STRETCHES)))))
         yield done

@@ -157,7 +157,7 @@ def _row(values: np.ndarray, form: str = ".8f") -> str:
     return " ".join(f"{v:{form}}" for v in values)
 
 
-QUANTITIES = ("preactivation X @ W", "activation", "error", "delta", "change of W")
+COLUMNS = ("preactivation X @ W", "activation", "error", "delta", "change of W")
 
 
 def _alike(result: Comparison) -> list[list[Run]]:
@@ -186,7 +186,7 @@ def _same_bits(runs: Sequence[Run]) -> bool:
 
 
 def _beside(run: Run, title: str, **style: bool) -> Table:
-    table = titled(title, "update", "layer", *QUANTITIES, **style)
+    table = titled(title, "update", "layer", *COLUMNS, **style)
     for update, layers in run.watched:
         for i, layer in enumerate(layers, 1):
             table.add_row(f"{update:,}", str(i), *map(_matrix, layer), end_section=True)
@@ -198,9 +198,9 @@ def _below(run: Run, title: str, **style: bool) -> Table:
     for update, layers in run.watched:
         for i, layer in enumerate(layers, 1):
             first = (f"{update:,}", str(i))
-            for quantity, array in zip(QUANTITIES, layer, strict=True):
+            for quantity, array in zip(COLUMNS, layer, strict=True):
                 table.add_row(
-                    *first, quantity.replace(" X", "\nX"), _matrix(array), end_section=quantity == QUANTITIES[-1]
+                    *first, quantity.replace(" X", "\nX"), _matrix(array), end_section=quantity == COLUMNS[-1]
                 )
                 first = ("", "")
     return table

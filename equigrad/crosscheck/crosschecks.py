@@ -16,6 +16,7 @@ import numpy as np
 from ..common.errors import UsageError, not_ended_by
 from ..common.nearest import check_known
 from ..common.progress import Progress
+from ..common.values import count
 from ..common.words import a, listed
 from .arguments import Arguments, arguments
 from .measuring import ALLOWED, Measurements
@@ -24,7 +25,7 @@ from .numpy_function import NumpyFunction
 from .outcomes import outcomes
 from .result import Crosscheck
 
-MOST = 200
+ELEMENTS = 200
 """Elements of a leaf at which NumPy's function is differentiated one by one, spread evenly, unless told otherwise."""
 
 
@@ -59,7 +60,7 @@ def crosscheck(
     `jax` is its own parameters.
 
     Everything is computed in `dtype`; the referee and the search for where torch and JAX part are in float64.
-    `elements` bounds at how many elements of each leaf NumPy's function is differentiated one by one, MOST if None.
+    `elements` bounds at how many elements of each leaf NumPy's function is differentiated one by one, ELEMENTS if None.
 
     `progress` is called with what is being done, the steps done and the steps to do.
 
@@ -67,10 +68,10 @@ def crosscheck(
     used, and for a NumPy function that fails, or has no derivative at `inputs` that differences could find.
     """
     check_known("dtype", dtype, ALLOWED)
-    if elements is not None and elements < 1:
-        raise UsageError(f"elements must be at least 1, not {elements}")
-    if elements is not None and numpy is None:
-        raise UsageError("elements goes with a NumPy function: no other is differentiated element by element")
+    if elements is not None:
+        elements = count("elements", elements)
+        if numpy is None:
+            raise UsageError("elements goes with a NumPy function: no other is differentiated element by element")
     if torch is None and jax is None and not isinstance(numpy, tuple):
         raise UsageError(
             "nothing to check: a NumPy function needs a port to torch or jax, or its gradient, numpy=(f, df) or "
@@ -87,7 +88,7 @@ def crosscheck(
             raise UsageError("nothing to differentiate: give floating-point numbers, inputs= or --inputs FILE.npz")
         reason = f"no floating-point array among {listed(whole)}" if whole else "every array is empty"
         raise UsageError(f"nothing to differentiate: {reason}")
-    measurements = Measurements(given, dtype, MOST if elements is None else elements)
+    measurements = Measurements(given, dtype, ELEMENTS if elements is None else elements)
     named: dict[str, Any] = {"numpy": numpy, "torch": torch, "jax": jax}
     asked = {name: function for name, function in named.items() if function is not None}
     tell = progress or (lambda what, done, total: None)

@@ -10,6 +10,9 @@ import numpy as np
 
 from .nesting import Leaves
 
+LEAST_SHARE = 1e-4
+"""A leaf is measured by at least this share of the largest of all leaves, however small its own numbers are."""
+
 
 def equal(a: np.ndarray, b: np.ndarray, bound: float, floor: float = 0.0) -> bool:
     """Whether two arrays are the same but for `bound`, relative to the largest number, or for `floor`, absolute."""
@@ -63,7 +66,7 @@ def gradients_unlike(torch: Leaves, jax: Leaves, path: str, bound: float, floor:
     a, b = torch.get(path), jax.get(path)
     if a is None or b is None or a.shape != b.shape or not a.size:
         return ""
-    scale = max(largest(a, b), 1e-4 * largest(*torch.values(), *jax.values()))
+    scale = max(largest(a, b), LEAST_SHARE * largest(*torch.values(), *jax.values()))
     with np.errstate(invalid="ignore"):
         off = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
     off = np.where(np.isnan(off), np.inf, off)

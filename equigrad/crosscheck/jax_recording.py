@@ -13,7 +13,7 @@ from jax.extend import core
 
 from .recording import Line, Recorded, Recording, user_lines
 
-MOST = 1_500
+MOST_STEPS = 1_500
 """Primitives that loops are unrolled to, all together; what is beyond runs in one piece."""
 INLINED = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 """Parameters that hold the body of jit, custom_jvp, custom_vjp, checkpoint and the like."""
@@ -136,7 +136,7 @@ class Program:
         scan = eqn.primitive.name == "scan"
         unroll, length = (partial(self._scan, eqn), params["length"]) if scan else self._while(params, inputs)
         body = params["jaxpr" if scan else "body_jaxpr"]
-        room = max(1, (MOST - len(self.steps)) // max(1, _size(body.jaxpr)))
+        room = max(1, (MOST_STEPS - len(self.steps)) // max(1, _size(body.jaxpr)))
         found = unroll(inputs, where, min(length, room))
         if length <= room:
             return found

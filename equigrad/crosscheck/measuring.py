@@ -12,7 +12,7 @@ import numpy as np
 
 from ..common.errors import MissingError, UsageError, needed, said
 from .arguments import Arguments
-from .differences import equal, largest
+from .differences import LEAST_SHARE, equal, largest
 from .nesting import Function, Leaves
 from .numpy_function import NumpyFunction
 from .slopes import EPS, FINER, Slope, slope
@@ -21,10 +21,8 @@ from .truth import Truth, along, moved, numpy_truth, size_of, step_for
 ALLOWED = {"float64": 1e-9, "float32": 2e-4}
 """Allowed error, relative to the leaf's largest derivative. An unknown function has unknown noise, so these leave
 room for a thousand roundings and more, and still catch a gradient wrong by 0.05 %; in float64, by 1e-8."""
-NARROW = 80
+NARROW_ROUNDINGS = 80
 """How many roundings are allowed between two functions of which one computes in float32, or less, inside."""
-SMALL = 1e-4
-"""A result is rounded as numbers of this share of its gradient are, at least."""
 NOISY = 1e-6
 """The most that is allowed for rounding, relative, but where a result or a leaf is nothing else."""
 VAGUE = 0.1
@@ -32,7 +30,7 @@ VAGUE = 0.1
 TINY = 1e-12
 """A step, relative to the numbers that are moved, which float32 does not see."""
 NOTHING = "result holds no floating-point number: there is nothing to differentiate"
-TRIES = 64
+DIRECTIONS = 64
 """Directions that are tried to find elements without a kink."""
 INSIDE = "{} computes in float32 or less inside, whatever its inputs: it is compared as such"
 
@@ -213,7 +211,7 @@ class Measurements:
 
             direction = along(path, point.shape)
             found = through(direction)
-            scale = max(largest(gradient), 1e-4 * steepest, 1e-3 * found.nearby) or 1.0
+            scale = max(largest(gradient), LEAST_SHARE * steepest, 1e-3 * found.nearby) or 1.0
             if found.kinked or abs(float((gradient * direction).sum()) - found.value) > self.bound * scale:
                 if one.narrows:
                     self.note(INSIDE.format(one.name))
@@ -260,7 +258,7 @@ class Measurements:
 
     def least(self, *functions: Measured) -> float:
         """What counts as large in a result, however small it is, because its terms, which cancel, were larger."""
-        return SMALL * largest(*(g for one in functions for g in one.gradient.values()))
+        return LEAST_SHARE * largest(*(g for one in functions for g in one.gradient.values()))
 
     def noise(self, pair: list[Measured]) -> tuple[float, dict[str, float]]:
         """What rounding in float64 may do to these functions: what float32 does to the steadier one, scaled down.
@@ -271,7 +269,7 @@ class Measurements:
         for one in narrow:
             self.note(INSIDE.format(one.name))
         if narrow:
-            return NARROW * max(one.coarse for one in narrow), {}
+            return NARROW_ROUNDINGS * max(one.coarse for one in narrow), {}
         relative: list[float] = []
         absolute: dict[str, list[float]] = {}
         for one in pair:
@@ -285,7 +283,7 @@ class Measurements:
                 if v.dtype.kind == "f" and v.size and np.isfinite(v).all():
                     off = 1e3 * FINER * largest(rounded[path] - v)
                     absolute.setdefault(path, []).append(off if np.isfinite(off) else 0.0)
-                    offs.append(off / (max(largest(v), 1e-4 * largest(*one.gradient.values())) or 1.0))
+                    offs.append(off / (max(largest(v), LEAST_SHARE * largest(*one.gradient.values())) or 1.0))
             relative.append(max(offs, default=0.0))
         noise = min(relative, default=0.0)
         return min(noise, NOISY) if np.isfinite(noise) else 0.0, {path: min(offs) for path, offs in absolute.items()}
@@ -296,7 +294,7 @@ def _without_kinks(
 ) -> tuple[np.ndarray, Slope]:
     """The direction through the elements without a kink, as far as halving finds them, and the slope along it."""
     blocks, smooth = [np.arange(direction.size)], np.zeros(direction.size, bool)
-    for _ in range(TRIES):
+    for _ in range(DIRECTIONS):
         if not blocks:
             break
         for block in np.array_split(blocks.pop(0), 2):

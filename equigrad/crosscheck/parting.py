@@ -23,9 +23,9 @@ Same = Callable[[np.ndarray, np.ndarray], bool]
 """Whether two outputs are the same."""
 TAKING = {"split", "slice", "dynamic_slice", "squeeze", "gather", "row", "reshape"}
 """Operations that take some elements of a value, and often several parts on one line."""
-MOST = 3_000
+MOST_REPAIRS = 3_000
 """Repairs tried at most."""
-MANY = 12
+MOST_TRIALS = 12
 """Exchanges, and stopped gradients, tried at most."""
 EVERYWHERE = 0
 MODES = range(3)
@@ -81,7 +81,7 @@ class _Repairs:
         exchanged = self._exchanged()
         if exchanged is not None:
             return exchanged
-        for j, t, value in islice(self._candidates(), MOST):
+        for j, t, value in islice(self._candidates(), MOST_REPAIRS):
             if any(self._fixes(j, value, m) for m in ([EVERYWHERE] if j in self.lost_j else MODES)):
                 if j in self.targets and j not in self.jax.sources(self.lost_j):
                     break
@@ -171,7 +171,7 @@ class _Repairs:
                 group = groups.setdefault((here.lines[0], jax.recording.values[i].shape), {})
                 group.setdefault(self.program.origin(i), i)
         pairs = (pair for group in groups.values() for pair in combinations(group.items(), 2))
-        for (a, i), (b, j) in islice(pairs, MANY):
+        for (a, i), (b, j) in islice(pairs, MOST_TRIALS):
             if self._right(self.program.exchanged(a, b, self.targets)):
                 t = jax.same[i][0]
                 return Fork("exchanged", Spot(self.torch.operation(t), t), Spot(jax.operation(j), j))
@@ -197,7 +197,7 @@ def stopped(torch: Side, program: Any, jax: Side, gradients: Callable[[set[int],
         return jax.same[operations[number].inputs[0]]
 
     free = [(t, j) for t in stops for j in torch.same[t] if goes_on(j)]
-    for t, j in free[:MANY]:
+    for t, j in free[:MOST_TRIALS]:
         if gradients({j}, set()):
             there, here = Recorded("aten.detach", (t,), (t,), stops[t]), jax.operation(j)
             if here is None or _line(torch.operation(t)) != _line(there):  # stopped where it is used
@@ -205,7 +205,7 @@ def stopped(torch: Side, program: Any, jax: Side, gradients: Callable[[set[int],
                 here = jax.first_user(j, changed) or here or operations[jax.users[j][0]]
             return Fork("stopped", Spot(there, t), Spot(here, j))
     bound = [n for n in program.stops if not any(t in stops for t in counterparts(n))]
-    for n in bound[:MANY]:
+    for n in bound[:MOST_TRIALS]:
         if gradients(set(), {n}):
             t = next(iter(counterparts(n)), 0)
             return Fork("stopped", Spot(torch.operation(t), t), Spot(operations[n], operations[n].inputs[0]))

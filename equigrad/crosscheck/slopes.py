@@ -9,7 +9,7 @@ import numpy as np
 
 STEP = 0.0197
 """The first step, for numbers of order one; no round number, which might be a whole period of the function."""
-ROWS = 44
+HALVINGS = 44
 """The steps are halved this often at most, down to 1e-15: below, nothing but rounding is left."""
 EPS, EPS32 = float(np.finfo(np.float64).eps), float(np.finfo(np.float32).eps)
 FINER = EPS / EPS32
@@ -52,7 +52,7 @@ def slope(
     """
     here, first = f(0.0), step
     central, second = _Extrapolation(first=2), _Extrapolation(first=1)
-    for _ in range(ROWS):
+    for _ in range(HALVINGS):
         high, low = f(step), f(-step)
         if np.isfinite(high) and np.isfinite(low):
             steep = max(abs(high - here), abs(low - here)) / step

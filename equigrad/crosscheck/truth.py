@@ -12,7 +12,7 @@ import numpy as np
 
 from ..common.errors import UsageError
 from ..referee.exact import ElementIndex, complex_step, elements
-from .differences import largest
+from .differences import LEAST_SHARE, largest
 from .nesting import Leaves
 from .slopes import EPS, STEP, Slope, slope
 
@@ -49,7 +49,7 @@ class Truth:
     def scale(self, path: str, bound: float) -> float:
         """What an error in this leaf is measured by; so large that its own uncertainty is within the bound."""
         own = float(np.abs(self.slopes[path]).max(initial=0.0))
-        return max(own, 1e-4 * self.largest, 0.1 * self.nearby[path], 10 * self.uncertain[path] / bound)
+        return max(own, LEAST_SHARE * self.largest, 0.1 * self.nearby[path], 10 * self.uncertain[path] / bound)
 
 
 def along(path: str, shape: tuple[int, ...]) -> np.ndarray:

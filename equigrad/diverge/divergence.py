@@ -27,7 +27,7 @@ EVERY = 1_000
 """From then on they are compared after each EVERY updates."""
 OPENED = 100
 """In at most this many updates before the first difference of weights the intermediates are compared too."""
-ROWS = (1, 2, 3, 5, 7)
+LEADING = (1, 2, 3, 5, 7)
 """The updates of the development, in each power of ten."""
 
 
@@ -227,7 +227,7 @@ def _first_quantity(update: int, a: Quantities, b: Quantities) -> Difference | N
 def _rows(total: int) -> list[int]:
     """The updates of the development, evenly spread on a logarithmic scale, and the last one."""
     powers = (10**i for i in range(len(str(total))))
-    return [*(row * power for power in powers for row in ROWS if row * power < total), total]
+    return [*(row * power for power in powers for row in LEADING if row * power < total), total]
 
 
 def _develop(

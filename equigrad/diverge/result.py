@@ -15,7 +15,7 @@ from ..common.ulp import differs, distances
 from ..common.words import listed
 from ..session import Matrices
 
-MOST = 8
+MOST_SHOWN = 8
 """At most this many rows and columns of a matrix, and differing elements, are shown."""
 MOST_LINES = 60
 """And at most this many lines of a trace in a notebook."""
@@ -218,7 +218,7 @@ class LoopLine:
 
         Eight digits, but all of them in every backend where one differs from the first.
         """
-        corner = np.s_[:MOST, :MOST]
+        corner = np.s_[:MOST_SHOWN, :MOST_SHOWN]
         apart = [differs(self.values[0], v)[corner] for v in self.values]
         anywhere = np.any(apart, axis=0)
         for value, marks in zip(self.values, apart, strict=True):
@@ -284,6 +284,6 @@ class Trace:
 
 def _cells(line: LoopLine) -> Iterator[str]:
     for value, rows in zip(line.values, line.digits(), strict=True):
-        more = " …" if value.shape[1] > MOST else ""
+        more = " …" if value.shape[1] > MOST_SHOWN else ""
         texts = [" ".join(f"{'≠' if apart else ' '}{digits}" for digits, apart in row) + more for row in rows]
-        yield "\n".join([*texts, *(["…"] if len(value) > MOST else [])])
+        yield "\n".join([*texts, *(["…"] if len(value) > MOST_SHOWN else [])])

@@ -10,7 +10,7 @@ from ..backends import usable
 from ..backends.interface import Backend, LayerTrace
 from ..common.errors import UsageError
 from ..common.problem import Problem, task_of
-from ..common.values import whole
+from ..common.values import count
 from ..session import LayerTraces, Matrices, Spec, sessions
 from .result import LoopLine, Trace
 
@@ -34,9 +34,7 @@ def trace(
     Raises UsageError for fewer than one update, numbers that do not fit, or where a backend raises; and what
     `equigrad.load` raises.
     """
-    updates = whole("the number of updates", updates)
-    if updates < 1:
-        raise UsageError(f"the number of updates must be at least 1, not {updates}")
+    updates = count("the number of updates", updates)
     if updates > MOST_TRACED:
         raise UsageError(f"every line of every update is shown, of at most {MOST_TRACED:,} updates, not {updates}")
     task = task_of(problem)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from ..common.words import listed, short
 from ..console import BAR, bar, titled
-from .result import MOST, Difference, Distance, Divergence, LoopLine, Trace
+from .result import MOST_SHOWN, Difference, Distance, Divergence, LoopLine, Trace
 
 FORMULAS = {
     "dot": "a @ w",
@@ -65,10 +65,10 @@ def _elements(first: Difference, sides: tuple[str, str]) -> RenderableType:
         table.add_column(f"{side}\ndecimal", justify="right")
         table.add_column(f"{side}\nhexadecimal", justify="right")
     table.add_column("ULP\napart", justify="right")
-    for element in first.elements[:MOST]:
+    for element in first.elements[:MOST_SHOWN]:
         values = (text for v in element.values for text in (repr(v), v.hex()))
         table.add_row(str(list(element.index)), *values, f"{element.ulp:,}")
-    more = len(first.elements) - MOST
+    more = len(first.elements) - MOST_SHOWN
     return Group(table, Text(f"and {more:,} more")) if more > 0 else table
 
 
@@ -146,5 +146,5 @@ def _blocks(line: LoopLine, sides: tuple[str, ...]) -> Iterator[Text]:
             for digits, apart in row:
                 style = "not bold yellow" if apart else "not bold"
                 block.append(f"{'≠' if apart else ' '}{digits.ljust(width + 1)}", style=style)
-            block.append("…" if value.shape[1] > MOST else "")
-        yield block.append("\n…" if len(value) > MOST else "")
+            block.append("…" if value.shape[1] > MOST_SHOWN else "")
+        yield block.append("\n…" if len(value) > MOST_SHOWN else "")

@@ -23,7 +23,7 @@ STEPS = 3
 """How many updates the laws about training take: enough to tell n from n + 1, few enough to bound exactly."""
 CALLS = 10
 """How often a call is repeated."""
-LARGE = 20_000
+MOST_WEIGHTS = 20_000
 """Networks with more multiplications than this are varied in all arguments at once only, for time's sake."""
 MANY = 40
 """Longer trainings are repeated with all arguments changed at once only."""
@@ -145,7 +145,7 @@ class Network:
     @cached_property
     def variations(self) -> dict[str, Network]:
         """One argument changed at a time, in these shapes, and all of them: what nobody may keep from call to call."""
-        if len(self.x) * sum(w.size for w in self.weights) > LARGE:
+        if len(self.x) * sum(w.size for w in self.weights) > MOST_WEIGHTS:
             return {"other numbers throughout": self.other}
         return {
             "other weights": replace(self, weights=tuple(map(_other, self.weights))),

@@ -10,9 +10,9 @@ from typing import Any
 
 from ..backends import FRAMEWORKS, usable
 from ..backends.interface import ARITHMETICS, DTYPES, Backend
-from ..common.errors import UsageError
 from ..common.files import SCHEMA
 from ..common.progress import named
+from ..common.values import count
 from ..passport import passport
 from ..session import Progress, canonical_names, like, loaded
 from . import networks
@@ -21,7 +21,7 @@ from .mutants import MUTANTS, Mutant
 from .planted import PLANS, Dimension, Plan, equivalent
 from .search import Finding, search
 
-PROBLEMS = 500
+NETWORKS = 500
 
 VARIANTS = tuple(product(DTYPES, ARITHMETICS))
 
@@ -145,7 +145,7 @@ class Power:
 def power(
     backends: Sequence[str] | None = None,
     *,
-    problems: int = PROBLEMS,
+    problems: int = NETWORKS,
     mutants: int | None = None,
     progress: Progress | None = None,
 ) -> Power:
@@ -155,8 +155,7 @@ def power(
     `mutants` is how many of those by construction are tried, evenly spread; all unless given. Dtypes and
     arithmetics take turns. Raises UsageError for fewer than one network, and what `equigrad.load` raises.
     """
-    if problems < 1:
-        raise UsageError(f"the number of networks must be at least 1, not {problems}")
+    problems = count("the number of networks", problems)
     names = canonical_names(usable() if backends is None else backends)
     right = {name: loaded(name) for name in names}
     planted = [plan for plan in PLANS if not equivalent(plan)]

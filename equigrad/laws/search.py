@@ -12,8 +12,8 @@ from time import monotonic
 from typing import Any
 
 from ..backends.interface import DTYPES, Backend
-from ..common.errors import UsageError
 from ..common.progress import PARTS
+from ..common.values import count, positive, seed_of
 from ..referee import exact as referee
 from ..referee import roundoff
 from ..session import Fault, Progress
@@ -114,12 +114,6 @@ class Search:
     """The networks whose long training did not fit into the budget, each with dtype and arithmetic."""
 
 
-def check_seconds(seconds: float) -> None:
-    """Raise UsageError for a budget that is not a positive number."""
-    if not 0 < seconds < float("inf"):
-        raise UsageError(f"the seconds must be a positive number, not {seconds:g}")
-
-
 def search(
     make: Make,
     arithmetics: Sequence[str],
@@ -136,11 +130,10 @@ def search(
     if that is given. The order is the same each time, by `seed`. Raises UsageError for a budget that is not
     positive, MissingError without Hypothesis or python-flint.
     """
-    if examples is not None and examples < 1:
-        raise UsageError(f"the number of networks must be at least 1, not {examples}")
-    check_seconds(seconds)
-    if not 0 <= seed < 2**32:
-        raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
+    if examples is not None:
+        examples = count("the number of networks", examples)
+    seconds = positive("the seconds", seconds)
+    seed = seed_of(seed)
     referee.ready()
     variants = list(product(dtypes, arithmetics))
     drawn = recipes(VALUES[make(*variants[0]).compiles])

@@ -24,7 +24,7 @@ class LessonStep:
     meaning: str
 
 
-STEPS = (
+CODE_STEPS = (
     LessonStep("predict", "z = a_prev · w,  a = σ(z)", "Sum the weighted inputs, then squash."),
     LessonStep("error", "e = y − a", "How far off is each output?"),
     LessonStep("delta", "δ = e · a(1 − a)", "Scale it by the slope of the sigmoid."),

@@ -29,7 +29,7 @@ MOST_NUMBERS = 400_000
 LISTED = 4_000
 """Up to this many numbers are written out; more are packed."""
 
-NAMES = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX"}
+SPELLED = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX"}
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Verdict:
 def nice(name: str) -> str:
     """torch:cuda is PyTorch:cuda."""
     framework, colon, device = name.partition(":")
-    return NAMES.get(framework, framework) + colon + device
+    return SPELLED.get(framework, framework) + colon + device
 
 
 def _run_name(run: dict[str, Any]) -> str:
@@ -333,7 +333,7 @@ def _number(value: float | str | None) -> str:
 def data(given: Documents, replay: Replay | None) -> dict[str, Any]:
     """What the scripts of the page read."""
     return {
-        "names": NAMES,
+        "names": SPELLED,
         "replay": replay and _replay(replay),
         "task": replay and _task(replay.problem),
         "distances": [*_distances(given, replay)],

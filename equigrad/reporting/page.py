@@ -33,7 +33,7 @@ from . import aligned, content, documents, recording
 from .content import nice
 from .documents import Documents
 
-LARGE = 2 * 10**7
+MOST_WORK = 2 * 10**7
 """A forward pass of this many multiplications, over all updates, is recorded in one dtype and not in both."""
 
 ENGINE = ("reproducible", "perceptron", "mt19937", "sha256", "training")
@@ -150,7 +150,7 @@ def _dtypes(task: Problem, dtype: str) -> tuple[list[str], list[str]]:
         task.check_fits(narrow)
     except UsageError:
         return [wide], [f"Some numbers of '{task.name}' do not fit into {narrow}, so it was trained in {wide} alone."]
-    if task.samples * sum(a * b for a, b in task.shapes) * task.updates < LARGE:
+    if task.samples * sum(a * b for a, b in task.shapes) * task.updates < MOST_WORK:
         return [wide, narrow], []
     return [wide], [f"'{task.name}' is large, so it was trained in {wide} alone; --dtype {narrow} shows the other."]
 
@@ -206,7 +206,7 @@ def _page(
         divergences=content.divergences(given),
         replay=replay,
         code=aligned.aligned([*names, aligned.BROWSER]) if replay else [],
-        steps=aligned.STEPS,
+        steps=aligned.CODE_STEPS,
         notes=notes,
         charts=content.captions(data),
         timed=data["timings"],

@@ -18,7 +18,7 @@ from ..common.ulp import farthest, sha256
 from ..diverge.result import Distance
 from ..session import Fault, LayerTraces, Matrices, Progress, Session, sessions
 
-SINGLY = 10
+FIRST = 10
 """How many first updates are recorded one by one."""
 LAST = 5
 """And how many last ones."""
@@ -91,7 +91,7 @@ def stops(updates: int, per_decade: int, more: Sequence[int] = ()) -> list[int]:
     """The updates to look at, from 1: the first and the last ones singly, `more`, between them on a log scale."""
     decades = range(int(per_decade * np.log10(max(updates, 1))) + 1)
     spread = {round(10 ** (k / per_decade)) for k in decades}
-    ends = {*range(1, SINGLY + 1), *range(updates - LAST + 1, updates + 1)}
+    ends = {*range(1, FIRST + 1), *range(updates - LAST + 1, updates + 1)}
     return sorted(i for i in spread | ends | set(more) if 1 <= i <= updates)
 
 

@@ -38,7 +38,7 @@ from . import emulated
 ROOT = Path(__file__).resolve().parents[2]
 PROBLEM = "digits"
 AVX512 = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SPR X86_V4"
-VECTORS = {
+VECTOR_SETTINGS = {
     "AVX2 at most": {
         "NPY_DISABLE_CPU_FEATURES": AVX512, "OPENBLAS_CORETYPE": "Haswell",
         "ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2",
@@ -52,7 +52,7 @@ VECTORS = {
 }  # fmt: skip
 """What keeps NumPy, PyTorch and JAX, and the libraries that multiply their matrices, from x86's wider vector units."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-OURS = {*THREADS, *(name for environment in VECTORS.values() for name in environment)}
+OURS = {*THREADS, *(name for environment in VECTOR_SETTINGS.values() for name in environment)}
 """Taken out of the environment, so that a line's command says all that was set."""
 OTHERS = ("typer==0.15.1", "rich==13.7.0")
 """What else the package needs, in old versions."""
@@ -220,7 +220,7 @@ def places() -> list[Place]:
         others("newest JAX", "jax", "jax", known=False),
         *(
             here(where, DTYPES, environment={**one, **environment}, why_not="" if x86 else "only x86 has these units")
-            for where, environment in VECTORS.items()
+            for where, environment in VECTOR_SETTINGS.items()
         ),
         *(here(f"threads: {n}", DTYPES, FRAMEWORKS[:2], environment=dict.fromkeys(THREADS, n)) for n in "12"),
         here("1, 2, 3 and 4 processes", DTYPES, environment=one, options=["--processes", "1,2,3,4"]),

@@ -10,7 +10,7 @@ from typing import Any
 from ..backends import FRAMEWORKS
 from ..backends.interface import Backend
 from ..common.errors import MissingError, UsageError
-from ..common.values import several, whole
+from ..common.values import count, several
 from ..session import Fault, Loaded
 from . import launcher
 from .group import Group, OverProcesses
@@ -102,10 +102,8 @@ def checked(processes: int | Sequence[int] | None, samples: int) -> list[int]:
         if processes is not None:
             raise UsageError(f"--processes: the launcher has started {launcher.world.size} already, leave it out")
         processes = [launcher.world.size]
-    counts = [whole("the number of processes", n) for n in several(1 if processes is None else processes)]
+    counts = [count("the number of processes", n) for n in several(1 if processes is None else processes)]
     for n in counts:
-        if n < 1:
-            raise UsageError(f"the number of processes must be at least 1, not {n}")
         if n > samples:
             raise UsageError(f"{samples} samples cannot be shared among {n} processes: each needs at least one")
     return list(dict.fromkeys(counts)) or [1]

@@ -78,7 +78,7 @@ class Shards(ABC):
         exponent = xp.cast(self.maximum(xp.cast(reproducible.exponent(xp, reach), xp.int32)), xp.int64)
         a_exponent, b_exponent = exponent[: a.shape[0]], exponent[a.shape[0] :].T
         b_slices = reproducible.slices(xp, b_wide, b_exponent, b_bits, b_count)
-        blocks = reproducible.blocks(xp, a, reproducible.ROWS)
+        blocks = reproducible.blocks(xp, a, reproducible.BLOCK_ROWS)
         parts = [
             part
             for rows in blocks

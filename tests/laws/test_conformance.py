@@ -220,7 +220,7 @@ def test_a_dtype_in_which_it_cannot_be_made_may_be_expected(tmp_path: Path) -> N
 def test_refused_are_seconds_of(seconds: str) -> None:
     done = kit_on("numpy", "--equigrad-seconds", seconds)
     assert done.returncode != 0
-    assert f"the seconds must be a positive number, not {seconds}" in done.stdout
+    assert f"the seconds must be a positive finite number, not {seconds}" in done.stdout
 
 
 @pytest.mark.slow

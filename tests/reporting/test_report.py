@@ -287,7 +287,7 @@ def test_names_from_files_are_text_and_no_markup(results: dict[str, Path], tmp_p
 
 
 @pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
-@pytest.mark.parametrize("step", [step.name for step in aligned.STEPS])
+@pytest.mark.parametrize("step", [step.name for step in aligned.CODE_STEPS])
 def test_every_step_finds_its_lines_in(ready: Callable[..., Backend], step: str, name: str) -> None:
     """And each pattern one at least, so that a backend that is written anew is noticed here."""
     ready(name)
