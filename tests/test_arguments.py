@@ -136,10 +136,23 @@ RAGGED: Any = [[[1.0], [2.0, 3.0]]]
     [
         (lambda: equigrad.compare(TASK, "numpy", watch=HALF), "the number of updates to watch must be a whole number"),
         (lambda: equigrad.trace(TASK, "numpy", updates=HALF), "the number of updates must be a whole number"),
+        (lambda: gradcheck.thorough("numpy", dtypes="float16"), "unknown dtype 'float16'"),
+        (lambda: gradcheck.thorough("numpy", dtypes=["float64", "float"]), "unknown dtype 'float'"),
+        (lambda: gradcheck.thorough("numpy", dtypes=[]), "the number of dtypes must be at least 1"),
+        (lambda: power.power("numpy", problems=HALF), "the number of networks must be a whole number"),
         (lambda: equigrad.check(TASK, "numpy", weights=LETTERS), "takes weights of shapes"),
         (lambda: equigrad.check(TASK, "numpy", weights=RAGGED), "takes weights of shapes"),
     ],
-    ids=["half an update to watch", "half an update to trace", "letters for weights", "rows of two lengths"],
+    ids=[
+        "half an update to watch",
+        "half an update to trace",
+        "a lone unknown dtype",
+        "one unknown dtype",
+        "no dtype",
+        "half a network",
+        "letters for weights",
+        "rows of two lengths",
+    ],
 )
 def test_other_mistakes_are_one_line_too(call: Callable[[], Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):

@@ -10,10 +10,11 @@ import numpy as np
 
 from ..backends.interface import DTYPES, Backend
 from ..common.errors import UsageError
+from ..common.nearest import check_known
 from ..common.problem import Problem, task_of
 from ..common.progress import Progress, named
 from ..common.ulp import max_ulp
-from ..common.values import positive
+from ..common.values import count, positive, several
 from ..laws.laws import LAWS, LawBroken, Network, Subject, unasked
 from ..laws.search import SECONDS, search
 from ..passport import passport
@@ -70,7 +71,7 @@ def check(
 def thorough(
     backends: Spec | Sequence[Spec] | None = None,
     *,
-    dtypes: Sequence[str] = DTYPES,
+    dtypes: str | Sequence[str] = DTYPES,
     arithmetic: str = "both",
     seconds: float = SECONDS,
     examples: int | None = None,
@@ -82,7 +83,10 @@ def thorough(
     `seconds` are for all backends together, `examples` networks for each. Other arguments are as for `check`,
     and what it raises; UsageError for a budget that cannot be spent, MissingError without Hypothesis, too.
     """
-    seconds = positive("the seconds", seconds)
+    seconds, dtypes = positive("the seconds", seconds), several(dtypes)
+    count("the number of dtypes", len(dtypes))
+    for dtype in dtypes:
+        check_known("dtype", dtype, DTYPES)
     found = load_all(backends, dtypes[0], arithmetic)
     ready = dict.fromkeys(one.name for one in found if isinstance(one.backend, Backend))
     results = {}
