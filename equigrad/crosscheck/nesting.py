@@ -55,9 +55,9 @@ def leaves(tree: Any, path: str = "inputs") -> dict[str, Any]:
 def returned(tree: Any, fits: Callable[[Any], bool], expected: str) -> dict[str, Any]:
     """Every leaf of what a function returned, a named tuple's by position: PyTorch's do not tell their names.
 
-    Raises ValueError for one that does not fit.
+    None among them is left out: it stands for what was not asked for. Raises ValueError for one that does not fit.
     """
-    found = leaves(_unnamed(tree), "result")
+    found = {path: v for path, v in leaves(_unnamed(tree), "result").items() if v is not None or tree is None}
     for path, v in found.items():
         if not fits(v):
             raise ValueError(f"{path} is of type {type(v).__name__} - expected {expected}")

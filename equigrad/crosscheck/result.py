@@ -176,9 +176,9 @@ class Crosscheck:
         if not ran:
             return f"nothing could be checked{skipped}."
         if self.agreed:
-            return (
-                f"{' and '.join(f.name for f in ran)} agree within {self.bound:.0e} of the largest derivative{skipped}."
-            )
+            agree = "agree" if len(ran) > 1 else "agrees"
+            names = listed([f.name for f in ran])
+            return f"{names} {agree} within {self.bound:.0e} of the largest derivative{skipped}."
         bad = [f for f in ran if agreement.bad(f.outcome)]
         if not bad:
             vague = listed([f.name for f in ran if f.outcome not in GOOD])

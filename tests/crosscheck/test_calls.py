@@ -80,6 +80,28 @@ def test_a_named_tuple_is_compared_by_position_for_pytorchs_do_not_tell_their_na
     assert result.agreed, str(result)
 
 
+def test_none_in_a_result_stands_for_what_was_not_asked_for() -> None:
+    attention = torch.nn.MultiheadAttention(4, 2, batch_first=True, dtype=torch.float64)
+    taken = {name: p.detach().numpy() for name, p in attention.named_parameters()}
+
+    def port(x: Any) -> Any:
+        q, k, v = jnp.split(x @ taken["in_proj_weight"].T + taken["in_proj_bias"], 3, -1)
+        heads = [
+            jax.nn.softmax(q[..., i : i + 2] @ k[..., i : i + 2].swapaxes(-1, -2) / 2**0.5) @ v[..., i : i + 2]
+            for i in (0, 2)
+        ]
+        return jnp.concatenate(heads, -1) @ taken["out_proj.weight"].T + taken["out_proj.bias"], None
+
+    x = np.random.default_rng(0).standard_normal((1, 3, 4))
+    given = {"torch": lambda x: attention(x, x, x, need_weights=False), "inputs": x}
+    assert crosscheck(**given, jax=port).agreed
+    alone = crosscheck(**given, jax=lambda x: (port(x)[0],))
+    assert alone.agreed
+    assert alone.verdict == "torch and jax agree within 1e-09 of the largest derivative."
+    numpy = crosscheck(numpy=lambda x: ((x**2).sum(), None), jax=lambda x: ((x**2).sum(),), inputs=x)
+    assert numpy.verdict == "jax agrees within 1e-09 of the largest derivative."
+
+
 def asks(x: Any, w: Any, **options: Any) -> Any:
     assert not options
     return (x * w).sum()
