@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -91,10 +92,19 @@ class JaxFunction:
 
         Some of JAX's own do. Constants of float32 do not count: they are promoted.
         """
+        found = kinds(self._traced.jaxpr)
+        return max((float(jax.numpy.finfo(kind).eps) for kind in found if kind != np.float64), default=0.0)
+
+    def holds_float32(self) -> bool:
+        """Whether the function has arrays of its own of fewer digits than float64, as JAX makes them by default."""
+        kinds = [v.dtype for v in self._traced.consts if jax.numpy.issubdtype(v.dtype, jax.numpy.floating)]
+        return any(kind != np.float64 for kind in kinds)
+
+    @cached_property
+    def _traced(self) -> Any:
         with _counting_in("float64"):
             arrays = self._arrays(self.arguments.points, "float64")
-            jaxpr = jax.make_jaxpr(lambda varied: self._results({**arrays, **varied}))(self._varied(arrays)).jaxpr
-        return max((float(jax.numpy.finfo(kind).eps) for kind in kinds(jaxpr) if kind != np.float64), default=0.0)
+            return jax.make_jaxpr(lambda varied: self._results({**arrays, **varied}))(self._varied(arrays))
 
     def gradients_like(
         self, program: Any, wanted: Leaves, cotangents: Leaves, same: Callable[[np.ndarray, np.ndarray], bool]

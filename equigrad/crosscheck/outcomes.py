@@ -27,6 +27,7 @@ def outcomes(m: Measurements) -> Crosscheck:
             checks.append(FunctionCheck(one.name, one.outcome, one.message))
         else:
             checks.append((_by_itself if m.numpy is None else _by_numpy)(m, one, other, differing))
+    _of_constants(m, checks)
     parting = _parting(m, *pair) if differing else None
     if m.truth is not None:
         referee, error = m.truth.name, m.truth.error
@@ -52,6 +53,20 @@ def outcomes(m: Measurements) -> Crosscheck:
 def _state(m: Measurements) -> list[str]:
     module = getattr(getattr(m.functions.get("torch"), "function", None), "module", None)
     return [] if module is None else [n for n, v in module.state_dict().items() if v.is_floating_point()]
+
+
+def _of_constants(m: Measurements, checks: list[FunctionCheck]) -> None:
+    """Note it where JAX's function differs by no more than the float32 constants that it holds explain."""
+    wrong = any(check.name == "jax" and check.outcome == "disagree" for check in checks)
+    if not wrong or m.dtype != "float64" or not m.functions["jax"].function.holds_float32():
+        return
+    torch = m.functions.get("torch")
+    value = torch.results if torch is not None and not torch.outcome else m.value
+    if value and not unlike(m.functions["jax"].results, value, ALLOWED["float32"], ""):
+        m.note(
+            "jax holds constants in float32, JAX's default, and differs by no more than their rounding: make them "
+            'with jax_enable_x64 or in NumPy, or ask with dtype="float32"'
+        )
 
 
 def _by_hand(m: Measurements) -> FunctionCheck:

@@ -93,7 +93,7 @@ def test_none_in_a_result_stands_for_what_was_not_asked_for() -> None:
         return jnp.concatenate(heads, -1) @ taken["out_proj.weight"].T + taken["out_proj.bias"], None
 
     x = np.random.default_rng(0).standard_normal((1, 3, 4))
-    given = {"torch": lambda x: attention(x, x, x, need_weights=False), "inputs": x}
+    given: dict[str, Any] = {"torch": lambda x: attention(x, x, x, need_weights=False), "inputs": x}
     assert crosscheck(**given, jax=port).agreed
     alone = crosscheck(**given, jax=lambda x: (port(x)[0],))
     assert alone.agreed
@@ -134,3 +134,34 @@ def test_bfloat16_is_taken_and_returned_by_both() -> None:
     assert result.agreed, str(result)
     result = crosscheck(torch=lambda x: x.bfloat16().sum(), jax=lambda x: x.astype("bfloat16").sum(), inputs=V)
     assert result.agreed, str(result)
+
+
+W = np.random.default_rng(0).standard_normal((3, 3))
+HELD = {"torch": torch.tensor(W), "jax": jnp.array(W, jnp.float32)}
+
+
+@pytest.mark.parametrize("port", ["of JAX", "of NumPy"])
+def test_it_is_said_where_jax_differs_by_the_rounding_of_its_own_float32_constants(port: str) -> None:
+    if port == "of JAX":
+        given: dict[str, Any] = {"torch": lambda x: torch.tanh(x @ HELD["torch"]).sum()}
+    else:
+        given = {"numpy": lambda x: np.tanh(x @ W).sum()}
+    result = crosscheck(jax=lambda x: jnp.tanh(x @ HELD["jax"]).sum(), inputs=V, **given)
+    assert not result.agreed
+    assert any("jax holds constants in float32" in note for note in result.notes)
+    wrong = crosscheck(jax=lambda x: jnp.tanh(x @ HELD["jax"] * 1.01).sum(), inputs=V, **given)
+    assert not any("constants" in note for note in wrong.notes)
+
+
+def test_where_they_part_is_found_in_a_torch_function_that_refuses_float32() -> None:
+    def port(x: Any) -> Any:
+        moved = jnp.tanh(x @ W)
+        return (moved * (jnp.exp(moved) / jnp.exp(moved).sum() + 1e-3)).sum()
+
+    def theirs(x: Any) -> Any:
+        moved = torch.tanh(x @ HELD["torch"])
+        return (moved * torch.softmax(moved, -1)).sum()
+
+    parting = crosscheck(torch=theirs, jax=port, inputs=V).parting
+    assert parting is not None
+    assert (parting.torch.operation, parting.jax.operation) == ("aten._softmax", "add")
