@@ -102,7 +102,7 @@ def _foreign_class(spec: str, module_name: str, class_name: str) -> type[Backend
 def load(spec: Spec, dtype: str = "float64", arithmetic: str = "native") -> Backend:
     """The backend that `spec` names, see `backend_class`, ready to train.
 
-    Raises DeviceError for a device that this process cannot use, MissingError for an arithmetic that the
+    Raises DeviceError for a device that this process cannot use, MissingError for an arithmetic or a dtype that the
     backend does not have, UsageError for an unknown dtype or arithmetic, TypeError for a class that lacks methods.
     """
     check_known("dtype", dtype, DTYPES)
@@ -118,6 +118,8 @@ def load(spec: Spec, dtype: str = "float64", arithmetic: str = "native") -> Back
         raise DeviceError(f"'{label}': no such device here, only {', '.join(devices)}{why and ': '}{why}")
     if arithmetic not in cls.arithmetics:
         raise MissingError(f"'{label}' has no {arithmetic} arithmetic, only {', '.join(cls.arithmetics)}")
+    if dtype not in cls.dtypes:
+        raise MissingError(f"'{label}' has no {dtype}, only {', '.join(cls.dtypes)}")
     return cls(device=device, dtype=dtype, arithmetic=arithmetic)
 
 

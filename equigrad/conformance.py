@@ -25,13 +25,13 @@ from typing import Any, ClassVar
 import pytest
 
 from .backends import backend_class
-from .backends.interface import DTYPES, Backend
+from .backends.interface import Backend
 from .common.errors import EquigradError, UsageError
 from .common.values import positive
 from .laws import networks
 from .laws.laws import LAWS, LawBroken, Network, unasked
 from .laws.search import search
-from .session import Spec, made, path_of
+from .session import Spec, having, made, path_of
 
 SECONDS = 10.0
 
@@ -63,7 +63,7 @@ class Conformance:
             unused.difference_update([pattern for pattern in unused if fnmatchcase(name, pattern)])
             return pytest.param(*values, id=name, marks=marks[:1])
 
-        variants = list(product(DTYPES, cls.arithmetics))
+        variants = list(product(*(having(cls))))
         seconds = self.seconds if self.seconds is not None else option("--equigrad-seconds", SECONDS)
         try:
             positive("the seconds", seconds or SECONDS)

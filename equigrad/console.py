@@ -31,7 +31,7 @@ def show(renderable: RenderableType, width: int = 140) -> None:
     if not console.is_terminal:
         console = Console(width=width)
     with console.capture() as captured:
-        console.print(renderable)
+        console.print(renderable, crop=False)
     say(captured.get(), end="")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .backends import FRAMEWORKS, backend_class, everything, load, registry
 from .backends import Spec as Spec
-from .backends.interface import ARITHMETICS, Backend, LayerTrace
+from .backends.interface import ARITHMETICS, DTYPES, Backend, LayerTrace
 from .common.errors import DeviceError, MissingError, TrainingError, UsageError, foreign, said
 from .common.nearest import check_known
 from .common.problem import Problem
@@ -107,7 +107,13 @@ class Session:
 
     def train(self, weights: Any, n: int = 1) -> Any:
         """The weights after `n` updates, computed and not only under way."""
-        return self.call("synchronize", self.call("train", weights, self.x, self.y, self.lr, n))
+        return self.synchronized(self.call("train", weights, self.x, self.y, self.lr, n))
+
+    def synchronized(self, value: Any) -> Any:
+        done = self.call("synchronize", value)
+        if done is None and value is not None:
+            raise self.unfit("synchronize", a(done))
+        return done
 
     def trace(self, weights: Any) -> LayerTraces:
         return self.layers(self.call("trace", weights, self.x, self.y, self.lr))
@@ -136,7 +142,7 @@ class Session:
 
     def array(self, method: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
         """What `method` returned, as NumPy, once it has this shape and the backend's device and dtype."""
-        if isinstance(value, (list, tuple, float, int, type(None))):
+        if value is None or (isinstance(value, (list, tuple, float, int)) and type(value) is not type(self.x)):
             raise self.unfit(method, a(value))
         device = self.call("device_of", value)
         if device != self.backend.device:
@@ -168,6 +174,7 @@ class Session:
         return {
             "from_numpy": f"a copy in {dtype}",
             "to_numpy": "a NumPy array with the same bits",
+            "synchronize": "what it was given, once that is computed",
             "predict": f"an array of shape (rows, {self.shapes[-1][1]}), {dtype}",
             "gradient": like_weights,
             "update": like_weights,
@@ -182,14 +189,14 @@ def loaded(spec: Spec, dtype: str = "float64", arithmetic: str = "native") -> Ba
 
     Raises what `equigrad.load` raises, and Fault for a class that lacks methods or cannot be made.
     """
-    with _loading(spec if isinstance(spec, str) else ""):
+    with _loading(dtype, arithmetic, spec if isinstance(spec, str) else ""):
         _check_whole(backend_class(spec)[0])
         return load(spec, dtype, arithmetic)
 
 
 def made(cls: type[Backend], device: str, dtype: str, arithmetic: str) -> Backend:
     """A new backend; methods that its class lacks, and what it raises while it is made, become a Fault."""
-    with _loading():
+    with _loading(dtype, arithmetic):
         _check_whole(cls)
         return cls(device=device, dtype=dtype, arithmetic=arithmetic)
 
@@ -199,21 +206,32 @@ def like(backend: Backend, dtype: str, arithmetic: str) -> Backend:
     return made(type(backend), backend.device, dtype, arithmetic)
 
 
+def having(cls: type[Backend]) -> tuple[list[str], list[str]]:
+    """The dtypes and the arithmetics that a backend has."""
+    return [dtype for dtype in DTYPES if dtype in cls.dtypes], [mode for mode in ARITHMETICS if mode in cls.arithmetics]
+
+
 def _check_whole(cls: type[Backend]) -> None:
     if isabstract(cls):
         lacking = ", ".join(sorted(cls.__abstractmethods__))
         raise Fault("failed", f"{cls.__name__} lacks {lacking} - expected every method of equigrad.Backend")
+    for what, known in (("arithmetics", ARITHMETICS), ("dtypes", DTYPES)):
+        if not (isinstance(has := getattr(cls, what), tuple) and has and {*has} <= {*known}):
+            raise Fault(
+                "failed", f"{cls.__name__}.{what} is {has!r} - expected a tuple of {' or '.join(known)} or both"
+            )
 
 
 @contextmanager
-def _loading(label: str = "") -> Iterator[None]:
+def _loading(dtype: str, arithmetic: str, label: str = "") -> Iterator[None]:
     try:
         with foreign():
             yield
     except (KeyboardInterrupt, UsageError, MissingError):
         raise
     except BaseException as error:
-        raise Fault("failed", f"loading raised {said(error)}", label) from error
+        wanted = f"a backend for {dtype} and {arithmetic} arithmetic"
+        raise Fault("failed", f"loading raised {said(error)} - expected {wanted}", label) from error
 
 
 class Loaded(NamedTuple):

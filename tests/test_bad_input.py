@@ -251,8 +251,16 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("a target given twice", "compare --data good.csv --target y --target 3", "the same column is a target twice"),
     ("a target name that stands twice", "compare --data twice.csv --target y", "2 columns named 'y'"),
     ("every column a target", "compare --data good.csv --target a --target b --target y", "none is left as an input"),
-    ("a hidden layer of 0", "compare --data good.csv --target y --hidden 0", "at least 1 unit, not 0"),
-    ("a hidden layer of -3", "compare --data good.csv --target y --hidden -3", "at least 1 unit, not -3"),
+    (
+        "a hidden layer of 0",
+        "compare --data good.csv --target y --hidden 0",
+        "the size of a hidden layer must be at least 1, not 0",
+    ),
+    (
+        "a hidden layer of -3",
+        "compare --data good.csv --target y --hidden -3",
+        "the size of a hidden layer must be at least 1, not -3",
+    ),
     ("a hidden layer in words", "compare --data good.csv --target y --hidden big", "Invalid value for '--hidden'"),
     ("zero updates on data", "compare --data good.csv --target y --updates 0", "at least 1, not 0"),
     ("a target for an archive", "compare --data good.npz --target y", "--target is for CSV files"),

@@ -71,7 +71,7 @@ def check(
 def thorough(
     backends: Spec | Sequence[Spec] | None = None,
     *,
-    dtypes: str | Sequence[str] = DTYPES,
+    dtypes: str | Sequence[str] | None = None,
     arithmetic: str = "both",
     seconds: float = SECONDS,
     examples: int | None = None,
@@ -80,30 +80,32 @@ def thorough(
 ) -> Thorough:
     """Every law on many networks, for every backend, until one is broken or the budget is spent.
 
-    `seconds` are for all backends together, `examples` networks for each. Other arguments are as for `check`,
-    and what it raises; UsageError for a budget that cannot be spent, MissingError without Hypothesis, too.
+    `seconds` are for all backends together, `examples` networks for each; `dtypes` are all that each backend has
+    unless given. Other arguments are as for `check`, and what it raises; UsageError for a budget that cannot be
+    spent, MissingError without Hypothesis, too.
     """
-    seconds, dtypes = positive("the seconds", seconds), several(dtypes)
-    count("the number of dtypes", len(dtypes))
-    for dtype in dtypes:
+    seconds, given = positive("the seconds", seconds), several(DTYPES if dtypes is None else dtypes)
+    count("the number of dtypes", len(given))
+    for dtype in given:
         check_known("dtype", dtype, DTYPES)
-    found = load_all(backends, dtypes[0], arithmetic)
+    found = [one for dtype in given for one in load_all(backends, dtype, arithmetic)]
     ready = dict.fromkeys(one.name for one in found if isinstance(one.backend, Backend))
     results = {}
     asked = [called(spec) for spec in specs(backends or ())]
     for name in sorted(dict.fromkeys(one.name for one in found), key=[*asked, *(one.name for one in found)].index):
         rows = [one for one in found if one.name == name]
-        usable = {one.arithmetic: one.backend for one in rows if isinstance(one.backend, Backend)}
-        if not usable:
-            fault = next(one.backend for one in rows if isinstance(one.backend, Fault))
+        usable = [one.backend for one in rows if isinstance(one.backend, Backend)]
+        faults = [one.backend for one in rows if isinstance(one.backend, Fault)]
+        fault = next((each for each in faults if not usable or each.outcome != "missing"), None)
+        if fault:
             results[name] = Searched(name, rows[0].device, fault.outcome, fault.message)
             continue
-        made = next(iter(usable.values()))
+        made = usable[0]
         try:
             came = search(
                 partial(like, made),
-                list(usable),
-                dtypes,
+                list(dict.fromkeys(each.arithmetic for each in usable)),
+                list(dict.fromkeys(each.dtype for each in usable)),
                 seconds=seconds / len(ready),
                 examples=examples,
                 seed=seed,
@@ -115,7 +117,7 @@ def thorough(
         broken = came.finding
         outcome = (broken.outcome, f"{broken.law}: {broken.message}") if broken else ("agree", "")
         results[name] = Searched(name, made.device, *outcome, came)
-    return Thorough(passport(list(results)), tuple(dtypes), arithmetic, seed, tuple(results.values()))
+    return Thorough(passport(list(results)), tuple(given), arithmetic, seed, tuple(results.values()))
 
 
 def _usable(weights: Sequence[np.ndarray] | None, task: Problem, dtype: str) -> Sequence[np.ndarray] | None:
@@ -155,6 +157,9 @@ def _checked(found: Loaded, network: Network) -> BackendCheck:
         broken = broken or LawBroken("gradient_is_exact", fault.outcome, fault.message)
     if broken:
         outcome, message = broken.outcome, str(broken)
+    elif all(layer.bound >= 1 for layer in layers):
+        outcome = "inconclusive"
+        message = "rounding alone may change every digit of this gradient: scale the inputs, or take smaller weights"
     else:
         outcome, message = "identical" if all(layer.ulp == 0 for layer in layers) else "agree", ""
     return BackendCheck(name, backend.device, mode, outcome, message, layers, tuple(laws), left_out)
@@ -181,7 +186,7 @@ def measured(gradient: Sequence[np.ndarray], network: Network) -> tuple[LayerChe
 
 def _with_nearest(checks: Sequence[BackendCheck]) -> tuple[BackendCheck, ...]:
     best: dict[int, float] = {}
-    for layer in (layer for b in checks for layer in b.layers if layer.margin <= 1):
+    for layer in (layer for b in checks for layer in b.layers if layer.margin <= 1 > layer.bound):
         best[layer.layer] = min(best.get(layer.layer, np.inf), layer.relative_error)
     return tuple(
         replace(b, layers=tuple(replace(v, nearest=v.relative_error == best.get(v.layer)) for v in b.layers))

@@ -84,6 +84,8 @@ class Outcomes:
     def complaint(self, label: Callable[[Any], str]) -> str:
         """Why this is no agreement, in one sentence."""
         bad = ", ".join(f"{label(b)} {b.outcome}" for b in self.backends if agreement.bad(b.outcome))
+        if any(b.outcome == "inconclusive" for b in self.backends) and not bad:
+            return "inconclusive: nothing can be told of a gradient that rounding may change in every digit."
         return f"NOT correct: {bad}." if bad else "no backend could be checked."
 
     def status(self, names: Sequence[str]) -> int:
@@ -118,7 +120,7 @@ class Check(Outcomes):
 
     @property
     def title(self) -> str:
-        return f"{self.problem}: gradient dL/dw, {self.dtype}, {self.samples:,} samples"
+        return f"{self.problem}: gradient dL/dw, {self.dtype}, {self.samples:,} sample{'s' * (self.samples != 1)}"
 
     @property
     def verdict(self) -> str:

@@ -82,7 +82,9 @@ def thorough(result: Thorough) -> RenderableType:
             row += [f"{b.search.networks:,}", f"{b.search.seconds:.1f}", f"{nearest:.0%}"]
         table.add_row(*row)
     parts: list[RenderableType] = [table]
-    parts += [Text(line) for b in result.backends for line in b.lines()]
+    for line in (line for b in result.backends for line in b.lines()):
+        code = line.startswith("    ")  # which is copied from here, so it is broken nowhere
+        parts.append(Text(line, no_wrap=code, overflow="ignore" if code else None))
     parts.append(Text(result.verdict, style="bold green" if result.agreed else "bold red"))
     return Group(*parts)
 

@@ -19,7 +19,7 @@ class Mutant(NumpyBackend):
 
     law: ClassVar[str]
     """The law that must catch it."""
-    dtypes: ClassVar[tuple[str, ...]] = DTYPES
+    wrong_in: ClassVar[tuple[str, ...]] = DTYPES
     """In which dtypes it is a mistake: float64 alone where float32 rounds more than it is wrong by."""
     crashes: ClassVar[bool] = False
     """Whether the mistake is an error that is raised; others must show as a wrong result."""
@@ -432,4 +432,4 @@ FLOAT64_ALONE = (
 )
 """Mistakes that float32 cannot show: they are smaller than its rounding, or they are what float32 is."""
 for _name in FLOAT64_ALONE:
-    MUTANTS[_name].dtypes = ("float64",)
+    MUTANTS[_name].wrong_in = ("float64",)

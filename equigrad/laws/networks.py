@@ -225,6 +225,7 @@ def _fixed() -> tuple[Recipe, ...]:
         [Recipe((n, 2), 2, seed=n) for n in (130, 600, 17, 33, 7, 2, 1)],
         [Recipe((2, n), 2, seed=n) for n in (10, 130, 600, 3, 33)],
         [Recipe((5, 5), 5), Recipe((64, 32, 10), 70), Recipe((1, 5, 1), 5), Recipe((5, 1, 5), 1), Recipe((6, 6, 6), 3),
+         Recipe((3, 4, 17), 4), Recipe((3, 70, 70, 2), 2),
          Recipe((4, 4, 2), 1),
          Recipe((3, 3), 1), Recipe((3,) * 8, 3), Recipe((2, 2, 1), 1025), Recipe((2,) * 5, 2), Recipe((2, 2, 2), 40),
          Recipe((300, 300, 2), 2), Recipe((130, 130), 130), Recipe((4, 128, 2), 1024), Recipe((2, 1), 5000),

@@ -14,7 +14,7 @@ from ..common.files import SCHEMA
 from ..common.progress import named
 from ..common.values import count
 from ..passport import passport
-from ..session import Progress, canonical_names, like, loaded
+from ..session import Progress, canonical_names, having, like, loaded
 from . import networks
 from .laws import LAWS, LawBroken, Network
 from .mutants import MUTANTS, Mutant
@@ -165,7 +165,7 @@ def power(
     for step, mutant in enumerate(MUTANTS.values()):
         if progress:
             progress("trying wrong backends", step + 1, total)
-        caught += [trial(mutant, *variant) for variant in VARIANTS if variant[0] in mutant.dtypes]
+        caught += [trial(mutant, *variant) for variant in VARIANTS if variant[0] in mutant.wrong_in]
     for step, plan in enumerate(planted):
         if progress:
             progress("trying wrong backends", len(MUTANTS) + step + 1, total)
@@ -175,9 +175,11 @@ def power(
     findings: list[Alarm] = []
     tried = {}
     for name, backend in right.items():
+        dtypes, arithmetics = having(type(backend))
         came = search(
             partial(like, backend),
-            [mode for mode in ARITHMETICS if mode in type(backend).arithmetics],
+            arithmetics,
+            dtypes,
             examples=problems,
             progress=named(name, progress),
         )

@@ -80,8 +80,9 @@ class Finding:
         yield from map(str, self.depends_on)
         if len(self.broken) > 1:
             yield f"laws broken there: {', '.join(self.broken)}"
-        yield "to see it again, in Python:"
-        yield from (f"  {line}" for line in self.reproduce(spec).splitlines())
+        if self.repeats:
+            yield "to see it again, in Python:"
+            yield from (f"  {line}" for line in self.reproduce(spec).splitlines())
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/check.md."""

@@ -7,19 +7,23 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 import equigrad
+from equigrad import console
 from equigrad.backends.interface import Backend
 from equigrad.backends.numpy_backend import NumpyBackend
-from equigrad.check.gradcheck import check
-from equigrad.check.result import Check
+from equigrad.check import view
+from equigrad.check.gradcheck import check, thorough
+from equigrad.check.result import Check, Searched, Thorough
 from equigrad.common.agreement import OUTCOMES
 from equigrad.common.errors import UsageError
 from equigrad.laws.laws import LAWS
+from equigrad.laws.networks import Recipe
+from equigrad.laws.search import Finding, Search
 
 pytestmark = pytest.mark.needs("flint")
 
@@ -130,6 +134,115 @@ def test_a_broken_backend_is_named_and_the_others_still_show(
     assert message in result.backends[1].message
     assert not result.agreed
     assert f"{backend.__name__} native {outcome}" in result.verdict
+
+
+class Single(NumpyBackend):
+    """Has float32 alone."""
+
+    dtypes: ClassVar[tuple[str, ...]] = ("float32",)
+
+    def __post_init__(self) -> None:
+        if self.dtype != "float32":
+            raise ValueError("single precision only")
+
+
+class Untold(Single):
+    dtypes: ClassVar[tuple[str, ...]] = ("float64", "float32")
+
+
+class Misspelt(NumpyBackend):
+    arithmetics = "native"  # type: ignore[assignment]
+
+
+def test_an_engine_that_has_one_dtype_is_asked_for_that_alone() -> None:
+    searched = thorough(Single, examples=2)
+    assert searched.agreed
+    assert [b.outcome for b in searched.backends] == ["agree"]
+    assert not thorough(Single, dtypes="float64", examples=2).agreed
+    assert thorough(Single, dtypes="float64", examples=2).status(["Single"]) == 3
+    assert check("one-layer", [Single], arithmetic="native").backends[0].outcome == "missing"
+    assert check("one-layer", [Single], dtype="float32", arithmetic="native").agreed
+
+
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        (Untold, "loading raised ValueError: single precision only - expected a backend for float64"),
+        (Misspelt, "Misspelt.arithmetics is 'native' - expected a tuple of native or reproducible or both"),
+    ],
+    ids=["fails in a dtype that it claims to have", "names its arithmetic without a tuple"],
+)
+def test_refused_is_a_class_that(backend: type[Backend], said: str) -> None:
+    (result,) = thorough(backend, examples=2).backends
+    assert result.outcome == "failed"
+    assert said in result.message
+
+
+class Boxed(NumpyBackend):
+    """Its arrays are tuples of one NumPy array."""
+
+    arithmetics = ("native",)  # type: ignore[assignment]
+
+    def from_numpy(self, array: Any) -> Any:
+        return (super().from_numpy(array),)
+
+    def to_numpy(self, array: Any) -> Any:
+        return super().to_numpy(array[0])
+
+    def device_of(self, array: Any) -> str:
+        return "cpu"
+
+    def predict(self, weights: Any, x: Any) -> Any:
+        return (NUMPY.predict(opened(weights), x[0]),)
+
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        return boxed(NUMPY.gradient(opened(weights), x[0], y[0]))
+
+    def update(self, weights: Any, x: Any, y: Any, lr: float) -> Any:
+        return self.train(weights, x, y, lr, 1)
+
+    def train(self, weights: Any, x: Any, y: Any, lr: float, n: int) -> Any:
+        return boxed(NUMPY.train(opened(weights), x[0], y[0], lr, n))
+
+    def trace(self, weights: Any, x: Any, y: Any, lr: float) -> Any:
+        return NUMPY.trace(opened(weights), x[0], y[0], lr)
+
+    def replay(self, *arguments: Any) -> Any:
+        return None
+
+
+NUMPY = NumpyBackend()
+
+
+def opened(arrays: Any) -> Any:
+    return tuple(array for (array,) in arrays)
+
+
+def boxed(arrays: Any) -> Any:
+    return tuple((array,) for array in arrays)
+
+
+def test_arrays_may_be_tuples() -> None:
+    found = check("two-layer", [Boxed], arithmetic="native").backends[0]
+    assert found.outcome in ("agree", "identical"), found.message
+
+
+def test_where_rounding_explains_any_gradient_nothing_is_told_and_none_is_nearest() -> None:
+    task = equigrad.Problem("steep", np.array([[1e3, 2e3], [-1e3, 5e2]]), np.eye(2)[:, :1], (2, 2, 1), updates=3)
+    result = check(task, ["numpy"])
+    assert {b.outcome for b in result.backends} == {"inconclusive"}
+    assert not any(layer.nearest for b in result.backends for layer in b.layers)
+    assert "nothing can be told" in result.verdict
+    assert result.status(["numpy"]) == 1
+
+
+def test_lines_to_copy_are_broken_nowhere(capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = Recipe((3,) * 12, inputs="a row and a column of zeros", targets="a row and a column of zeros", updates=0)
+    finding = Finding("gradient_is_exact", "disagree", "it is off", 2.0, "float64", "native", (recipe,))
+    searched = Searched("mine:Mine", "cpu", "disagree", "it is off", Search(1, 0.0, finding=finding))
+    console.show(view.thorough(Thorough({}, ("float64",), "native", 0, (searched,))), width=60)
+    code = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+    assert code == finding.reproduce("mine:Mine").splitlines()
 
 
 def test_a_right_gradient_does_not_excuse_a_broken_law() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import cycle
 from typing import Any, ClassVar
 
 import numpy as np
@@ -88,7 +89,7 @@ def test_a_wrong_backend_is_caught_by_its_law(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, m in MUTANTS.items() if "float32" in m.dtypes], ids=lambda name: name.replace(" ", "-")
+    "name", [n for n, m in MUTANTS.items() if "float32" in m.wrong_in], ids=lambda name: name.replace(" ", "-")
 )
 def test_it_is_caught_in_float32_too(name: str) -> None:
     caught = trial(MUTANTS[name], "float32")
@@ -176,7 +177,9 @@ def test_a_variation_changes_what_it_says_and_no_shape() -> None:
             parts = [(a, b) for a, b in zip(arrays(network), arrays(other), strict=True)]
             assert all(a.shape == b.shape for a, b in parts)
             changed = sum(a.tobytes() != b.tobytes() for a, b in parts) + (network.lr != other.lr)
-            most = {"other weights": len(parts) - 2, "other numbers throughout": len(parts) + 1}
+            repeated = len(network.shapes) - len(set(network.shapes))
+            most = {"other weights": len(parts) - 2, "one array for several layers": repeated}
+            most["other numbers throughout"] = len(parts) + 1
             assert changed == {**most, "its rows in another order": 2}.get(what, 1)
 
 
@@ -298,9 +301,126 @@ class ReadsFortranAsC(NumpyBackend):
         return super().predict(tuple(map(as_c, weights)), as_c(x))
 
 
+class LongTraining(NumpyBackend):
+    """Right for a few updates; what it does for more is `several`."""
+
+    def train(self, weights: Any, x: Any, y: Any, lr: float, n: int) -> Any:
+        return self.several(weights, x, y, lr, n) if n > STEPS else super().train(weights, x, y, lr, n)
+
+    def several(self, *arguments: Any) -> Any:
+        return super().train(*arguments)
+
+
+class LongInOneBuffer(LongTraining):
+    def several(self, *arguments: Any) -> Any:
+        new = super().several(*arguments)
+        buffers = self.__dict__.setdefault(f"buffers {[w.shape for w in new]}", tuple(map(np.empty_like, new)))
+        for buffer, w in zip(buffers, new, strict=True):
+            buffer[...] = w
+        return buffers
+
+
+class LongReadsFortranAsC(LongTraining):
+    def several(self, weights: Any, x: Any, y: Any, lr: float, n: int) -> Any:
+        def as_c(v: Any) -> Any:
+            return np.frombuffer(v.tobytes("A"), v.dtype).reshape(v.shape)
+
+        return super().several(tuple(map(as_c, weights)), as_c(x), as_c(y), lr, n)
+
+
+class LongInPlace(LongTraining):
+    def several(self, weights: Any, x: Any, y: Any, lr: float, n: int) -> Any:
+        for w, new in zip(weights, super().several(weights, x, y, lr, n), strict=True):
+            w[...] = new
+        return tuple(w.copy() for w in weights)
+
+
+class LongRoundsTheRate(LongTraining):
+    def several(self, weights: Any, x: Any, y: Any, lr: float, n: int) -> Any:
+        return super().several(weights, x, y, round(lr, 1), n)
+
+
+class FourBuffers(NumpyBackend):
+    def predict(self, weights: Any, x: Any) -> Any:
+        new = super().predict(weights, x)
+        ring = self.__dict__.setdefault(f"ring {new.shape}", cycle([np.empty_like(new) for _ in range(4)]))
+        buffer = next(ring)
+        buffer[...] = new
+        return buffer
+
+
+class Remembering(np.ndarray):
+    seen: np.ndarray | None = None
+
+
+class KeptOnTheArray(NumpyBackend):
+    def from_numpy(self, array: np.ndarray) -> np.ndarray:
+        return np.array(array, self.dtype).view(Remembering)
+
+    def to_numpy(self, array: Any) -> np.ndarray:
+        return np.array(array)
+
+    def predict(self, weights: Any, x: Any) -> Any:
+        if isinstance(x, Remembering):
+            x.seen = np.array(x) if x.seen is None else x.seen
+            x = x.seen
+        return super().predict(tuple(map(np.asarray, weights)), x)
+
+
+class SlopeByArray(NumpyBackend):
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        found = dict(zip(map(id, weights), super().gradient(weights, x, y), strict=True))
+        return tuple(found[id(w)] for w in weights)
+
+
+KEPT_OUTSIDE: dict[Any, Any] = {}
+
+
+class KeptOutside(NumpyBackend):
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        return super().gradient(weights, x, KEPT_OUTSIDE.setdefault((y.shape, y.dtype), y.copy()))
+
+
+class SynchronizesNothing(NumpyBackend):
+    def synchronize(self, value: Any) -> Any:
+        return None
+
+
+class Short(Engine):
+    """Right, in two methods."""
+
+    def predict(self, weights: Any, x: Any) -> Any:
+        return NumpyBackend(dtype=self.dtype).predict(weights, x)
+
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        return NumpyBackend(dtype=self.dtype).gradient(weights, x, y)
+
+
+class OwnPreactivation(Short):
+    traced = ("preactivation", "activation")
+
+    def trace(self, *arguments: Any) -> Any:
+        return tuple(layer._replace(preactivation=2 * layer.preactivation) for layer in super().trace(*arguments))
+
+
 @pytest.mark.parametrize(
     ("backend", "law", "message", "recipe"),
     [
+        (LongInOneBuffer, "results_stay", "a result of train, held across later calls, differs", Recipe(updates=5)),
+        (LongReadsFortranAsC, "layout_is_free", "train with transposed arguments is off",
+         Recipe((3, 4, 1), 4, updates=5)),
+        (LongInPlace, "arguments_stay", r"weights\[0\], an argument of train, was changed by it", Recipe(updates=5)),
+        (LongInPlace, "calls_repeat", r"the same arguments, of which it changed weights\[0\]", Recipe(updates=5)),
+        (LongRoundsTheRate, "calls_are_independent", "is kept outside of it", Recipe(updates=5)),
+        (FourBuffers, "results_stay", "a result of predict, held across later calls, differs", Recipe((3, 4, 1), 4)),
+        (KeptOnTheArray, "calls_are_independent", "after other numbers were written into its arguments",
+         Recipe((3, 4, 1), 4)),
+        (SlopeByArray, "calls_are_independent", "gradient with one array for several layers is off",
+         Recipe((4, 4, 4), 5)),
+        (KeptOutside, "calls_are_independent", "what was carried over, if anything, is kept outside of it",
+         Recipe((3, 4, 2), 4)),
+        (SynchronizesNothing, "results_fit", "synchronize returned a NoneType - expected what it was given", Recipe()),
+        (OwnPreactivation, "trace_is_the_update", "trace.preactivation is off", Recipe()),
         (KeptByX, "calls_are_independent", "gradient with other weights is off",
          Recipe((3, 4, 1), 4)),
         (KeptByX, "calls_are_independent", "a freshly made backend gets it right", Recipe((3, 4, 1), 4)),
@@ -344,16 +464,6 @@ def test_jax_traces_once_per_shape_and_dtype(ready: Ready, dtype: str, monkeypat
         subject.result("gradient"), subject.result("update"), subject.result("train", n)
         counts.append(len(traced))
     assert 0 < counts[0] == counts[1]
-
-
-class Short(Engine):
-    """Right, in two methods."""
-
-    def predict(self, weights: Any, x: Any) -> Any:
-        return NumpyBackend(dtype=self.dtype).predict(weights, x)
-
-    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
-        return NumpyBackend(dtype=self.dtype).gradient(weights, x, y)
 
 
 class ShortWithTrace(Short):
