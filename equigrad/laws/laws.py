@@ -634,7 +634,7 @@ def results_stay(subject: Subject) -> float:
     others = [subject.on(network) for network in (subject.network, subject.network.other)]
     for repetition in range(1 if subject.network.is_large else CALLS // len(others)):  # buffers may take turns
         for other, method in product(others, subject.methods):
-            other.run(method, n if repetition == 0 else min(n, MANY))
+            other.run(method, n if repetition == 0 else STEPS)
     for method, value in held.items():
         subject.same_bits(
             f"a result of {method}, held across later calls,", subject.read(method, value), before[method]
