@@ -9,9 +9,10 @@ the same pass a cheap reference, a thousand times nearer to the exact result tha
 
 What is assumed of a backend:
 
-* a sum of K products errs by at most min(K, 8 sqrt(K)) u times the sum of their magnitudes, in any order, with
-  or without FMA: K by worst case, 8 sqrt(K) with probability 1 - 1e-13 (Higham and Mary, SIAM Journal on
-  Scientific Computing 41, 2019); plus 4 u times the largest factors' product, which sums in exact slices need;
+* a sum of K products errs by at most min(K, 8 K / sqrt(D)) u times the sum of their magnitudes, in any order, with
+  or without FMA: K by worst case; 8 sqrt(K) with probability 1 - 1e-13 where all are distinct (Higham and Mary, SIAM
+  Journal on Scientific Computing 41, 2019), but of K products only D need be, and equal ones are rounded alike, again
+  and again in one direction; plus 4 u times the largest factors' product, which sums in exact slices need;
 * a sigmoid errs by at most 8 u: an absolute bound, for 0.5 (tanh(z/2) + 1) is a correct sigmoid too;
 * a result below the smallest normal number may become zero.
 
@@ -81,9 +82,19 @@ class Rounding(NamedTuple):
     def dot(self, a: Bounded, b: Bounded) -> Bounded:
         (p, dp), (q, dq), terms = _sizes(a), _sizes(b), a.value.shape[1]
         carried = dp @ q + p @ dq + dp @ dq
-        summed = self.u * min(terms, 8 * terms**0.5) * (p @ q)
+        distinct = np.maximum(self._distinct(a.value)[:, None], self._distinct(b.value.T))
+        summed = self.u * np.minimum(terms, 8 * terms / np.sqrt(distinct)) * (p @ q)
         sliced = 4 * self.u * p.max(1, keepdims=True) * q.max(0, keepdims=True)
         return Bounded(a.value @ b.value, carried + summed + sliced + terms * self.tiny)
+
+    def _distinct(self, factors: np.ndarray) -> np.ndarray:
+        """How many numbers of each row (K,) differ by an eighth of a unit in the last place of K of them together."""
+        terms = factors.shape[1]
+        if terms <= 64:  # the worst case is no larger
+            return np.ones(len(factors))
+        units = self.u * terms * np.abs(factors).max(1, keepdims=True) / 4 + self.tiny
+        cells = np.sort(np.floor(factors / units), axis=1)
+        return 1.0 + (cells[:, 1:] != cells[:, :-1]).sum(1)
 
     def sigmoid(self, z: Bounded) -> Bounded:
         a = 1 / (1 + np.exp(-z.value))

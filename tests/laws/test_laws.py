@@ -142,6 +142,29 @@ def test_rounding_alone_stays_well_within_the_bounds(dtype: str, arithmetic: str
     assert 0 < worst < 0.5
 
 
+class InOrder(NumpyBackend):
+    """Adds products one after the other, as a loop in C does: right, but equal terms are rounded alike each time."""
+
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        a = self.predict(weights, x)
+        total = np.zeros_like(weights[0])
+        for row, delta in zip(x, (a - y) * (a * (1 - a)), strict=True):
+            total += np.outer(row, delta)
+        return (total,)
+
+
+@pytest.mark.parametrize("inputs", ["all ones", "every row the same", "every row the same but for 1e-7"])
+def test_a_sum_of_equal_terms_may_be_taken_in_order_of(inputs: str, dtype: str) -> None:
+    for samples in (100, 2_100, 5_000):
+        for seed in range(4):
+            network = Recipe((2, 1), samples, inputs=inputs, targets="every row the same", seed=seed).network(dtype)
+            assert LAWS["gradient_is_exact"](InOrder(dtype=dtype), network) < 0.5
+    varied = Recipe((2, 1), 5_000).network(dtype)
+    (layer,) = varied.bounds
+    magnitudes = np.abs(varied.x.T) @ np.abs(layer.delta.value).astype(float)
+    assert (layer.gradient.bound < 16 * 5_000**0.5 * float(np.finfo(dtype).eps) / 2 * magnitudes).all()
+
+
 def test_the_bound_follows_the_cancellation_in_a_sum() -> None:
     """Two samples whose gradients cancel to one part in 1e8: the bound stays at the size of the parts."""
     w, y = (np.array([[1.0]]),), np.array([[0.0], [0.0]])
