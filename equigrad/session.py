@@ -146,7 +146,7 @@ class Session:
     def checked(self, method: str, array: Any, shape: tuple[int, ...]) -> np.ndarray:
         """`array`, which `method` returned, once it is a NumPy array of this shape and the backend's dtype."""
         if not isinstance(array, np.ndarray):
-            raise self.unfit("trace" if method == "trace" else "to_numpy", a(array))
+            raise self.unfit(method if method in ("trace", "replay") else "to_numpy", a(array))
         if array.dtype != self.backend.dtype:
             outcome = "wrong-dtype" if array.dtype.kind == "f" else "failed"
             raise self.unfit(method, f"an array of {array.dtype}", outcome)
@@ -174,6 +174,7 @@ class Session:
             "train": like_weights,
             "trace": f"a tuple of {n} LayerTrace of NumPy arrays, {dtype}",
             "replay": f"a tuple of {n} LayerTrace of NumPy arrays, {dtype}",
+            "exp": f"an array of the shape that it was given, {dtype}",
         }.get(method, "no exception")
 
 
