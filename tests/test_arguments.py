@@ -105,6 +105,12 @@ def test_data_take_targets_and_hidden_layers_as(target: Any, hidden: Any, layers
         equigrad.load_data(tmp_path / "data.csv", target="ab", hidden=2.5)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("path", [None, 5], ids=["None", "a number"])
+def test_a_data_file_must_be_a_path_not(path: Any) -> None:
+    with pytest.raises(UsageError, match=f"the data file must be a path, not {path}"):
+        equigrad.load_data(path)
+
+
 @pytest.mark.parametrize("function", [equigrad.compare, equigrad.check, equigrad.diverge, equigrad.trace])
 @pytest.mark.parametrize("given", [None, 3, NumpyBackend], ids=["None", "a number", "a class"])
 def test_what_is_no_problem_is_refused_in_one_line(function: Callable[..., Any], given: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,8 +13,8 @@ from ..backends.interface import Backend, LayerTrace
 from ..common.errors import MissingError, UsageError
 from ..common.problem import Problem, task_of
 from ..common.progress import PARTS
-from ..common.ulp import any_differs, differs, distances, farthest, narrow
-from ..common.values import several
+from ..common.ulp import any_differs, differs, distances, narrow
+from ..common.values import seconds, several
 from ..passport import passport
 from ..session import LayerTraces, Matrices, Progress, Session, Spec, sessions
 from .operations import Update, operations, traced
@@ -58,8 +57,7 @@ def diverge(
     Raises UsageError unless that makes two, for a negative budget, or where a backend raises; and what
     `equigrad.load` raises.
     """
-    if not 0 <= budget < math.inf:
-        raise UsageError(f"the budget must be a finite number of seconds, at least 0, not {budget:g}")
+    budget = seconds("the budget", budget)
     task = task_of(problem)
     try:
         both = sessions(task, backends, dtype, arithmetic)
@@ -78,7 +76,7 @@ def diverge(
     if split is not None:
         first, why = _explain(a, b, split)
         notes += [note for note in why if note not in notes]
-    development = [Distance(i, 0, 0.0) for i in _rows(task.updates) if first is None or i < first.update]
+    development = [Distance(i, 0, 0.0, True) for i in _rows(task.updates) if first is None or i < first.update]
     if split is not None:
         development += _develop(a, b, task.updates, split, budget, progress)
     reached = development[-1].update
@@ -278,7 +276,7 @@ def _develop(
     """The distance when the weights part, and from then on as long as the time suffices."""
     done = split.done + split.updates
     held = split.after
-    yield Distance(done, *farthest(a.numpy(held[0]), b.numpy(held[1])))
+    yield Distance.between(done, a.numpy(held[0]), b.numpy(held[1]))
     start, pace = time.perf_counter(), 0.0
     for row in _rows(total):
         if row <= done:
@@ -287,7 +285,7 @@ def _develop(
             return
         began = time.perf_counter()
         held = a.train(held[0], row - done), b.train(held[1], row - done)
-        yield Distance(row, *farthest(a.numpy(held[0]), b.numpy(held[1])))
+        yield Distance.between(row, a.numpy(held[0]), b.numpy(held[1]))
         pace, done = (time.perf_counter() - began) / (row - done), row
         if progress:
             share = max(done / total, (time.perf_counter() - start) / max(budget, 1e-9))  # whichever is first
