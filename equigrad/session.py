@@ -29,6 +29,8 @@ T = TypeVar("T")
 class Fault(UsageError):
     """A backend raised an error, or returned something else than the interface asks for."""
 
+    status = 1
+
     def __init__(self, outcome: str, message: str, label: str = "") -> None:
         super().__init__(f"{label}: {message}" if label else message)
         self.outcome = outcome

@@ -320,6 +320,24 @@ def test_the_command_refuses_bad_arguments_in_one_line(
     assert capsys.readouterr().err.count("\n") == 2
 
 
+@pytest.mark.parametrize("name", ["diverge", "trace"])
+def test_a_backend_that_raises_ends_the_command_with_the_status_of_a_failure(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "failing.py").write_text(
+        "from equigrad.backends.numpy_backend import NumpyBackend\n"
+        "class Failing(NumpyBackend):\n"
+        "    def train(self, *arguments):\n"
+        "        raise ValueError('boom')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert command(monkeypatch, name, "-b", "numpy", "-b", "failing:Failing") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("equigrad: failing:Failing: train raised ValueError: boom - expected a tuple of 1 array")
+    assert err.count("\n") == 1
+
+
 def test_the_command_names_a_missing_framework(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
