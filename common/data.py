@@ -61,7 +61,10 @@ def load_data(
     Raises UsageError, with one line that says what to do, for anything that cannot be trained on. An archive
     that holds pickled objects is refused, not loaded.
     """
-    file = Path(path)
+    try:
+        file = Path(path)
+    except TypeError:
+        raise UsageError(f"the data file must be a path, not {path!r}") from None
     columns = [str(name) for name in several(target)]
     hidden = [count("the size of a hidden layer", size) for size in several(hidden)]
     readers = {".csv": _read_csv, ".npz": _read_npz}

@@ -12,13 +12,20 @@ from typing import NoReturn
 class EquigradError(Exception):
     """The root of every error this package raises on purpose; its text is one line for a person."""
 
+    status = 1
+    """The exit status of a command that it ends."""
+
 
 class UsageError(EquigradError):
-    """An argument, a data file or an output path that cannot be used (exit status 2)."""
+    """An argument, a data file or an output path that cannot be used."""
+
+    status = 2
 
 
 class MissingError(EquigradError):
-    """A framework or an arithmetic that is not here; the text says how to get it (exit status 3)."""
+    """A framework or an arithmetic that is not here; the text says how to get it."""
+
+    status = 3
 
 
 def install(extra: str) -> str:

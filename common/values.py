@@ -56,6 +56,17 @@ def positive(what: str, value: Any) -> float:
     return number
 
 
+def seconds(what: str, value: Any) -> float:
+    """`value`, of any type of numbers, as a float; raises UsageError unless it is finite and at least 0."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise UsageError(f"{what} must be a finite number of seconds, at least 0, not {value!r}")
+    return number
+
+
 def matrix(what: str, values: Any, columns: int) -> np.ndarray:
     """Lists, or an array of any numbers, as float64 of shape (rows, columns); raises UsageError for all else."""
     try:

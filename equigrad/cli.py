@@ -546,10 +546,8 @@ def _explain(error: BaseException) -> int:
     # Abort is what click makes of Ctrl-C; a library in the middle of its import makes anything of it
     if isinstance(error, KeyboardInterrupt) or interrupt.seen.is_set() or type(error).__name__ == "Abort":
         return interrupt.STATUS
-    if isinstance(error, MissingError):
-        return _complain(str(error), 3)
-    if isinstance(error, UsageError):
-        return _complain(str(error), 2)
+    if isinstance(error, (UsageError, MissingError)):
+        return _complain(str(error), error.status)
     if isinstance(error, OSError):  # standard output cannot be written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _complain(str(error), 2)

@@ -29,6 +29,8 @@ T = TypeVar("T")
 class Fault(UsageError):
     """A backend raised an error, or returned something else than the interface asks for."""
 
+    status = 1
+
     def __init__(self, outcome: str, message: str, label: str = "") -> None:
         super().__init__(f"{label}: {message}" if label else message)
         self.outcome = outcome
@@ -152,7 +154,7 @@ class Session:
     def checked(self, method: str, array: Any, shape: tuple[int, ...]) -> np.ndarray:
         """`array`, which `method` returned, once it is a NumPy array of this shape and the backend's dtype."""
         if not isinstance(array, np.ndarray):
-            raise self.unfit("trace" if method == "trace" else "to_numpy", a(array))
+            raise self.unfit(method if method in ("trace", "replay") else "to_numpy", a(array))
         if array.dtype != self.backend.dtype:
             outcome = "wrong-dtype" if array.dtype.kind == "f" else "failed"
             raise self.unfit(method, f"an array of {array.dtype}", outcome)
@@ -181,6 +183,7 @@ class Session:
             "train": like_weights,
             "trace": f"a tuple of {n} LayerTrace of NumPy arrays, {dtype}",
             "replay": f"a tuple of {n} LayerTrace of NumPy arrays, {dtype}",
+            "exp": f"an array of the shape that it was given, {dtype}",
         }.get(method, "no exception")
 
 
@@ -238,7 +241,7 @@ class Loaded(NamedTuple):
     """A backend under the name that a user has for it, or the fault that stands in its place."""
 
     name: str
-    """torch, torch:cuda, package.module:Class or the class's name."""
+    """torch, torch:cuda, package.module:Class or the class's name, see `labels`."""
     device: str
     arithmetic: str
     backend: Backend | Fault
@@ -258,11 +261,12 @@ def load_all(
     modes = ("reproducible", "native") if arithmetic == "both" else (arithmetic,)
     asked = specs(everything() if backends is None else backends)
     every = list(dict.fromkeys(asked if first is None else [first, *asked]))
+    names = labels(every)
     found = []
     for mode in modes:
         having = [spec for spec in every if arithmetic != "both" or _has(spec, mode)]
         if any(spec in having for spec in asked or every):
-            found += [_entry(spec, dtype, mode, backends is not None) for spec in having]
+            found += [_entry(spec, names[spec], dtype, mode, backends is not None) for spec in having]
     return found
 
 
@@ -303,6 +307,16 @@ def called(spec: Spec) -> str:
     return spec if isinstance(spec, str) else spec.__name__
 
 
+def labels(given: Sequence[Spec]) -> dict[Spec, str]:
+    """What tables call each: classes of one name by their modules' too, and by a number if that does not tell them."""
+    short = [called(spec) for spec in given]
+    names = {spec: path_of(spec) if short.count(name) > 1 else name for spec, name in zip(given, short, strict=True)}
+    same = {name: [spec for spec in names if names[spec] == name] for name in names.values()}
+    return {
+        spec: f"{name} ({same[name].index(spec) + 1})" if len(same[name]) > 1 else name for spec, name in names.items()
+    }
+
+
 def _has(spec: Spec, arithmetic: str) -> bool:
     try:
         return arithmetic in backend_class(spec)[0].arithmetics
@@ -310,8 +324,7 @@ def _has(spec: Spec, arithmetic: str) -> bool:
         return True
 
 
-def _entry(spec: Spec, dtype: str, arithmetic: str, asked: bool) -> Loaded:
-    name = called(spec)
+def _entry(spec: Spec, name: str, dtype: str, arithmetic: str, asked: bool) -> Loaded:
     framework, _, rest = name.partition(":")
     device = rest if rest and framework in FRAMEWORKS else "cpu"
     backend: Backend | Fault

@@ -105,6 +105,31 @@ def test_data_take_targets_and_hidden_layers_as(target: Any, hidden: Any, layers
         equigrad.load_data(tmp_path / "data.csv", target="ab", hidden=2.5)  # type: ignore[arg-type]
 
 
+class Twin(NumpyBackend):
+    pass
+
+
+def test_classes_of_one_name_are_told_apart_in_every_command() -> None:
+    here, twins = __name__, [type("Twin", (NumpyBackend,), {}) for _ in range(2)]
+    twins[0].__module__ = "elsewhere"
+    names = ["elsewhere:Twin", f"{here}:Twin"]
+    result = equigrad.compare(TASK, [twins[0], Twin], arithmetic="native")
+    assert [run["backend"] for run in result.to_json()["runs"]] == ["numpy", *names]
+    assert result.verdict.startswith(f"native: identical weights in numpy, {names[0]} and {names[1]}, one SHA-256")
+    assert [found.name for found in equigrad.check(TASK, [twins[0], Twin], arithmetic="native").backends] == names
+    searched = gradcheck.thorough([twins[0], Twin], dtypes="float64", arithmetic="native", examples=1)
+    assert [found.name for found in searched.backends] == names
+    twins[1].__module__ = here
+    result = equigrad.compare(TASK, [twins[1], Twin], arithmetic="native")
+    assert [run.name for run in result.runs] == ["numpy", f"{here}:Twin (1)", f"{here}:Twin (2)"]
+
+
+@pytest.mark.parametrize("path", [None, 5], ids=["None", "a number"])
+def test_a_data_file_must_be_a_path_not(path: Any) -> None:
+    with pytest.raises(UsageError, match=f"the data file must be a path, not {path}"):
+        equigrad.load_data(path)
+
+
 @pytest.mark.parametrize("function", [equigrad.compare, equigrad.check, equigrad.diverge, equigrad.trace])
 @pytest.mark.parametrize("given", [None, 3, NumpyBackend], ids=["None", "a number", "a class"])
 def test_what_is_no_problem_is_refused_in_one_line(function: Callable[..., Any], given: Any) -> None:

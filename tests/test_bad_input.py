@@ -144,8 +144,6 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("a foreign module that raises", "compare -b raises_on_import:Net", "RuntimeError: two lines"),
     ("a foreign module that exits", "compare -b exits_on_import:Net", "SystemExit"),
     ("a foreign module that ends the process", "compare -b leaves_on_import:Net", "it calls os._exit(0)"),
-    ("a foreign class that cannot be made, traced", "trace -b mine:Unmade", "mine:Unmade: loading raised Silent"),
-    ("a foreign class that cannot be made, diverging", "diverge -b mine:Unmade -b numpy", "which cannot be printed"),
     ("a foreign module that is no Python", "compare -b no_syntax:Net", "SyntaxError"),
     ("a foreign module given as a path", "compare -b ./mine.py:NoBackend", "not its file: mine:NoBackend"),
     ("a foreign module given as its file", "compare -b mine.py:NoBackend", "not its file: mine:NoBackend"),
@@ -354,6 +352,22 @@ def test_one_line_and_status_2_for(
     status, err = complaint(arguments, monkeypatch, capsys)
     assert_one_line(err, says)
     assert status == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("trace -b mine:Unmade", "mine:Unmade: loading raised Silent"),
+        ("diverge -b mine:Unmade -b numpy", "which cannot be printed"),
+    ],
+    ids=["trace", "diverge"],
+)
+def test_one_line_and_the_status_of_a_failure_for_a_foreign_class_that_cannot_be_made_in(
+    arguments: str, says: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, err = complaint(arguments, monkeypatch, capsys)
+    assert_one_line(err, says)
+    assert status == 1
 
 
 def test_there_are_at_least_sixty_bad_inputs_and_each_is_named_once() -> None:

@@ -20,7 +20,7 @@ from ..laws.search import SECONDS, search
 from ..passport import passport
 from ..referee import exact as referee
 from ..referee import roundoff
-from ..session import Fault, Loaded, Spec, called, like, load_all, specs
+from ..session import Fault, Loaded, Spec, labels, like, load_all, specs
 from .result import BackendCheck, Check, LawCheck, LayerCheck, Searched, Thorough
 
 SECOND_OPINION_WEIGHTS = 64
@@ -91,7 +91,7 @@ def thorough(
     found = [one for dtype in given for one in load_all(backends, dtype, arithmetic)]
     ready = dict.fromkeys(one.name for one in found if isinstance(one.backend, Backend))
     results = {}
-    asked = [called(spec) for spec in specs(backends or ())]
+    asked = list(labels(specs(backends or ())).values())
     for name in sorted(dict.fromkeys(one.name for one in found), key=[*asked, *(one.name for one in found)].index):
         rows = [one for one in found if one.name == name]
         usable = [one.backend for one in rows if isinstance(one.backend, Backend)]

@@ -16,6 +16,7 @@ from ..common.errors import TrainingError, UsageError
 from ..common.problem import Figure, Problem, task_of
 from ..common.ulp import any_differs, max_difference, max_ulp, sha256
 from ..common.values import matrix, whole
+from ..common.words import listed
 from ..passport import passport
 from ..referee import roundoff
 from ..scale import spread
@@ -115,6 +116,7 @@ def _decide(run: Run, training: _Training, rows: np.ndarray | None) -> None:
         run.max_abs_difference = max_difference(training.final, reference.final)
         if run.arithmetic == "native":
             _decide_natively(run, training, reference)
+            _name_untold_layers(run, reference.sensitivity.untold(p.updates, run.bound or 0.0))
         else:
             run.bound = 0.0
             assert_agreement(training.few, reference.few, 0.0, f"the first {min(FEW, p.updates)} updates")
@@ -166,6 +168,14 @@ def _decide_natively(run: Run, training: _Training, reference: _Training) -> Non
             f"the last update moves NumPy's weights by {known.lag(all_):.0e} of the largest, and rounding may by "
             f"{run.bound:.0e}: whether all updates were made cannot be told"
         )
+
+
+def _name_untold_layers(run: Run, layers: list[int]) -> None:
+    if run.outcome != "agree" or not layers:
+        return
+    which = f"layer{'s' * (len(layers) > 1)} {listed(list(map(str, layers)))}"
+    told = f"nothing can be told of {which}, which all updates together move by less than would show"
+    run.message = f"{run.message}; {told}" if run.message else told
 
 
 def _tested(training: _Training, known: Sensitivity) -> int:

@@ -88,6 +88,11 @@ class Sensitivity:
         """Whether under this bound an engine one update short would be told from a correct one."""
         return bound <= CEILING and self.lag(updates) > 2 * bound
 
+    def untold(self, updates: int, bound: float) -> list[int]:
+        """The layers, from 1, that training moves so little that under this bound they might as well stay."""
+        moved = (distance([w], [first]) for w, first in zip(self.weights(updates), self.session.first, strict=True))
+        return [layer for layer, by in enumerate(moved, 1) if 0 < by <= 2 * bound]
+
 
 def disturbances(updates: int) -> Iterator[int]:
     """Where each part ends, from 0: single updates at first, then ever longer parts."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,10 +13,10 @@ from ..backends.interface import Backend, LayerTrace
 from ..common.errors import MissingError, UsageError
 from ..common.problem import Problem, task_of
 from ..common.progress import PARTS
-from ..common.ulp import any_differs, differs, distances, farthest, narrow
-from ..common.values import several
+from ..common.ulp import any_differs, differs, distances, narrow
+from ..common.values import seconds, several
 from ..passport import passport
-from ..session import LayerTraces, Progress, Session, Spec, sessions
+from ..session import LayerTraces, Matrices, Progress, Session, Spec, sessions
 from .operations import Update, operations, traced
 from .result import UNFINISHED, Difference, Distance, Divergence, Element
 
@@ -49,7 +48,8 @@ def diverge(
     the weights are compared after every one. Later they are compared every 1,000 updates, and after each of the
     last 1,000 once these differ: a difference that appears and vanishes between two comparisons is not seen.
     In that update the traced quantities are compared in order of computation, and each operation is run in
-    both backends on the same inputs.
+    both backends on the same inputs; unless a trace does not lead to the weights of its backend's `train`.
+    Where no weight differs, the first updates, at most 1,000, are made in one call too.
 
     From then on the distance is measured at a few updates in every power of ten, for about `budget` seconds at
     most; the search itself has no limit, so that 'identical' always means the whole run.
@@ -57,8 +57,7 @@ def diverge(
     Raises UsageError unless that makes two, for a negative budget, or where a backend raises; and what
     `equigrad.load` raises.
     """
-    if not 0 <= budget < math.inf:
-        raise UsageError(f"the budget must be a finite number of seconds, at least 0, not {budget:g}")
+    budget = seconds("the budget", budget)
     task = task_of(problem)
     try:
         both = sessions(task, backends, dtype, arithmetic)
@@ -72,11 +71,12 @@ def diverge(
     a, b = both
     notes = [] if a.backend.dtype == b.backend.dtype else [_across_dtypes(a, b)]
     first = None
-    split, earlier = _search(a, b, task.updates, progress)
+    split, earlier, why = _search(a, b, task.updates, progress)
+    notes += why
     if split is not None:
         first, why = _explain(a, b, split)
-        notes += why
-    development = [Distance(i, 0, 0.0) for i in _rows(task.updates) if first is None or i < first.update]
+        notes += [note for note in why if note not in notes]
+    development = [Distance(i, 0, 0.0, True) for i in _rows(task.updates) if first is None or i < first.update]
     if split is not None:
         development += _develop(a, b, task.updates, split, budget, progress)
     reached = development[-1].update
@@ -110,34 +110,75 @@ class _Split(NamedTuple):
     after: tuple[Any, Any]
 
 
-def _search(a: Session, b: Session, total: int, progress: Progress | None) -> tuple[_Split | None, Difference | None]:
-    """The first update after which the weights differ, and the first intermediate that differed before.
+class _Found(NamedTuple):
+    """What the search came to."""
 
-    A split of several updates is one that cannot be seen when they are made one by one.
-    """
-    done, earlier = 0, None
+    split: _Split | None
+    """The first update after which the weights differ; several where these show it only in one call."""
+    earlier: Difference | None
+    """The first intermediate that differed before."""
+    notes: list[str]
+
+
+def _search(a: Session, b: Session, total: int, progress: Progress | None) -> _Found:
+    done, earlier, notes = 0, None, list[str]()
     held: tuple[Any, Any] = (a.weights, b.weights)
+    singly: tuple[Matrices, Matrices] = ((), ())
     while done < total:
         n = 1 if done < SINGLY else min(EVERY, total - done)
-        after = a.train(held[0], n), b.train(held[1], n)
-        if any_differs(a.numpy(after[0]), b.numpy(after[1])):
-            return next(_single_steps(a, b, done, held, n), _Split(done, held, n, after)), earlier
-        if earlier is None and done < OPENED:
-            shown = traced(a, b)
-            both = (_quantities(side.trace(weights), shown) for side, weights in zip((a, b), held, strict=True))
-            earlier = _first_quantity(done + 1, *both)
-        held, done = after, done + n
+        split = _Split(done, held, n, (a.train(held[0], n), b.train(held[1], n)))
+        after = a.numpy(split.after[0]), b.numpy(split.after[1])
+        if any_differs(*after):
+            return _Found(next(_single_steps(a, b, split), split), earlier, notes)
+        if done < OPENED and not (earlier or notes):
+            steps = _opened(a, b, split)
+            earlier = _first_quantity(done + 1, *(_quantities(step.trace, traced(a, b)) for step in steps))
+            notes = _astray(steps) if earlier else []
+            earlier = None if notes else earlier
+        held, done = split.after, done + n
+        singly = after if done <= SINGLY else singly
         if progress:
             progress(f"comparing {a.label} with {b.label}", done, total)
-    return None, earlier
+    at_once = _first_at_once(a, b, min(SINGLY, total))
+    after = a.numpy(at_once.after[0]), b.numpy(at_once.after[1])
+    if any_differs(*after):
+        return _Found(at_once, earlier, notes)
+    for side, weights, reached, one_by_one in zip((a, b), at_once.before, after, singly, strict=True):
+        notes += _at_once(side, weights, at_once) if any_differs(reached, one_by_one) else []
+    return _Found(None, earlier, notes)
 
 
-def _single_steps(a: Session, b: Session, done: int, held: tuple[Any, Any], n: int) -> Iterator[_Split]:
-    for i in range(done, done + n):
+def _first_at_once(a: Session, b: Session, n: int) -> _Split:
+    """The first `n` updates in one call, from weights that no earlier call was given."""
+    before = a.hold_all(a.first), b.hold_all(b.first)
+    return _Split(0, before, n, (a.train(before[0], n), b.train(before[1], n)))
+
+
+def _single_steps(a: Session, b: Session, split: _Split) -> Iterator[_Split]:
+    held = split.before
+    for i in range(split.done, split.done + split.updates):
         after = a.train(held[0]), b.train(held[1])
         if any_differs(a.numpy(after[0]), b.numpy(after[1])):
             yield _Split(i, held, 1, after)
         held = after
+
+
+def _opened(a: Session, b: Session, split: _Split) -> list[Update]:
+    """The one update of the split, on both sides."""
+    return [
+        Update(side, side.numpy(before), side.trace(before), side.numpy(after))
+        for side, before, after in zip((a, b), split.before, split.after, strict=True)
+    ]
+
+
+def _astray(steps: list[Update]) -> list[str]:
+    """Which traces are not of what is trained, so that nothing in them says why weights differ."""
+    return [
+        f"the trace of {step.side.label} does not lead to the weights of its train, so which operation differs cannot "
+        "be told"
+        for step in steps
+        if not step.leads
+    ]
 
 
 def _explain(a: Session, b: Session, split: _Split) -> tuple[Difference, list[str]]:
@@ -152,14 +193,13 @@ def _explain(a: Session, b: Session, split: _Split) -> tuple[Difference, list[st
         first = _first_quantity(last, *weights)
         assert first is not None
         return first, [note for s, w in zip((a, b), split.before, strict=True) for note in _at_once(s, w, split)]
-    steps = [
-        Update(side, side.numpy(before), side.trace(before), new)
-        for side, before, new in zip((a, b), split.before, after, strict=True)
-    ]
-    shown = traced(a, b)
-    lists = [[*_quantities(step.trace, shown), *ws] for step, ws in zip(steps, weights, strict=True)]
+    steps = _opened(a, b, split)
+    shown, notes = traced(a, b), _astray(steps)
+    lists = [[*(() if notes else _quantities(step.trace, shown)), *ws] for step, ws in zip(steps, weights, strict=True)]
     first = _first_quantity(last, *lists)
     assert first is not None
+    if notes:
+        return first, notes
     notes = [
         _closed(step.side, first)
         if len(traced(step.side)) < len(LayerTrace._fields)
@@ -236,7 +276,7 @@ def _develop(
     """The distance when the weights part, and from then on as long as the time suffices."""
     done = split.done + split.updates
     held = split.after
-    yield Distance(done, *farthest(a.numpy(held[0]), b.numpy(held[1])))
+    yield Distance.between(done, a.numpy(held[0]), b.numpy(held[1]))
     start, pace = time.perf_counter(), 0.0
     for row in _rows(total):
         if row <= done:
@@ -245,7 +285,7 @@ def _develop(
             return
         began = time.perf_counter()
         held = a.train(held[0], row - done), b.train(held[1], row - done)
-        yield Distance(row, *farthest(a.numpy(held[0]), b.numpy(held[1])))
+        yield Distance.between(row, a.numpy(held[0]), b.numpy(held[1]))
         pace, done = (time.perf_counter() - began) / (row - done), row
         if progress:
             share = max(done / total, (time.perf_counter() - start) / max(budget, 1e-9))  # whichever is first

@@ -13,6 +13,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from ..common.ulp import differs
+
 Form = Callable[..., np.ndarray]
 Factors = list[tuple[np.ndarray, np.ndarray]]
 
@@ -37,6 +39,19 @@ def fused(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
         return np.full(c.shape, np.nan, c.dtype)
     once = _fused if c.dtype == float else _fused_odd
     return np.asarray(once(*(v.astype(float) for v in (a, b, c))), dtype=float).astype(c.dtype)
+
+
+def adds_up(w: np.ndarray, change: np.ndarray, after: np.ndarray, exact: bool) -> bool:
+    """Whether `after` is w + change, but for numbers that a framework may flush to zero.
+
+    Unless `exact`, it may also be w and a product, added up and rounded once, where that product rounds to `change`.
+    """
+    with np.errstate(all="ignore"):
+        total = w + change
+        part = total - w
+        lost = (w - (total - part)) + (change - part)  # by rounding, exactly: Knuth's two-sum
+        allowed = np.finfo(w.dtype).tiny + (0 if exact else (np.spacing(abs(change)) + np.spacing(abs(after))) / 2)
+        return bool((~differs(total, after) | (abs((after - total) - lost) <= allowed)).all())
 
 
 def _once(a: float, b: float, c: float, odd: bool = False) -> float:

@@ -7,6 +7,7 @@ something else than they give, lends its inputs, and its trace stands for its re
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -65,8 +66,8 @@ def replay(side: Session, weights: Matrices, given: LayerTraces) -> LayerTraces 
         return None
     dtype = side.backend.dtype
     fitting = tuple(LayerTrace(*(v.astype(dtype) for v in layer)) for layer in given)
-    traces: LayerTraces | None = side.call("replay", side.hold_all(weights), side.x, side.y, side.lr, fitting)
-    return traces
+    found = side.call("replay", side.hold_all(weights), side.x, side.y, side.lr, fitting)
+    return None if found is None else side.layers(found, "replay")
 
 
 def traced(*sides: Session) -> list[str]:
@@ -100,6 +101,22 @@ class Update:
             differs(v, w).any()
             for one, other in zip(again, self.trace, strict=True)
             for v, w in zip(one, other, strict=True)
+        )
+
+    @cached_property
+    def leads(self) -> bool:
+        """Whether its trace is of what it trains: each weight and its change add up to the weight after the update.
+
+        Asked in the following updates too. Natively a change may be the rounded product of one fused multiply-add.
+        """
+        return bool(self.ways("update")) or all(step._leads for step in (self, *self.following))
+
+    @property
+    def _leads(self) -> bool:
+        exact = self.side.backend.arithmetic != "native" or math.frexp(self.side.lr)[0] == 0.5  # nothing is rounded
+        return all(
+            forms.adds_up(w, layer.change, after, exact)
+            for w, layer, after in zip(self.before, self.trace, self.after, strict=True)
         )
 
     @cached_property
@@ -148,16 +165,19 @@ class Update:
     def ways(self, operation: str, where: Sequence[int] = ()) -> list[str]:
         """The forms that give every bit of what this side made of its own inputs, in all layers or in `where`.
 
-        Of those, the ones that go on to do so in the following updates, if any does.
+        They do so in the following updates too.
         """
         ways = self._ways(operation, where)
-        lasting = [set(step._ways(operation, where)) for step in self.following] if len(ways) > 1 else []
-        return [way for way in ways if all(way in others for others in lasting)] or ways
+        for step in self.following if ways else ():
+            ways = step._ways(operation, where, ways)
+        return ways
 
-    def _ways(self, operation: str, where: Sequence[int]) -> list[str]:
+    def _ways(self, operation: str, where: Sequence[int], ways: list[str] | None = None) -> list[str]:
         applied = self.applications[operation]
-        shown = [forms.shown(c.result, c.forms, c.inputs) for c in (applied[i] for i in where or range(len(applied)))]
-        return [name for name in shown[0] if all(name in names for names in shown)]
+        for one in [applied[i] for i in where] or applied:
+            tried = {way: form for way, form in one.forms.items() if ways is None or way in ways}
+            ways = forms.shown(one.result, tried, one.inputs)
+        return ways or []
 
     def made(self, operation: str, way: str, given: Update, width: np.dtype) -> list[np.ndarray]:
         """What `way`, in this side's dtype, makes of what `given` held, rounded to `width`; layer by layer."""

@@ -11,7 +11,7 @@ import numpy as np
 from ..common.files import SCHEMA
 from ..common.markup import table
 from ..common.problem import Problem
-from ..common.ulp import differs, distances
+from ..common.ulp import any_differs, differs, distances, farthest
 from ..common.words import listed
 from ..session import Matrices
 
@@ -79,6 +79,12 @@ class Distance:
     update: int
     max_ulp: int
     max_abs_difference: float
+    same: bool
+    """Whether all bits are: +0 and -0 are 0 ULP apart."""
+
+    @classmethod
+    def between(cls, update: int, a: Matrices, b: Matrices) -> Distance:
+        return cls(update, *farthest(a, b), not any_differs(a, b))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +113,7 @@ class Divergence:
     def healed(self) -> tuple[int, ...]:
         """The updates of the development after the first difference at which all weights were the same again."""
         first = self.first.update if self.first else self.problem.updates
-        return tuple(d.update for d in self.development if d.update > first and d.max_ulp == 0)
+        return tuple(d.update for d in self.development if d.update > first and d.same)
 
     @property
     def verdict(self) -> str:
@@ -162,7 +168,7 @@ class Divergence:
             "how": {o.name: list(o.how) for o in self.first.operations if o.how} if self.first else {},
             "earlier": _json(self.earlier),
             "development": [
-                {"update": d.update, "max_ulp": d.max_ulp, "max_abs_difference": d.max_abs_difference}
+                {"update": d.update, "max_ulp": d.max_ulp, "max_abs_difference": d.max_abs_difference, "same": d.same}
                 for d in self.development
             ],
             "notes": list(self.notes),
@@ -176,6 +182,7 @@ def _json(difference: Difference | None) -> dict[str, Any] | None:
         "update": difference.update,
         "layer": difference.layer,
         "quantity": difference.quantity,
+        "size": difference.size,
         "elements": [
             {"index": list(e.index), "values": list(e.values), "hex": [v.hex() for v in e.values], "ulp": e.ulp}
             for e in difference.elements

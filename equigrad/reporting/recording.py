@@ -14,7 +14,7 @@ import numpy as np
 from ..backends.interface import LayerTrace
 from ..common.errors import MissingError, UsageError, said
 from ..common.problem import Problem
-from ..common.ulp import farthest, sha256
+from ..common.ulp import sha256
 from ..diverge.result import Distance
 from ..session import Fault, LayerTraces, Matrices, Progress, Session, sessions
 
@@ -188,7 +188,7 @@ def _together(
             if reference is None:
                 reference = after
             else:
-                track.distances.append(Distance(update, *farthest(reference, after)))
+                track.distances.append(Distance.between(update, reference, after))
             if update == problem.updates:
                 track.weights_sha256 = sha256(after)
         done = update

@@ -206,6 +206,35 @@ def compared(task: Problem, *backends: type[Backend]) -> Comparison:
     return compare(task, backends, arithmetic="native")
 
 
+class Frozen(Plain):
+    """Never trains its first layer."""
+
+    def gradient(self, weights: Weights, x: np.ndarray, y: np.ndarray) -> Weights:
+        first, *others = super().gradient(weights, x, y)
+        return 0 * first, *others
+
+
+def test_a_layer_that_training_hardly_moves_is_named_where_an_engine_that_leaves_it_alone_agrees() -> None:
+    r = np.random.RandomState(3)
+    x, y = 1e-12 * r.random_sample((20, 3)), r.randint(2, size=(20, 1)).astype(float)
+    numpy, frozen, plain = compared(Problem("tiny", x, y, (3, 4, 1), 50, 0.125), Frozen, Plain).runs
+    assert (frozen.outcome, numpy.message) == ("agree", "")
+    assert frozen.message == "nothing can be told of layer 1, which all updates together move by less than would show"
+    assert plain.outcome == "identical" or plain.message == frozen.message
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    "task",
+    [problem("one-layer"), problem("two-layer").with_(updates=5_000), problem("digits").with_(updates=20)],
+    ids=lambda task: task.name,
+)
+def test_every_layer_of_the_built_in_problems_can_be_told(task: Problem, dtype: str) -> None:
+    side = Session.of(task, NumpyBackend(dtype=dtype))
+    known = Sensitivity(side, lambda n: side.numpy(side.train(side.weights, n)))
+    assert known.untold(task.updates, known.usual(task.updates)) == []
+
+
 def test_where_rounding_decides_every_digit_nothing_is_said_but_after_how_many_updates_something_can_be() -> None:
     result = compared(chaotic(), Tanh)
     tanh = result.runs[1]

@@ -159,7 +159,7 @@ def test_quantities_come_in_the_order_of_computation(ready: Ready) -> None:
 
 
 def test_healing_is_counted_only_after_the_first_difference() -> None:
-    development = tuple(Distance(u, ulp, float(ulp)) for u, ulp in ((1, 0), (2, 3), (3, 0), (5, 1), (7, 0)))
+    development = tuple(Distance(u, ulp, float(ulp), ulp == 0) for u, ulp in ((1, 0), (2, 3), (3, 0), (5, 1), (7, 0)))
     first = Difference(2, 1, "weight", 3, (), 3)
     result = Divergence(
         problem("one-layer"), ("a", "b"), ("float64",) * 2, ("native",) * 2, {}, first, None, development, 7
@@ -179,6 +179,28 @@ def test_plus_and_minus_zero_are_not_the_same_bits() -> None:
     assert result.first is None  # of the weights
     assert result.earlier is not None
     assert (result.earlier.max_ulp, result.earlier.elements[0].values) == (0, (0.0, -0.0))
+
+
+class PlusZeros(NumpyBackend):
+    """What is near zero becomes a zero, whose sign shows in the weights."""
+
+    zero = 0.0
+
+    def train(self, weights: Weights, x: Any, y: Any, lr: float, n: int) -> Weights:
+        for _ in range(n):
+            weights = tuple(np.where(abs(w) < 0.3, self.zero, w) for w in self.update(weights, x, y, lr))
+        return weights
+
+
+class MinusZeros(PlusZeros):
+    zero = -0.0
+
+
+def test_zeros_of_other_signs_are_not_the_same_again() -> None:
+    result = equigrad.diverge(problem("two-layer").with_(updates=5), [PlusZeros(), MinusZeros()])
+    assert result.first is not None
+    assert {(d.max_ulp, d.same) for d in result.development} == {(0, False)}
+    assert "the same again at 0 of 3 later updates" in result.verdict
 
 
 class Nan(NumpyBackend):
@@ -212,8 +234,20 @@ def test_two_nan_are_no_difference_and_one_is_a_large_one() -> None:
         (["numpy", "numpy"], {"dtype": "float16"}, "unknown dtype"),
         (["numpy", "numpy"], {"budget": -1.0}, "at least 0, not -1"),
         (["numpy", "numpy"], {"budget": float("nan")}, "at least 0, not nan"),
+        (["numpy", "numpy"], {"budget": "x"}, "at least 0, not 'x'"),
+        (["numpy", "numpy"], {"budget": None}, "at least 0, not None"),
     ],
-    ids=["one", "three", "unequal-numbers", "mistyped", "unknown-dtype", "negative-budget", "no-budget"],
+    ids=[
+        "one",
+        "three",
+        "unequal-numbers",
+        "mistyped",
+        "unknown-dtype",
+        "negative-budget",
+        "no-budget",
+        "text-budget",
+        "None-budget",
+    ],
 )
 def test_bad_arguments_are_refused(backends: list[str], options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
@@ -251,10 +285,11 @@ def test_the_command_writes_what_it_found(
     assert command(monkeypatch, "diverge", "two-layer", *TWO_NUMPYS, "--json", str(tmp_path / "d.json")) == 1
     data = json.loads((tmp_path / "d.json").read_text())
     assert data["identical"] is False
-    assert set(data["first"]) == {"update", "layer", "quantity", "elements", "max_ulp", "operations"}
+    assert set(data["first"]) == {"update", "layer", "quantity", "size", "elements", "max_ulp", "operations"}
+    assert (data["first"]["quantity"], data["first"]["size"]) == ("activation", 16)
     assert all(set(o) == {"name", "same", "differing", "max_ulp"} for o in data["first"]["operations"])
     assert all(o["same"] is (o["differing"] == 0) for o in data["first"]["operations"])
-    assert all(set(d) == {"update", "max_ulp", "max_abs_difference"} for d in data["development"])
+    assert all(set(d) == {"update", "max_ulp", "max_abs_difference", "same"} for d in data["development"])
     assert data["passport"]["backends"]["numpy"]["version"] == np.__version__
     assert all(how[0].startswith("numpy native: ") for how in data["how"].values())
     assert set(data["how"]) <= {o["name"] for o in data["first"]["operations"] if not o["same"]}
@@ -285,6 +320,24 @@ def test_the_command_refuses_bad_arguments_in_one_line(
     assert capsys.readouterr().err.count("\n") == 2
 
 
+@pytest.mark.parametrize("name", ["diverge", "trace"])
+def test_a_backend_that_raises_ends_the_command_with_the_status_of_a_failure(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "failing.py").write_text(
+        "from equigrad.backends.numpy_backend import NumpyBackend\n"
+        "class Failing(NumpyBackend):\n"
+        "    def train(self, *arguments):\n"
+        "        raise ValueError('boom')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert command(monkeypatch, name, "-b", "numpy", "-b", "failing:Failing") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("equigrad: failing:Failing: train raised ValueError: boom - expected a tuple of 1 array")
+    assert err.count("\n") == 1
+
+
 def test_the_command_names_a_missing_framework(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -306,5 +359,5 @@ def test_the_command_takes_your_own_backend(
     monkeypatch.syspath_prepend(str(tmp_path))
     assert command(monkeypatch, "diverge", "-b", "numpy", "-b", "somebodys:Mine", "--updates", "20") == 1
     out = capsys.readouterr().out
-    assert "part in update 1, in weight of layer 1 (differing on the same inputs: update)" in out
-    assert "somebodys:Mine: none of the ways tried" in out
+    assert "part in update 1, in weight of layer 1. " in out
+    assert "the trace of somebodys:Mine does not lead to the weights of its train" in out
