@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from equigrad.diverge import forms
@@ -29,6 +29,7 @@ def test_fused_rounds_the_exact_value_once(a: float, b: float, c: float) -> None
 
 
 @settings(deadline=None)
+@example(0.0, 0.0, float(np.finfo(np.float32).max))
 @given(*[st.floats(allow_nan=False, allow_infinity=False, width=32)] * 3)
 def test_fused_in_float32_rounds_the_exact_value_once(a: float, b: float, c: float) -> None:
     rounded_once(a, b, c)
