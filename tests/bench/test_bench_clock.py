@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from equigrad.backends import load
 from equigrad.backends.interface import Backend
-from equigrad.bench import clock, worker
+from equigrad.bench import clock, sizes, worker
 from equigrad.bench.clock import Row, Table, measure, ratio, verdict
 from equigrad.bench.contestants.roster import NULL, backends
 from equigrad.bench.worker import Worker
-from equigrad.bench.workload import Contestant, Workload
+from equigrad.bench.workload import Arrays, Contestant, Workload
+from equigrad.common.agreement import Disagreement
 from equigrad.common.machine import cores
 from equigrad.common.problem import problem
 from equigrad.common.ulp import sha256
@@ -259,6 +262,8 @@ def heated(
         def facts(self) -> dict[str, Any]:
             return dict.fromkeys(("peak_bytes", "transfer_seconds")) | {"threads": {}, "versions": {}, "precision": {}}
 
+        def close(self) -> None: ...
+
     monkeypatch.setattr(clock, "Worker", Slow)
     heat = clock.Heat(backends(["numpy"], ["native"])[0], clock.Gate(workload))
     heat.start(workload, 1, 60)
@@ -318,3 +323,74 @@ def test_other_bits_are_refused_where_a_run_is_one_update_too() -> None:
         once = Workload.of(problem("one-layer").with_(updates=1), "float64")
         (row,) = measure(once, backends(["bench_backends:Random"], ["native"]), rounds=5).rows
     assert (row.outcome, row.samples) == ("nondeterministic", [])
+
+
+@pytest.fixture(scope="module")
+def sluggish() -> Workload:
+    """Three updates move its float32 weights by less than the bound."""
+    return replace(Workload.of(sizes.sized(64, (64, 64, 4)), "float32"), rate=2.0**-20, updates=3)
+
+
+def trained(workload: Workload, n: int) -> Arrays:
+    found: Arrays = load("numpy", workload.dtype).train(workload.weights, workload.x, workload.y, workload.rate, n)
+    return found
+
+
+def untouched(workload: Workload) -> Arrays:
+    return workload.weights
+
+
+def one_missing(workload: Workload) -> Arrays:
+    return trained(workload, 2)
+
+
+def off_by_three_percent(workload: Workload) -> Arrays:
+    right = trained(workload, 3)
+    return tuple(np.float32(r + 0.03 * (np.float64(r) - w)) for r, w in zip(right, workload.weights, strict=True))
+
+
+def rounded_otherwise(workload: Workload) -> Arrays:
+    return tuple(np.nextafter(w, np.float32(2)) for w in trained(workload, 3))
+
+
+@pytest.mark.parametrize(
+    ("result", "rate", "right"),
+    [
+        pytest.param(untouched, 2.0**-21, False, id="weights that are returned untouched are refused"),
+        pytest.param(one_missing, 2.0**-21, False, id="a missing update is refused"),
+        pytest.param(off_by_three_percent, 2.0**-17, False, id="a gradient that is off by three percent is refused"),
+        pytest.param(rounded_otherwise, 2.0**-21, True, id="the last bit of every weight may differ"),
+    ],
+)
+def test_what_is_allowed_is_less_than_what_little_training_moves(
+    result: Callable[[Workload], Arrays], rate: float, right: bool, sluggish: Workload
+) -> None:
+    gate, row = clock.Gate(replace(sluggish, rate=rate)), Row("r", "backend")
+    assert gate.shows("native", 3)
+    try:
+        gate.check(row, "weights", result(gate.workload), 3)
+    except Disagreement as refused:
+        assert (refused.outcome, right) == ("disagree", False)
+        assert "allowed" in str(refused)
+    else:
+        assert right
+        assert row.moved is not None
+        assert row.moved < 5e-6
+
+
+@pytest.mark.parametrize(
+    ("updates", "timed"),
+    [
+        pytest.param(5, 0, id="inconclusive if the problem has no more updates"),
+        pytest.param(5_000, 50, id="and otherwise longer than the time would allow"),
+    ],
+)
+def test_runs_are_long_enough_for_a_mistake_to_show(
+    updates: int, timed: int, sluggish: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still = replace(sluggish, rate=2.0**-27, updates=updates)
+    if timed:
+        assert heated(lambda n: 1.0 * n, still, monkeypatch).updates == timed
+    else:
+        with pytest.raises(AssertionError, match="5 updates move the weights by .* give more --updates"):
+            heated(lambda n: 1.0 * n, still, monkeypatch)
