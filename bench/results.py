@@ -19,9 +19,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from ..common.agreement import GOOD
 from ..common.crossings import crossings
 from ..common.errors import UsageError
 from ..common.files import SCHEMA, read_json, write_json
+from ..common.shapes import NUMBER, misfit, shape_of
 from .calls import Calls
 from .clock import Row, Spread, Table, ratio, spread, unlike
 from .process import Process
@@ -66,12 +68,22 @@ class Result:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Result:
         """Raises KeyError, TypeError, ValueError or AttributeError for data of another make."""
+        _fit(data, SHAPE)
+        for name, shape in PASSPORT.items():
+            _fit(data["machine_info"].get(name) or {}, shape, f"machine_info.{name}")
+        for facts in (data["machine_info"].get("backends") or {}).values():
+            _fit(facts.get("gpus") or [], [str], "gpus")
         tables = []
         for entry in data["tables"]:
             rows = [_row(row, data["benchmarks"], _group(entry)) for row in entry["rows"]]
             known = {f.name: entry[f.name] for f in fields(Table) if f.name != "rows"}
             tables.append(Table(**known, rows=rows))
+            _fit(asdict(tables[-1]), shape_of(Table), f"tables[{len(tables) - 1}]")
         process = Process(**data["process"]) if data.get("process") else None
+        calls = [Calls(**each) for each in data.get("calls", [])]
+        _fit([asdict(each) for each in calls], [shape_of(Calls)], "calls")
+        if process:
+            _fit(asdict(process), shape_of(Process), "process")
         return cls(
             tables,
             data["machine_info"],
@@ -79,9 +91,24 @@ class Result:
             data["datetime"],
             data["imports"],
             process,
-            [Calls(**each) for each in data.get("calls", [])],
+            calls,
             bool(data.get("interrupted")),
         )
+
+
+SHAPE = {
+    "machine_info": dict, "command": str, "datetime": str, "imports": {str: [NUMBER]}, "tables": [{"rows": [dict]}],
+    "benchmarks": [{"group": str, "name": str, "stats": {"data": [NUMBER]}}],
+}  # fmt: skip
+
+
+PASSPORT = {"versions": {str: (str, None)}, "backends": {str: dict}}
+"""Of the machine, what is looked into; all else is shown as it is."""
+
+
+def _fit(value: Any, shape: Any, where: str = "") -> None:
+    if wrong := misfit(value, shape, where):
+        raise ValueError(wrong)
 
 
 def _group(table: dict[str, Any]) -> str:
@@ -135,7 +162,7 @@ def _row(entry: dict[str, Any], benchmarks: list[dict[str, Any]], group: str) ->
     )
     if not all(type(s) is float and 0 < s < math.inf for s in samples):
         raise ValueError(f"the samples of '{entry['name']}' are no times")
-    return Row(**entry, samples=samples)
+    return Row(**entry, samples=samples if entry["outcome"] in GOOD else [])
 
 
 def check(name: str | None) -> None:

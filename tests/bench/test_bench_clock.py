@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -346,7 +347,7 @@ def one_missing(workload: Workload) -> Arrays:
 
 def off_by_three_percent(workload: Workload) -> Arrays:
     right = trained(workload, 3)
-    return tuple(np.float32(r + 0.03 * (np.float64(r) - w)) for r, w in zip(right, workload.weights, strict=True))
+    return tuple((r + 0.03 * (np.float64(r) - w)).astype(r.dtype) for r, w in zip(right, workload.weights, strict=True))
 
 
 def rounded_otherwise(workload: Workload) -> Arrays:
@@ -367,15 +368,11 @@ def test_what_is_allowed_is_less_than_what_little_training_moves(
 ) -> None:
     gate, row = clock.Gate(replace(sluggish, rate=rate)), Row("r", "backend")
     assert gate.shows("native", 3)
-    try:
+    with nullcontext() if right else pytest.raises(Disagreement, match="is allowed") as refused:
         gate.check(row, "weights", result(gate.workload), 3)
-    except Disagreement as refused:
-        assert (refused.outcome, right) == ("disagree", False)
-        assert "allowed" in str(refused)
-    else:
-        assert right
-        assert row.moved is not None
-        assert row.moved < 5e-6
+    assert refused is None or refused.value.outcome == "disagree"
+    assert row.moved is not None
+    assert row.moved < 5e-5
 
 
 @pytest.mark.parametrize(
@@ -392,5 +389,5 @@ def test_runs_are_long_enough_for_a_mistake_to_show(
     if timed:
         assert heated(lambda n: 1.0 * n, still, monkeypatch).updates == timed
     else:
-        with pytest.raises(AssertionError, match="5 updates move the weights by .* give more --updates"):
+        with pytest.raises(AssertionError, match=r"5 updates move the weights by .* give more --updates"):
             heated(lambda n: 1.0 * n, still, monkeypatch)

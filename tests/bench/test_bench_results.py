@@ -137,6 +137,39 @@ def test_a_file_that_is_no_result_is_refused(tmp_path: Path, content: str, words
     assert "--against" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        pytest.param(["machine_info"], None, "'machine_info' is None", id="no machine"),
+        pytest.param(["machine_info", "versions"], "x", "'machine_info.versions' is no object", id="versions in words"),
+        pytest.param(["machine_info", "backends"], {"a": {"gpus": 1}}, "'gpus' is no list", id="a number of GPUs"),
+        pytest.param(["tables", 0, "layers"], None, "'tables[0].layers' is no list", id="no layers"),
+        pytest.param(["tables", 0, "control", 1], "x", "'tables[0].control[1]' is 'x'", id="a control in words"),
+        pytest.param(["tables", 0, "rows", 0, "updates"], 1.5, "'tables[0].rows[0].updates' is 1.5", id="half updates"),
+        pytest.param(["process"], {"problem": 1, "backends": []}, "'process.problem' is 1", id="a problem in numbers"),
+        pytest.param(["benchmarks", 0, "stats"], [], "'benchmarks[0].stats' is no object", id="no samples"),
+    ],
+)
+def test_a_result_with_a_part_of_another_kind_is_refused_before_anything_is_timed(
+    path: list[Any], value: Any, words: str, result: Result, tmp_path: Path, command_line: Any
+) -> None:
+    data = part = json.loads(json.dumps(result.to_json()))
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    (tmp_path / "bad.json").write_text(json.dumps(data))
+    for options in (["--merge", "bad.json"], ["--against", "bad.json"]):
+        done = command_line("bench", *options, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"equigrad: 'bad.json' has another layout (schema 1): {words}\n"
+
+
+def test_times_of_a_row_that_did_not_agree_are_left_in_the_file(result: Result) -> None:
+    data = json.loads(json.dumps(result.to_json()))
+    data["tables"][0]["rows"][1]["outcome"] = "disagree"
+    assert [row.name for row in Result.from_json(data).tables[0].timed] == ["numpy"]
+
+
 def test_another_schema_is_compared_with_a_warning(
     result: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
