@@ -220,7 +220,8 @@ def verdict(table: Table) -> str:
     if table.interrupted:
         return "interrupted: what was measured until then"
     if len(table.control) < 2:
-        return "no control was timed, so nothing is ranked"
+        why = "one round does not show the noise" if table.control else "no control was timed"
+        return f"{why}, so nothing is ranked"
     control = spread(table.control)
     if table.noisy:
         return f"too noisy to rank: the control ran at {control} of itself"

@@ -45,6 +45,8 @@ class Result:
     """For --process."""
     calls: list[Calls] = field(default_factory=list)
     """For --anatomy, of small networks."""
+    sweep: bool = False
+    """Whether its tables are points of a sweep."""
     interrupted: bool = False
     """By Ctrl-C: what was complete until then is here."""
 
@@ -57,6 +59,7 @@ class Result:
             "version": f"equigrad {self.passport.get('equigrad')}",
             "machine_info": self.passport,
             "commit_info": {},
+            "sweep": self.sweep,
             "interrupted": self.interrupted,
             "imports": self.imports,
             "process": None if self.process is None else asdict(self.process),
@@ -92,6 +95,7 @@ class Result:
             data["imports"],
             process,
             calls,
+            bool(data.get("sweep", "--sweep" in data["command"])),
             bool(data.get("interrupted")),
         )
 
@@ -252,7 +256,7 @@ class Change:
     relative: Spread | None
     """The same after each side was divided by its own control row, which takes out a machine in another mood."""
     verdict: str
-    """faster, slower, or within the noise."""
+    """faster, slower, or cannot be told."""
     caution: str
     """Why before and now, in this order, are not the same measurement; '' if they are."""
 
@@ -260,7 +264,7 @@ class Change:
 def changes(now: Result, before: Result) -> Iterator[Change]:
     """Every row that both have, in this order. The rounds were not interleaved, so the verdict is careful:
 
-    both the seconds and the ratio to the base row must differ by more than either side's spread.
+    both the seconds and the ratio to the base row must differ by more than either side's spread and control do.
     """
     for table in now.tables:
         old = _earlier(table, before)
@@ -276,16 +280,25 @@ def changes(now: Result, before: Result) -> Iterator[Change]:
             if base and old_base and base.timed and old_base.timed and table.base == old.base != row.name:
                 relative = _quotient(ratio(row.samples, base.samples), ratio(was.samples, old_base.samples))
             sure = [r for r in (seconds, relative) if r is not None]
-            if all(r.high < 1 for r in sure):
+            noise = max(_noise(table), _noise(old))
+            if all(r.high * noise < 1 for r in sure):
                 verdict = "faster"
-            elif all(r.low > 1 for r in sure):
+            elif all(r.low > noise for r in sure):
                 verdict = "slower"
             else:
-                verdict = "within the noise"
+                verdict = "cannot be told"
             medians = statistics.median(row.samples), statistics.median(was.samples)
             yield Change(
                 f"{table.problem} {table.dtype}", row.name, *medians, seconds, relative, verdict, unlike(was, row)
             )
+
+
+def _noise(table: Table) -> float:
+    """By what factor its control differed from itself; infinite where nothing is ranked."""
+    if table.interrupted or table.noisy or len(table.control) < 2:
+        return math.inf
+    control = spread(table.control)
+    return max(control.high, 1 / control.low)
 
 
 def _quotient(a: Spread, b: Spread) -> Spread:

@@ -26,6 +26,8 @@ from ..common.garbage import keep_imports
 from ..session import Fault
 from .workload import Arrays, Contestant, Moved, Unsuitable, Workload
 
+FOREVER = 1e6
+"""Seconds of patience from which on there is no limit: the system cannot wait for just so long."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 ON_DEVICE = {
@@ -96,7 +98,7 @@ class Worker:
 
     def _answer(self) -> Any:
         try:
-            if not self._pipe.poll(self.patience):
+            if not self._pipe.poll(self.patience if self.patience < FOREVER else None):
                 self.close()
                 raise Refused("failed", f"no answer within {self.patience:g} s: it hangs, or needs more --patience")
             outcome, value = self._pipe.recv()

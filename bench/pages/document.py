@@ -70,7 +70,7 @@ def _rendered(template: str, **values: Any) -> str:
         "ways": headline.ways, "train": TRAIN, "title": view.title, "refusals": view.refusals,
         "compile_time": headline.compile_time, "short": view.SHORT, "call_rows": view.call_rows,
         "calls_caption": view.CALLS, "verdict": verdict, "spread": spread, "ratio": ratio, "times": _times,
-        "hash": _hash, "allowed": _allowed, "axis": sizes.axis, "sweeps": _sweeps,
+        "hash": _hash, "allowed": _allowed, "sweeps": _sweeps,
     }  # fmt: skip
     return environment.get_template(template).render(**known, **values).rstrip() + "\n"
 
@@ -105,7 +105,7 @@ def _allowed(tables: Sequence[Table]) -> str:
 
 def _sweeps(result: Result) -> Iterator[tuple[str, list[tuple[int, Table]], list[str], list[str]]]:
     """Of each axis: its name, where on it each table is, the rows, and where they overtake each other."""
-    for name in sizes.SWEEP:
+    for name in sizes.SWEEP if result.sweep else ():
         found = [(at[1], table) for table in result.tables if (at := sizes.axis(table)) and at[0] == name]
         if found:
             names = list(dict.fromkeys(row.name for _, table in found for row in table.rows))

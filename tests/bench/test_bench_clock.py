@@ -90,6 +90,12 @@ def test_no_number_without_agreement(table: Table, name: str, outcome: str, word
     assert "\n" not in row.message
 
 
+@pytest.mark.parametrize("patience", [1e10, float("inf")])
+def test_patience_may_be_without_limit(patience: float, workload: Workload) -> None:
+    (row,) = measure(workload, [NULL], rounds=1, patience=patience).rows
+    assert row.timed, row.message
+
+
 def test_a_missing_framework_is_installed_as_everywhere_else_is_said() -> None:
     def absent(state: dict[str, Any], argument: None) -> None:
         raise ModuleNotFoundError("No module named 'jax'", name="jax")
@@ -212,7 +218,8 @@ def test_a_ratio_is_taken_within_each_round_so_a_slow_machine_cancels() -> None:
         pytest.param([1.0, 1.01, 0.99], [1, 1, 1], [1.1, 0.9, 1.0], "two within the noise", id="quiet and close"),
         pytest.param([1.0, 1.5, 0.7], [1, 1, 1], [2, 2, 2], "too noisy to rank", id="a control that scatters"),
         pytest.param([1.3, 1.3, 1.3], [1, 1, 1], [2, 2, 2], "too noisy to rank", id="a control that drifts"),
-        pytest.param([], [1, 1, 1], [2, 2, 2], "nothing is ranked", id="no control"),
+        pytest.param([], [1, 1, 1], [2, 2, 2], "no control was timed, so nothing is ranked", id="no control"),
+        pytest.param([1.0], [1], [2], "one round does not show the noise, so nothing is ranked", id="one round"),
     ],
 )
 def test_the_verdict_respects_the_noise(control: list[float], one: list[float], two: list[float], words: str) -> None:
