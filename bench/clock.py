@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -50,6 +50,10 @@ ULPS = 2
 """Of a layer's largest weight: rounding alone may do that, however little the weights have moved."""
 SHOWS = 4
 """A mistake shows where a layer's weights have moved by this many times what is allowed."""
+KEPT = 10
+"""A backend whose run takes more than this many times as long from weights that it has not seen keeps its results."""
+HICCUP = 0.005
+"""Seconds that a single run may take longer for no reason of its own."""
 COLD = 1.5
 """The first round may take this many times the median of the others, or the warm-up was too short."""
 
@@ -264,12 +268,18 @@ def measure(
             heat.start(workload, threads, patience)
         progress("starting processes", len(contestants), len(contestants))
         _rounds(table, [heat for heat in heats if heat.running], rounds, progress)
+        others = [Gate(replace(workload, weights=weights)) for weights in other_weights(workload)]
+        for i, heat in enumerate(heats):
+            progress("starting from other weights", i, len(heats))
+            if heat.running:
+                heat.ask(threads, workload.dtype)
+            if heat.running and heat.row.group == "backend":
+                heat.renew(others)
+        progress("starting from other weights", len(heats), len(heats))
     except KeyboardInterrupt:
         table.interrupted = True
     finally:
         for heat in heats:
-            if heat.running and not table.interrupted:
-                heat.ask(threads, workload.dtype)
             heat.close()
     return table
 
@@ -408,6 +418,30 @@ class Heat:
             self._out(reason)
             return float("nan")
 
+    def renew(self, others: Sequence[Gate]) -> None:
+        """Run it from other first weights too; a row that only repeats what it has kept is refused."""
+        assert self.worker is not None
+        row, usual = self.row, min(self.row.samples) * self.row.updates
+        first, *untried = others
+        try:
+            self.worker.begin(first.workload.weights)
+            few = ladder(first.workload.updates)[0]
+            first.check(Row(row.name, row.group, row.arithmetic), "weights", self.worker.run(few)[1], few)
+            for other in untried:
+                self.worker.begin(other.workload.weights)
+                seconds, result = self.worker.run(row.updates)
+                if sha256(result) == row.weights_sha256:
+                    raise Refused("disagree", "from other first weights it has the same result")
+                if seconds <= KEPT * usual or seconds <= usual + HICCUP:
+                    return
+            raise Refused(
+                "failed",
+                f"takes {rounded(seconds)} s from first weights that it has not seen and {rounded(usual)} s otherwise: "
+                "it keeps results",
+            )
+        except (Refused, Disagreement) as reason:
+            self._out(reason)
+
     def ask(self, threads: int, dtype: str) -> None:
         """Ask what it held and used; more threads than allowed, or products of lower precision, are found out here."""
         assert self.worker is not None
@@ -457,6 +491,11 @@ class Heat:
 def ladder(updates: int) -> list[int]:
     """The lengths a run may have: the problem's updates, a tenth of them, a hundredth ..., shortest first."""
     return sorted({max(min(LEAST, updates), updates // 10**k) for k in range(8)})
+
+
+def other_weights(workload: Workload) -> list[Arrays]:
+    """First weights that are not the workload's, a few times."""
+    return [tuple(w * w.dtype.type(1 - k / 8) for w in workload.weights) for k in range(1, 5)]
 
 
 def once(runs: dict[int, float]) -> float | None:

@@ -78,6 +78,10 @@ class Worker:
         seconds, result = self._ask("run", (n, repeats))
         return seconds / repeats, result
 
+    def begin(self, weights: Arrays) -> None:
+        """Let a backend's runs that follow start from these weights."""
+        self._ask("begin", weights)
+
     def facts(self) -> dict[str, Any]:
         """peak_bytes since it was prepared, on a GPU those of the GPU, else above what it held after its imports
         (None where not known); transfer_seconds, threads, versions and precision of float32 products as the
@@ -139,7 +143,7 @@ def _serve(pipe: Connection, contestant: Contestant, threads: int) -> None:
     if hasattr(os, "sched_setaffinity"):
         # the one setting that every library obeys, XLA included
         os.sched_setaffinity(0, fastest(os.sched_getaffinity(0), threads * contestant.processes))
-    tasks = {"prepare": _prepare, "run": _run, "facts": _facts}
+    tasks = {"prepare": _prepare, "run": _run, "begin": _begin, "facts": _facts}
     state: dict[str, Any] = {"contestant": contestant}
     try:
         reply: tuple[str, Any] = _guarded(_import, state, contestant)
@@ -206,7 +210,9 @@ def _prepare(state: dict[str, Any], workload: Workload) -> float:
     start = time.perf_counter()
     made = state["maker"](workload, *state["contestant"].arguments)
     seconds = time.perf_counter() - start
-    state["run"], state["transfer"] = (made.run, made.transfer_seconds) if isinstance(made, Moved) else (made, None)
+    moved = isinstance(made, Moved)
+    state["run"], state["transfer"] = (made.run, made.transfer_seconds) if moved else (made, None)
+    state["begin"] = made.begin if moved else None
     del workload
     _forget_peak()
     return seconds
@@ -225,6 +231,10 @@ def _run(state: dict[str, Any], asked: tuple[int, int]) -> tuple[float, Arrays]:
     finally:
         gc.enable()
     return seconds, result
+
+
+def _begin(state: dict[str, Any], weights: Arrays) -> None:
+    state["begin"](weights)
 
 
 def _facts(state: dict[str, Any], _: None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -46,6 +47,8 @@ def table(workload: Workload) -> Table:
             "Crashing",
             "Raising",
             "Greedy",
+            "Stale",
+            "Late",
         )
         absent = Contestant("Absent", "peer", "peers:trask", (), ("not_installed_here",))
         submodule = Contestant("Submodule", "peer", "peers:trask", (), ("not_installed_here.part",))
@@ -77,6 +80,10 @@ def row_of(table: Table, name: str) -> Row:
         ),
         pytest.param(
             "Raising", "failed", "train raised ZeroDivisionError: no luck", id="an exception is a row of one line"
+        ),
+        pytest.param("Stale", "disagree", "after 5 updates", id="what was kept for other first weights is refused"),
+        pytest.param(
+            "Late", "disagree", "after 1 updates", id="what is computed once the clock has stopped is refused"
         ),
         pytest.param("Absent", "missing", "pip install not_installed_here", id="a missing peer is a row"),
         pytest.param("Submodule", "missing", "pip install not_installed_here", id="a missing peer's module is a row"),
@@ -277,6 +284,35 @@ def heated(
     heat.start(workload, 1, 60)
     assert heat.row.outcome == "identical", heat.row.message
     return heat.row
+
+
+@pytest.mark.parametrize(
+    ("unseen", "outcome", "message"),
+    [
+        pytest.param([0.3, 0.3, 0.3], "failed", "takes 0.3 s .* 0.01 s otherwise: it keeps results", id="thirty times"),
+        pytest.param([0.3, 0.2, 0.09], "identical", "", id="thirty times, then nine times"),
+    ],
+)
+def test_a_backend_that_is_much_slower_from_weights_it_has_not_seen_keeps_results(
+    unseen: list[float], outcome: str, message: str, workload: Workload
+) -> None:
+    class Keeping:
+        weights = workload.weights
+
+        def begin(self, weights: Arrays) -> None:
+            self.weights = weights
+
+        def run(self, n: int) -> tuple[float, Arrays]:
+            return times.pop(0), trained(replace(workload, weights=self.weights), n)
+
+        def close(self) -> None: ...
+
+    times = [0.0, *unseen]
+    heat = clock.Heat(backends(["numpy"], ["native"])[0], clock.Gate(workload))
+    heat.worker, heat.row.samples, heat.row.updates, heat.row.outcome = Keeping(), [1e-4], 100, "identical"  # type: ignore[assignment]
+    heat.renew([clock.Gate(replace(workload, weights=weights)) for weights in clock.other_weights(workload)])
+    assert heat.row.outcome == outcome
+    assert re.search(message, heat.row.message)
 
 
 def test_a_run_that_compiled_does_not_keep_the_runs_short(monkeypatch: pytest.MonkeyPatch, workload: Workload) -> None:
