@@ -6,6 +6,7 @@ that is what makes interleaved rounds possible over frameworks that should not s
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -35,6 +36,9 @@ ON_DEVICE = {
     "cuda": {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},  # or the first JAX process takes the GPU from the others
 }
 """Some libraries take a GPU whenever they see one. The last two are Keras's and tinygrad's."""
+
+END_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG in Linux's <sys/prctl.h>."""
 
 PACKAGES = {"sklearn": "scikit-learn", "torch": "'equigrad[torch]'", "jax": "'equigrad[jax]'"}
 """What pip calls a package where that is not what it is imported as; the frameworks come as ranges that are tested."""
@@ -137,6 +141,8 @@ def environment(variables: dict[str, str]) -> Any:
 def _serve(pipe: Connection, contestant: Contestant, threads: int) -> None:
     """The child's side."""
     keep_imports()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGKILL)  # or it would go on until its run ends
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which keeps what it has
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints has no place in a table
     os.dup2(1, 2)

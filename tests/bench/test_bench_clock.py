@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import statistics
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -101,6 +106,43 @@ def test_no_number_without_agreement(table: Table, name: str, outcome: str, word
 def test_patience_may_be_without_limit(patience: float, workload: Workload) -> None:
     (row,) = measure(workload, [NULL], rounds=1, patience=patience).rows
     assert row.timed, row.message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_a_worker_in_the_middle_of_a_run_ends_when_its_parent_is_killed() -> None:
+    code = (
+        "from equigrad.bench.contestants.roster import backends\nfrom equigrad.bench.worker import Worker\n"
+        "from equigrad.bench.workload import Workload\nfrom equigrad.common.problem import problem\n"
+        "if __name__ == '__main__':\n"
+        "    child = Worker(backends(['bench_backends:Hanging'], ['native'])[0], 1, 60)\n"
+        "    child.prepare(Workload.of(problem('one-layer'), 'float64'))\n"
+        "    child._pipe.send(('run', (1, 1)))\n"
+        "    print(child._process.pid, flush=True)\n"
+        "    child._answer()\n"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    until = time.monotonic() + 60
+    while (alive := running(pid)) and time.monotonic() < until:
+        time.sleep(0.05)
+    if alive:
+        os.kill(pid, signal.SIGKILL)
+    assert not alive
+
+
+def running(pid: int) -> bool:
+    """Whether there is that process, and not only what is left of it for its parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_missing_framework_is_installed_as_everywhere_else_is_said() -> None:
