@@ -85,7 +85,7 @@ def bench(
     each = (
         len(modes) * sum(1 + (n > 1) for n in numbers) + 1 + (who == "headline")
     )  # of several, the parent holds it too
-    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], each * len(specs))
+    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], each * len(specs), modes)
     result = Result([], machine() | {"compiler": floors.version()}, command, sweep=sweep)
     frameworks = [name for name in FRAMEWORKS if name in specs]
     try:

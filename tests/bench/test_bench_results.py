@@ -442,8 +442,10 @@ def test_a_size_that_does_not_fit_says_what_it_takes(monkeypatch: pytest.MonkeyP
         UsageError, match=r"^250000x3-1 does not fit: about 0\.1 GB for 1 contestants, 0\.1 GB are free"
     ):
         sizes.check_memory([shape])
-    monkeypatch.setattr(sizes, "free_memory", lambda: 5 * 12_000_048)
+    monkeypatch.setattr(sizes, "free_memory", lambda: 8 * 12_000_048)
     sizes.check_memory([shape])
+    with pytest.raises(UsageError, match=r"about 0\.3 GB"):
+        sizes.check_memory([shape], 1, ["native", "reproducible"])
 
 
 def test_the_sweep_spans_four_decades_of_work() -> None:
