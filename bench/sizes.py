@@ -19,8 +19,8 @@ UPDATES = 1000
 COPIES = 4
 """How often the suite holds a workload at once: parent, pipe, NumPy and framework; idle contestants hold their own."""
 PEAK = {"native": 3, "reproducible": 20}
-"""How often the one that works holds it beyond that: the most in docs/results, 2.7 of the large float64 network and 18 of
-the medium one, rounded up."""
+"""How often the one that works holds it beyond that, at most: in docs/results 2.7 times, large and native, and 18 times,
+medium and reproducible; rounded up."""
 
 
 def chosen(name: str) -> Problem:
