@@ -19,7 +19,7 @@ UPDATES = 1000
 COPIES = 4
 """How often the suite holds a workload at once: parent, pipe, NumPy and framework; idle contestants hold their own."""
 PEAK = {"native": 3, "reproducible": 20}
-"""How often the one that works holds it beyond that, at most: in docs/results 2.7 times, large and native, and 18 times,
+"""How often the one that works holds it beyond that, at most: in docs/results 2.7 times, large and native, and 18,
 medium and reproducible; rounded up."""
 
 
