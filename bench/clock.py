@@ -11,9 +11,11 @@ import math
 import statistics
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
+
+import numpy as np
 
 from ..backends import load
 from ..common.agreement import BOUNDS, FEW, Disagreement, assert_agreement, distance
@@ -42,6 +44,16 @@ SAMPLE_SECONDS = 0.02
 """A sample is one run, or the mean of as many runs as take this long together."""
 NOISE = 0.1
 """A control whose ratio to itself has a wider middle half than this, or is as far from 1, is too noisy to rank by."""
+SHARE = 0.01
+"""Of how far training has moved a layer's weights: they may be as far from NumPy's, if that is less than the bound."""
+ULPS = 2
+"""Of a layer's largest weight: rounding alone may do that, however little the weights have moved."""
+SHOWS = 4
+"""A mistake shows where a layer's weights have moved by this many times what is allowed."""
+KEPT = 10
+"""A backend whose run takes more than this many times as long from weights that it has not seen keeps its results."""
+HICCUP = 0.005
+"""Seconds that a single run may take longer for no reason of its own."""
 COLD = 1.5
 """The first round may take this many times the median of the others, or the warm-up was too short."""
 
@@ -78,6 +90,8 @@ class Row:
     distance: float | None = None
     """max |w - r| / max |r| to NumPy's result after the same number of updates."""
     max_ulp: int | None = None
+    moved: float | None = None
+    """How far NumPy's weights are from the first ones by then, in the same measure."""
     peak_bytes: int | None = None
     processes: int = 1
     bytes_per_update: int = 0
@@ -210,7 +224,8 @@ def verdict(table: Table) -> str:
     if table.interrupted:
         return "interrupted: what was measured until then"
     if len(table.control) < 2:
-        return "no control was timed, so nothing is ranked"
+        why = "one round does not show the noise" if table.control else "no control was timed"
+        return f"{why}, so nothing is ranked"
     control = spread(table.control)
     if table.noisy:
         return f"too noisy to rank: the control ran at {control} of itself"
@@ -253,12 +268,18 @@ def measure(
             heat.start(workload, threads, patience)
         progress("starting processes", len(contestants), len(contestants))
         _rounds(table, [heat for heat in heats if heat.running], rounds, progress)
+        others = [Gate(replace(workload, weights=weights)) for weights in other_weights(workload)]
+        for i, heat in enumerate(heats):
+            progress("starting from other weights", i, len(heats))
+            if heat.running:
+                heat.ask(threads, workload.dtype)
+            if heat.running and heat.row.group == "backend":
+                heat.renew(others)
+        progress("starting from other weights", len(heats), len(heats))
     except KeyboardInterrupt:
         table.interrupted = True
     finally:
         for heat in heats:
-            if heat.running and not table.interrupted:
-                heat.ask(threads, workload.dtype)
             heat.close()
     return table
 
@@ -304,13 +325,38 @@ class Gate:
         """Write outcome, hash and distance into the row; raises Disagreement."""
         if {str(w.dtype) for w in result} != {self.workload.dtype}:
             raise Disagreement("wrong-dtype", f"computed in {result[0].dtype} instead of {self.workload.dtype}")
-        bound = BOUNDS[self.workload.dtype, "few" if n <= FEW else "all"].bound
-        if row.arithmetic == "reproducible" or expect == "first weights":
-            bound = 0.0
+        bound = 0.0 if expect == "first weights" else self._bound(row.arithmetic, n)
         reference = self.reference(expect, row.arithmetic, n if expect == "weights" else 0)
         row.outcome = assert_agreement(result, reference, bound, f"{n:,} updates")
+        if expect == "weights":
+            row.moved = distance(self.workload.weights, reference)
+            for layer, (w, r, (moved, allowed)) in enumerate(
+                zip(result, reference, self._room(row.arithmetic, n), strict=True), 1
+            ):
+                if (apart := distance([w], [r])) > allowed:
+                    raise Disagreement(
+                        "disagree",
+                        f"after {n:,} updates layer {layer} is {apart:.1e} of its largest weight from the reference, "
+                        f"which has moved by {moved:.1e}; {allowed:.0e} is allowed",
+                    )
         row.weights_sha256 = sha256(result)
         row.distance, row.max_ulp = distance(result, reference), max_ulp(result, reference)
+
+    def shows(self, arithmetic: str, n: int) -> bool:
+        """Whether the weights have moved so far that a mistake would show after `n` updates."""
+        return any(moved > SHOWS * allowed for moved, allowed in self._room(arithmetic, n))
+
+    def _bound(self, arithmetic: str, n: int) -> float:
+        return BOUNDS[self.workload.dtype, "few" if n <= FEW else "all"].bound if arithmetic == "native" else 0.0
+
+    def _room(self, arithmetic: str, n: int) -> list[tuple[float, float]]:
+        """How far each layer of the reference has moved, and how far from it the layer may be."""
+        reference, bound = self.reference("weights", arithmetic, n), self._bound(arithmetic, n)
+        found = []
+        for first, r in zip(self.workload.weights, reference, strict=True):
+            largest, moved = np.abs(r).max(), distance([first], [r])
+            found.append((moved, min(bound, max(ULPS * float(np.spacing(largest) / largest), SHARE * moved))))
+        return found
 
 
 class Heat:
@@ -340,7 +386,8 @@ class Heat:
             for n in ladder(workload.updates):
                 seconds, alone = runs[max(runs)], row.once_seconds or 0.0
                 expected = alone + (seconds - alone) * n / max(runs)
-                if row.updates and expected > (RUN_SECONDS if row.settled and row.updates >= RECORDED else LONGEST):
+                long = expected > (RUN_SECONDS if row.settled and row.updates >= RECORDED else LONGEST)
+                if row.updates and long and self._shows():
                     break
                 row.weights_sha256 = None
                 row.updates = n
@@ -350,6 +397,12 @@ class Heat:
                     runs[n] = min(runs[n], self._run(n))
                 row.once_seconds = once(runs)
                 row.settled = row.once_seconds is not None and row.once_seconds <= ONCE * runs[n]
+            if not self._shows():
+                raise Disagreement(
+                    "inconclusive",
+                    f"{row.updates:,} updates move the weights by {row.moved:.1e}, so little that a mistake would look "
+                    "like rounding: give more --updates",
+                )
             row.settled |= self.contestant.expect == "first weights"  # it does nothing, and that once
             seconds = runs[row.updates]
             row.repeats = min(max(1, math.ceil(SAMPLE_SECONDS / max(seconds, 1e-9))), 1000)
@@ -364,6 +417,30 @@ class Heat:
         except (Refused, Disagreement) as reason:
             self._out(reason)
             return float("nan")
+
+    def renew(self, others: Sequence[Gate]) -> None:
+        """Run it from other first weights too; a row that only repeats what it has kept is refused."""
+        assert self.worker is not None
+        row, usual = self.row, min(self.row.samples) * self.row.updates
+        first, *untried = others
+        try:
+            self.worker.begin(first.workload.weights)
+            few = ladder(first.workload.updates)[0]
+            first.check(Row(row.name, row.group, row.arithmetic), "weights", self.worker.run(few)[1], few)
+            for other in untried:
+                self.worker.begin(other.workload.weights)
+                seconds, result = self.worker.run(row.updates)
+                if sha256(result) == row.weights_sha256:
+                    raise Refused("disagree", "from other first weights it has the same result")
+                if seconds <= KEPT * usual or seconds <= usual + HICCUP:
+                    return
+            raise Refused(
+                "failed",
+                f"takes {rounded(seconds)} s from first weights that it has not seen and {rounded(usual)} s otherwise: "
+                "it keeps results",
+            )
+        except (Refused, Disagreement) as reason:
+            self._out(reason)
 
     def ask(self, threads: int, dtype: str) -> None:
         """Ask what it held and used; more threads than allowed, or products of lower precision, are found out here."""
@@ -403,6 +480,9 @@ class Heat:
             raise Disagreement("nondeterministic", "the same run gave other bits than the one before")
         return seconds
 
+    def _shows(self) -> bool:
+        return self.contestant.expect != "weights" or self.gate.shows(self.row.arithmetic, self.row.updates)
+
     def _out(self, reason: Refused | Disagreement) -> None:
         self.row.refuse(reason.outcome, str(reason))
         self.close()
@@ -411,6 +491,11 @@ class Heat:
 def ladder(updates: int) -> list[int]:
     """The lengths a run may have: the problem's updates, a tenth of them, a hundredth ..., shortest first."""
     return sorted({max(min(LEAST, updates), updates // 10**k) for k in range(8)})
+
+
+def other_weights(workload: Workload) -> list[Arrays]:
+    """First weights that are not the workload's, a few times."""
+    return [tuple(w * w.dtype.type(1 - k / 8) for w in workload.weights) for k in range(1, 5)]
 
 
 def once(runs: dict[int, float]) -> float | None:

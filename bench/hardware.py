@@ -98,11 +98,11 @@ def merge(files: Sequence[str | Path]) -> Hardware:
     """
     if not files:
         raise UsageError("--merge takes results of equigrad bench --json, one for each machine")
+    if len({Path(file).resolve() for file in files}) < len(files):
+        raise UsageError("--merge: the same file is given twice")
     names = [Path(file).stem for file in files]
     if len(set(names)) < len(names):
         names = [str(file) for file in files]
-    if len(set(names)) < len(names):
-        raise UsageError("--merge: the same file is given twice")
     results = [(name, read(Path(file), strict=True)) for name, file in zip(names, files, strict=True)]
     left_out, kept = [], []
     version = results[0][1].passport.get("equigrad")

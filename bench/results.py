@@ -19,9 +19,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from ..common.agreement import GOOD
 from ..common.crossings import crossings
 from ..common.errors import UsageError
 from ..common.files import SCHEMA, read_json, write_json
+from ..common.shapes import NUMBER, misfit, shape_of
 from .calls import Calls
 from .clock import Row, Spread, Table, ratio, spread, unlike
 from .process import Process
@@ -43,6 +45,8 @@ class Result:
     """For --process."""
     calls: list[Calls] = field(default_factory=list)
     """For --anatomy, of small networks."""
+    sweep: bool = False
+    """Whether its tables are points of a sweep."""
     interrupted: bool = False
     """By Ctrl-C: what was complete until then is here."""
 
@@ -55,6 +59,7 @@ class Result:
             "version": f"equigrad {self.passport.get('equigrad')}",
             "machine_info": self.passport,
             "commit_info": {},
+            "sweep": self.sweep,
             "interrupted": self.interrupted,
             "imports": self.imports,
             "process": None if self.process is None else asdict(self.process),
@@ -66,12 +71,22 @@ class Result:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Result:
         """Raises KeyError, TypeError, ValueError or AttributeError for data of another make."""
+        _fit(data, SHAPE)
+        for name, shape in PASSPORT.items():
+            _fit(data["machine_info"].get(name) or {}, shape, f"machine_info.{name}")
+        for facts in (data["machine_info"].get("backends") or {}).values():
+            _fit(facts.get("gpus") or [], [str], "gpus")
         tables = []
         for entry in data["tables"]:
             rows = [_row(row, data["benchmarks"], _group(entry)) for row in entry["rows"]]
             known = {f.name: entry[f.name] for f in fields(Table) if f.name != "rows"}
             tables.append(Table(**known, rows=rows))
+            _fit(asdict(tables[-1]), shape_of(Table), f"tables[{len(tables) - 1}]")
         process = Process(**data["process"]) if data.get("process") else None
+        calls = [Calls(**each) for each in data.get("calls", [])]
+        _fit([asdict(each) for each in calls], [shape_of(Calls)], "calls")
+        if process:
+            _fit(asdict(process), shape_of(Process), "process")
         return cls(
             tables,
             data["machine_info"],
@@ -79,9 +94,25 @@ class Result:
             data["datetime"],
             data["imports"],
             process,
-            [Calls(**each) for each in data.get("calls", [])],
+            calls,
+            bool(data.get("sweep", "--sweep" in data["command"])),
             bool(data.get("interrupted")),
         )
+
+
+SHAPE = {
+    "machine_info": dict, "command": str, "datetime": str, "imports": {str: [NUMBER]}, "tables": [{"rows": [dict]}],
+    "benchmarks": [{"group": str, "name": str, "stats": {"data": [NUMBER]}}],
+}  # fmt: skip
+
+
+PASSPORT = {"versions": {str: (str, None)}, "backends": {str: dict}}
+"""Of the machine, what is looked into; all else is shown as it is."""
+
+
+def _fit(value: Any, shape: Any, where: str = "") -> None:
+    if wrong := misfit(value, shape, where):
+        raise ValueError(wrong)
 
 
 def _group(table: dict[str, Any]) -> str:
@@ -135,7 +166,7 @@ def _row(entry: dict[str, Any], benchmarks: list[dict[str, Any]], group: str) ->
     )
     if not all(type(s) is float and 0 < s < math.inf for s in samples):
         raise ValueError(f"the samples of '{entry['name']}' are no times")
-    return Row(**entry, samples=samples)
+    return Row(**entry, samples=samples if entry["outcome"] in GOOD else [])
 
 
 def check(name: str | None) -> None:
@@ -225,7 +256,7 @@ class Change:
     relative: Spread | None
     """The same after each side was divided by its own control row, which takes out a machine in another mood."""
     verdict: str
-    """faster, slower, or within the noise."""
+    """faster, slower, or cannot be told."""
     caution: str
     """Why before and now, in this order, are not the same measurement; '' if they are."""
 
@@ -233,7 +264,7 @@ class Change:
 def changes(now: Result, before: Result) -> Iterator[Change]:
     """Every row that both have, in this order. The rounds were not interleaved, so the verdict is careful:
 
-    both the seconds and the ratio to the base row must differ by more than either side's spread.
+    both the seconds and the ratio to the base row must differ by more than either side's spread and control do.
     """
     for table in now.tables:
         old = _earlier(table, before)
@@ -249,16 +280,25 @@ def changes(now: Result, before: Result) -> Iterator[Change]:
             if base and old_base and base.timed and old_base.timed and table.base == old.base != row.name:
                 relative = _quotient(ratio(row.samples, base.samples), ratio(was.samples, old_base.samples))
             sure = [r for r in (seconds, relative) if r is not None]
-            if all(r.high < 1 for r in sure):
+            noise = max(_noise(table), _noise(old))
+            if all(r.high * noise < 1 for r in sure):
                 verdict = "faster"
-            elif all(r.low > 1 for r in sure):
+            elif all(r.low > noise for r in sure):
                 verdict = "slower"
             else:
-                verdict = "within the noise"
+                verdict = "cannot be told"
             medians = statistics.median(row.samples), statistics.median(was.samples)
             yield Change(
                 f"{table.problem} {table.dtype}", row.name, *medians, seconds, relative, verdict, unlike(was, row)
             )
+
+
+def _noise(table: Table) -> float:
+    """By what factor its control differed from itself; infinite where nothing is ranked."""
+    if table.interrupted or table.noisy or len(table.control) < 2:
+        return math.inf
+    control = spread(table.control)
+    return max(control.high, 1 / control.low)
 
 
 def _quotient(a: Spread, b: Spread) -> Spread:

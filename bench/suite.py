@@ -77,7 +77,7 @@ def bench(
         raise UsageError("--sweep has its own sizes: give no problem with it")
     axes = ["samples"] if processes else [*sizes.SWEEP]
     chosen = sizes.sweep(axes) if sweep else [sizes.chosen(name) for name in names or ("one-layer",)]
-    chosen = [problem.with_(updates=updates) for problem in chosen]
+    chosen = [problem.with_(updates=updates) for problem in {each.name: each for each in chosen}.values()]
     for problem in chosen:
         spread.checked(processes, problem.samples)
     specs = _checked(canonical_names(backends), dtype) if backends else _elsewhere(everything)
@@ -85,8 +85,8 @@ def bench(
     each = (
         len(modes) * sum(1 + (n > 1) for n in numbers) + 1 + (who == "headline")
     )  # of several, the parent holds it too
-    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], each * len(specs))
-    result = Result([], machine() | {"compiler": floors.version()}, command)
+    sizes.check_memory([sizes.Shape(p.samples, p.layers) for p in chosen], each * len(specs), modes)
+    result = Result([], machine() | {"compiler": floors.version()}, command, sweep=sweep)
     frameworks = [name for name in FRAMEWORKS if name in specs]
     try:
         if anatomy:

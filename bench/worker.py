@@ -6,6 +6,7 @@ that is what makes interleaved rounds possible over frameworks that should not s
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import multiprocessing
 import os
@@ -26,6 +27,8 @@ from ..common.garbage import keep_imports
 from ..session import Fault
 from .workload import Arrays, Contestant, Moved, Unsuitable, Workload
 
+FOREVER = 1e6
+"""Seconds of patience from which on there is no limit: the system cannot wait for just so long."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 ON_DEVICE = {
@@ -33,6 +36,9 @@ ON_DEVICE = {
     "cuda": {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},  # or the first JAX process takes the GPU from the others
 }
 """Some libraries take a GPU whenever they see one. The last two are Keras's and tinygrad's."""
+
+END_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG in Linux's <sys/prctl.h>."""
 
 PACKAGES = {"sklearn": "scikit-learn", "torch": "'equigrad[torch]'", "jax": "'equigrad[jax]'"}
 """What pip calls a package where that is not what it is imported as; the frameworks come as ranges that are tested."""
@@ -76,6 +82,10 @@ class Worker:
         seconds, result = self._ask("run", (n, repeats))
         return seconds / repeats, result
 
+    def begin(self, weights: Arrays) -> None:
+        """Let a backend's runs that follow start from these weights."""
+        self._ask("begin", weights)
+
     def facts(self) -> dict[str, Any]:
         """peak_bytes since it was prepared, on a GPU those of the GPU, else above what it held after its imports
         (None where not known); transfer_seconds, threads, versions and precision of float32 products as the
@@ -96,7 +106,7 @@ class Worker:
 
     def _answer(self) -> Any:
         try:
-            if not self._pipe.poll(self.patience):
+            if not self._pipe.poll(self.patience if self.patience < FOREVER else None):
                 self.close()
                 raise Refused("failed", f"no answer within {self.patience:g} s: it hangs, or needs more --patience")
             outcome, value = self._pipe.recv()
@@ -131,13 +141,15 @@ def environment(variables: dict[str, str]) -> Any:
 def _serve(pipe: Connection, contestant: Contestant, threads: int) -> None:
     """The child's side."""
     keep_imports()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(END_WITH_PARENT, signal.SIGKILL)  # or it would go on until its run ends
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which keeps what it has
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints has no place in a table
     os.dup2(1, 2)
     if hasattr(os, "sched_setaffinity"):
         # the one setting that every library obeys, XLA included
         os.sched_setaffinity(0, fastest(os.sched_getaffinity(0), threads * contestant.processes))
-    tasks = {"prepare": _prepare, "run": _run, "facts": _facts}
+    tasks = {"prepare": _prepare, "run": _run, "begin": _begin, "facts": _facts}
     state: dict[str, Any] = {"contestant": contestant}
     try:
         reply: tuple[str, Any] = _guarded(_import, state, contestant)
@@ -204,7 +216,9 @@ def _prepare(state: dict[str, Any], workload: Workload) -> float:
     start = time.perf_counter()
     made = state["maker"](workload, *state["contestant"].arguments)
     seconds = time.perf_counter() - start
-    state["run"], state["transfer"] = (made.run, made.transfer_seconds) if isinstance(made, Moved) else (made, None)
+    moved = isinstance(made, Moved)
+    state["run"], state["transfer"] = (made.run, made.transfer_seconds) if moved else (made, None)
+    state["begin"] = made.begin if moved else None
     del workload
     _forget_peak()
     return seconds
@@ -223,6 +237,10 @@ def _run(state: dict[str, Any], asked: tuple[int, int]) -> tuple[float, Arrays]:
     finally:
         gc.enable()
     return seconds, result
+
+
+def _begin(state: dict[str, Any], weights: Arrays) -> None:
+    state["begin"](weights)
 
 
 def _facts(state: dict[str, Any], _: None) -> dict[str, Any]:

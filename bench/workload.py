@@ -67,10 +67,12 @@ Loop = Callable[[int], Arrays]
 
 @dataclass(frozen=True)
 class Moved:
-    """A run, and how long its data took to the device once the device was up."""
+    """A run of a backend, and how long its data took to the device once the device was up."""
 
     run: Loop
     transfer_seconds: float
+    begin: Callable[[Arrays], None]
+    """Lets the runs that follow start from these weights."""
 
 
 @dataclass(frozen=True)

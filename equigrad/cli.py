@@ -8,7 +8,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -516,21 +516,28 @@ def main() -> None:
     from .scale import place
 
     place.be_silent_unless_first()
+    arguments = sys.argv[1:] or ["--help"]
+    if place.place() and arguments[0] != "compare" and not asks_help(arguments):
+        why = "only equigrad compare runs on the processes of a launcher such as mpiexec"
+        sys.exit(_complain(f"{why}: start this command without it", 2))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character shows ? in its place
     try:
-        status = _whole()(sys.argv[1:] or ["--help"], prog_name="equigrad", standalone_mode=False)
+        status = _whole()(arguments, prog_name="equigrad", standalone_mode=False)
     except (KeyboardInterrupt, Exception) as error:
         status = _explain(error)
     except SystemExit as error:
-        asks_help = {"-h", "--help"} & {*(sys.argv[1:] or ["--help"])}
-        if not (asks_help and isinstance(error.__context__, BrokenPipeError)):
+        if not (asks_help(arguments) and isinstance(error.__context__, BrokenPipeError)):
             raise
         status = 0  # the reader of a page of help, such as head, has seen enough
     if status == interrupt.STATUS:
         interrupt.end()
     sys.exit(status)
+
+
+def asks_help(arguments: Sequence[str]) -> bool:
+    return not {"-h", "--help"}.isdisjoint(arguments)
 
 
 @cache

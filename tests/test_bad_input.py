@@ -433,6 +433,17 @@ def test_a_real_process_says_the_same_about(arguments: str, here: Path) -> None:
     assert done.returncode == 2
 
 
+@pytest.mark.parametrize("arguments", ["bench one-lair", "check --dtype x", "report one-lair", "passport"])
+def test_one_line_and_status_2_under_a_launcher_for_all_but_compare(
+    arguments: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("PMI_RANK", "0"), ("PMI_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    status, err = complaint(arguments, monkeypatch, capsys)
+    assert_one_line(err, "only equigrad compare runs on the processes of a launcher")
+    assert status == 2
+
+
 def test_help_is_what_no_arguments_get(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["equigrad"])
     with pytest.raises(SystemExit) as end:

@@ -26,9 +26,13 @@ def train(workload: Workload, spec: str, arithmetic: str, processes: int = 1) ->
     seconds = time.perf_counter() - start
 
     def run(n: int) -> Arrays:
-        return session.numpy(session.call("synchronize", session.call("train", tuple(weights), x, y, session.lr, n)))
+        result = session.call("synchronize", session.call("train", tuple(weights), x, y, session.lr, n))
+        return tuple(map(np.asarray, session.numpy(result)))  # a class of its own might compute when it is pickled
 
-    return Moved(run, seconds)
+    def begin(others: Arrays) -> None:
+        weights[:] = backend.synchronize(session.hold_all(others))
+
+    return Moved(run, seconds, begin)
 
 
 def device_of(spec: str) -> str:

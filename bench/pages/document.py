@@ -16,7 +16,7 @@ from ...common.errors import MissingError, UsageError, needed
 from ...common.files import write_text
 from ...common.headline import TRAIN
 from .. import gpu, headline, sizes
-from ..clock import Row, Table, ratio, rounded, spread, verdict
+from ..clock import SHARE, ULPS, Row, Table, ratio, rounded, spread, verdict
 from ..results import MACHINE, Result, break_even, read
 from ..targets import outcomes
 from . import view
@@ -70,7 +70,7 @@ def _rendered(template: str, **values: Any) -> str:
         "ways": headline.ways, "train": TRAIN, "title": view.title, "refusals": view.refusals,
         "compile_time": headline.compile_time, "short": view.SHORT, "call_rows": view.call_rows,
         "calls_caption": view.CALLS, "verdict": verdict, "spread": spread, "ratio": ratio, "times": _times,
-        "hash": _hash, "axis": sizes.axis, "sweeps": _sweeps,
+        "hash": _hash, "allowed": _allowed, "sweeps": _sweeps,
     }  # fmt: skip
     return environment.get_template(template).render(**known, **values).rstrip() + "\n"
 
@@ -91,9 +91,21 @@ def _hash(row: Row) -> str:
     return f"`{(row.weights_sha256 or '')[:12]}` ({row.updates:,})"
 
 
+def _allowed(tables: Sequence[Table]) -> str:
+    """How far native weights may be from NumPy's, and what older rows were held to."""
+    older = any(row.moved is None for t in tables if t.dtype == "float32" for row in t.timed if row.group == "backend")
+    return (
+        f"native weights are within the bound of `common/agreement.py`, and within {SHARE:.0%} of how far training has "
+        f"moved their layer, or {ULPS} ULP of its largest weight if that is more"
+    ) + (
+        "; float32 rows here are of a version that asked for the bound alone, by which a large network does not move "
+        "in so few updates: go by their distance" * older
+    )
+
+
 def _sweeps(result: Result) -> Iterator[tuple[str, list[tuple[int, Table]], list[str], list[str]]]:
     """Of each axis: its name, where on it each table is, the rows, and where they overtake each other."""
-    for name in sizes.SWEEP:
+    for name in sizes.SWEEP if result.sweep else ():
         found = [(at[1], table) for table in result.tables if (at := sizes.axis(table)) and at[0] == name]
         if found:
             names = list(dict.fromkeys(row.name for _, table in found for row in table.rows))

@@ -45,7 +45,7 @@ def check(path: Path | None) -> None:
 
 def write(result: Result, path: Path) -> None:
     """The picture, as .png or as a page of its own (.html) with the command and the passport under it."""
-    figure = _sweep(result) if any(sizes.axis(table) for table in result.tables) else _bars(result)
+    figure = _sweep(result) if result.sweep else _bars(result)
     facts = "\n".join(f"{name}: {value}" for name, value in result.passport.items())
     save(figure, path, f"{result.command}\n\n{facts}")
 

@@ -26,7 +26,7 @@ def everything(
     result: Result, with_anatomy: bool = False, before: Result | None = None, name: str = ""
 ) -> RenderableType:
     """What the command shows: a sweep or the tables, and what else was asked for."""
-    parts = [sweep(result) if any(sizes.axis(table) for table in result.tables) else tables(result)]
+    parts = [sweep(result) if result.sweep else tables(result)]
     parts += [Text(line) for line in forecast.lines(result.tables)]
     if with_anatomy:
         parts.append(anatomy(result))
@@ -286,6 +286,7 @@ def sweep(result: Result) -> RenderableType:
             cells = [_sweep_cell(table.row(column)) for column in names]
             grid.add_row(f"{value:,}", _network(table), f"{table.work:,}", *cells)
         parts += [grid, *[Text(SHORT)] * any(not row.settled for _, table in found for row in table.timed)]
+        parts += [Text(f"{table.problem}: {line}") for _, table in found for line in refusals(table)]
         parts += [Text(line) for line in break_even(name, [t for _, t in found], [v for v, _ in found])]
     return Group(*parts)
 

@@ -11,8 +11,8 @@ from typing import Any
 from ..common.errors import UsageError
 from ..common.files import SCHEMA, read_json
 from ..common.problem import PROBLEMS, Problem
+from ..common.shapes import NUMBER, misfit
 
-NUMBER = (int, float)
 DISTANCE = (int, float, str)
 """NaN and infinity are written as strings."""
 
@@ -112,9 +112,6 @@ PARTING = {
     "torch": SITE, "jax": SITE, "onward": (dict, None),
 }  # fmt: skip
 
-ABSENT = object()
-"""Stands for a key that is not there."""
-
 
 @dataclass
 class Documents:
@@ -162,16 +159,16 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         raise UsageError(f"'{path}' is of check without a problem: give a result of equigrad check PROBLEM")
     if data.get("schema") != SCHEMA:
         raise UsageError(f"'{path}' has schema {data.get('schema')!r}, this version reads schema {SCHEMA}")
-    wrong = _misfit(data, SHAPES[kind], "")
+    wrong = misfit(data, SHAPES[kind], "")
     if wrong is None and kind == "diverge":
-        wrong = None if data["first"] is None else _misfit(data["first"], FIRST, "first")
-        wrong = wrong or _not_two(data) or _misfit([*data["how"].values()], [[str]], "how")
+        wrong = None if data["first"] is None else misfit(data["first"], FIRST, "first")
+        wrong = wrong or _not_two(data) or misfit([*data["how"].values()], [[str]], "how")
     if wrong is None and kind == "check" and data["curve"] is not None:
-        wrong = _misfit(data["curve"], CURVE, "curve")
+        wrong = misfit(data["curve"], CURVE, "curve")
     if wrong is None and kind == "crosscheck" and data["parting"] is not None:
-        wrong = _misfit(data["parting"], PARTING, "parting")
+        wrong = misfit(data["parting"], PARTING, "parting")
         if wrong is None and data["parting"]["onward"] is not None:
-            wrong = _misfit(data["parting"]["onward"], SITE, "parting.onward")
+            wrong = misfit(data["parting"]["onward"], SITE, "parting.onward")
         wrong = wrong or _uneven(data["parting"])
     if wrong is not None:
         raise UsageError(f"'{path}' is not a whole result of equigrad {kind}: {wrong}")
@@ -211,24 +208,6 @@ def _kind(data: Any) -> str | None:
         if key in data:
             return kind
     return None
-
-
-def _misfit(value: Any, shape: Any, where: str) -> str | None:
-    """The first place where `value` is not of `shape`, or None."""
-    if value is ABSENT:
-        return f"it lacks '{where}'"
-    if isinstance(shape, dict):
-        if not isinstance(value, dict):
-            return f"'{where}' is no object"
-        inside = ((key, value.get(key, ABSENT), s) for key, s in shape.items())
-        return next((w for key, v, s in inside if (w := _misfit(v, s, f"{where}.{key}".lstrip(".")))), None)
-    if isinstance(shape, list):
-        if not isinstance(value, list):
-            return f"'{where}' is no list"
-        return next((w for i, v in enumerate(value) if (w := _misfit(v, shape[0], f"{where}[{i}]"))), None)
-    types = shape if isinstance(shape, tuple) else (shape,)
-    right = any(value is None if t is None else isinstance(value, t) for t in types)
-    return None if right and not (isinstance(value, bool) and bool not in types) else f"'{where}' is {value!r:.40}"
 
 
 def of_one_problem(documents: Documents, problem: Problem | None) -> Problem | None:

@@ -149,7 +149,8 @@ def take_part(problem: Problem, backends: Sequence[str] | None) -> None:
         refuse_others(other, known, told[0][0])
     one_machine = len({name for _, name in told}) == 1
     host = "127.0.0.1" if one_machine else socket.getfqdn()
-    for spec in backends or [name for name in FRAMEWORKS if find_spec(name)]:
+    asked = backends or [name for name in FRAMEWORKS if find_spec(name)]
+    for spec in (each for each in asked if each.partition(":")[0] in FRAMEWORKS):  # others train in one process
         here.spec = spec
         with tempfile.TemporaryDirectory(prefix="equigrad-") as folder:
             port = f"{host}:{free_port()}"

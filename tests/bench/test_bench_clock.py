@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import statistics
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from equigrad.backends import load
 from equigrad.backends.interface import Backend
-from equigrad.bench import clock, worker
+from equigrad.bench import clock, sizes, worker
 from equigrad.bench.clock import Row, Table, measure, ratio, verdict
 from equigrad.bench.contestants.roster import NULL, backends
 from equigrad.bench.worker import Worker
-from equigrad.bench.workload import Contestant, Workload
+from equigrad.bench.workload import Arrays, Contestant, Workload
+from equigrad.common.agreement import Disagreement
 from equigrad.common.machine import cores
 from equigrad.common.problem import problem
 from equigrad.common.ulp import sha256
@@ -42,6 +52,8 @@ def table(workload: Workload) -> Table:
             "Crashing",
             "Raising",
             "Greedy",
+            "Stale",
+            "Late",
         )
         absent = Contestant("Absent", "peer", "peers:trask", (), ("not_installed_here",))
         submodule = Contestant("Submodule", "peer", "peers:trask", (), ("not_installed_here.part",))
@@ -74,6 +86,10 @@ def row_of(table: Table, name: str) -> Row:
         pytest.param(
             "Raising", "failed", "train raised ZeroDivisionError: no luck", id="an exception is a row of one line"
         ),
+        pytest.param("Stale", "disagree", "after 5 updates", id="what was kept for other first weights is refused"),
+        pytest.param(
+            "Late", "disagree", "after 1 updates", id="what is computed once the clock has stopped is refused"
+        ),
         pytest.param("Absent", "missing", "pip install not_installed_here", id="a missing peer is a row"),
         pytest.param("Submodule", "missing", "pip install not_installed_here", id="a missing peer's module is a row"),
         pytest.param("Unfit", "unsuitable", "small layers", id="an unsuitable problem is a row"),
@@ -84,6 +100,49 @@ def test_no_number_without_agreement(table: Table, name: str, outcome: str, word
     assert (row.outcome, row.samples) == (outcome, [])
     assert words in row.message
     assert "\n" not in row.message
+
+
+@pytest.mark.parametrize("patience", [1e10, float("inf")])
+def test_patience_may_be_without_limit(patience: float, workload: Workload) -> None:
+    (row,) = measure(workload, [NULL], rounds=1, patience=patience).rows
+    assert row.timed, row.message
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_a_worker_in_the_middle_of_a_run_ends_when_its_parent_is_killed() -> None:
+    code = (
+        "from equigrad.bench.contestants.roster import backends\nfrom equigrad.bench.worker import Worker\n"
+        "from equigrad.bench.workload import Workload\nfrom equigrad.common.problem import problem\n"
+        "if __name__ == '__main__':\n"
+        "    child = Worker(backends(['bench_backends:Hanging'], ['native'])[0], 1, 60)\n"
+        "    child.prepare(Workload.of(problem('one-layer'), 'float64'))\n"
+        "    child._pipe.send(('run', (1, 1)))\n"
+        "    print(child._process.pid, flush=True)\n"
+        "    child._answer()\n"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    until = time.monotonic() + 60
+    while (alive := running(pid)) and time.monotonic() < until:
+        time.sleep(0.05)
+    if alive:
+        os.kill(pid, signal.SIGKILL)
+    assert not alive
+
+
+def running(pid: int) -> bool:
+    """Whether there is that process, and not only what is left of it for its parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_missing_framework_is_installed_as_everywhere_else_is_said() -> None:
@@ -208,7 +267,8 @@ def test_a_ratio_is_taken_within_each_round_so_a_slow_machine_cancels() -> None:
         pytest.param([1.0, 1.01, 0.99], [1, 1, 1], [1.1, 0.9, 1.0], "two within the noise", id="quiet and close"),
         pytest.param([1.0, 1.5, 0.7], [1, 1, 1], [2, 2, 2], "too noisy to rank", id="a control that scatters"),
         pytest.param([1.3, 1.3, 1.3], [1, 1, 1], [2, 2, 2], "too noisy to rank", id="a control that drifts"),
-        pytest.param([], [1, 1, 1], [2, 2, 2], "nothing is ranked", id="no control"),
+        pytest.param([], [1, 1, 1], [2, 2, 2], "no control was timed, so nothing is ranked", id="no control"),
+        pytest.param([1.0], [1], [2], "one round does not show the noise, so nothing is ranked", id="one round"),
     ],
 )
 def test_the_verdict_respects_the_noise(control: list[float], one: list[float], two: list[float], words: str) -> None:
@@ -259,11 +319,42 @@ def heated(
         def facts(self) -> dict[str, Any]:
             return dict.fromkeys(("peak_bytes", "transfer_seconds")) | {"threads": {}, "versions": {}, "precision": {}}
 
+        def close(self) -> None: ...
+
     monkeypatch.setattr(clock, "Worker", Slow)
     heat = clock.Heat(backends(["numpy"], ["native"])[0], clock.Gate(workload))
     heat.start(workload, 1, 60)
     assert heat.row.outcome == "identical", heat.row.message
     return heat.row
+
+
+@pytest.mark.parametrize(
+    ("unseen", "outcome", "message"),
+    [
+        pytest.param([0.3, 0.3, 0.3], "failed", "takes 0.3 s .* 0.01 s otherwise: it keeps results", id="thirty times"),
+        pytest.param([0.3, 0.2, 0.09], "identical", "", id="thirty times, then nine times"),
+    ],
+)
+def test_a_backend_that_is_much_slower_from_weights_it_has_not_seen_keeps_results(
+    unseen: list[float], outcome: str, message: str, workload: Workload
+) -> None:
+    class Keeping:
+        weights = workload.weights
+
+        def begin(self, weights: Arrays) -> None:
+            self.weights = weights
+
+        def run(self, n: int) -> tuple[float, Arrays]:
+            return times.pop(0), trained(replace(workload, weights=self.weights), n)
+
+        def close(self) -> None: ...
+
+    times = [0.0, *unseen]
+    heat = clock.Heat(backends(["numpy"], ["native"])[0], clock.Gate(workload))
+    heat.worker, heat.row.samples, heat.row.updates, heat.row.outcome = Keeping(), [1e-4], 100, "identical"  # type: ignore[assignment]
+    heat.renew([clock.Gate(replace(workload, weights=weights)) for weights in clock.other_weights(workload)])
+    assert heat.row.outcome == outcome
+    assert re.search(message, heat.row.message)
 
 
 def test_a_run_that_compiled_does_not_keep_the_runs_short(monkeypatch: pytest.MonkeyPatch, workload: Workload) -> None:
@@ -318,3 +409,70 @@ def test_other_bits_are_refused_where_a_run_is_one_update_too() -> None:
         once = Workload.of(problem("one-layer").with_(updates=1), "float64")
         (row,) = measure(once, backends(["bench_backends:Random"], ["native"]), rounds=5).rows
     assert (row.outcome, row.samples) == ("nondeterministic", [])
+
+
+@pytest.fixture(scope="module")
+def sluggish() -> Workload:
+    """Three updates move its float32 weights by less than the bound."""
+    return replace(Workload.of(sizes.sized(64, (64, 64, 4)), "float32"), rate=2.0**-20, updates=3)
+
+
+def trained(workload: Workload, n: int) -> Arrays:
+    found: Arrays = load("numpy", workload.dtype).train(workload.weights, workload.x, workload.y, workload.rate, n)
+    return found
+
+
+def untouched(workload: Workload) -> Arrays:
+    return workload.weights
+
+
+def one_missing(workload: Workload) -> Arrays:
+    return trained(workload, 2)
+
+
+def off_by_three_percent(workload: Workload) -> Arrays:
+    right = trained(workload, 3)
+    return tuple((r + 0.03 * (np.float64(r) - w)).astype(r.dtype) for r, w in zip(right, workload.weights, strict=True))
+
+
+def rounded_otherwise(workload: Workload) -> Arrays:
+    return tuple(np.nextafter(w, np.float32(2)) for w in trained(workload, 3))
+
+
+@pytest.mark.parametrize(
+    ("result", "rate", "right"),
+    [
+        pytest.param(untouched, 2.0**-21, False, id="weights that are returned untouched are refused"),
+        pytest.param(one_missing, 2.0**-21, False, id="a missing update is refused"),
+        pytest.param(off_by_three_percent, 2.0**-17, False, id="a gradient that is off by three percent is refused"),
+        pytest.param(rounded_otherwise, 2.0**-21, True, id="the last bit of every weight may differ"),
+    ],
+)
+def test_what_is_allowed_is_less_than_what_little_training_moves(
+    result: Callable[[Workload], Arrays], rate: float, right: bool, sluggish: Workload
+) -> None:
+    gate, row = clock.Gate(replace(sluggish, rate=rate)), Row("r", "backend")
+    assert gate.shows("native", 3)
+    with nullcontext() if right else pytest.raises(Disagreement, match="is allowed") as refused:
+        gate.check(row, "weights", result(gate.workload), 3)
+    assert refused is None or refused.value.outcome == "disagree"
+    assert row.moved is not None
+    assert row.moved < 5e-5
+
+
+@pytest.mark.parametrize(
+    ("updates", "timed"),
+    [
+        pytest.param(5, 0, id="inconclusive if the problem has no more updates"),
+        pytest.param(5_000, 50, id="and otherwise longer than the time would allow"),
+    ],
+)
+def test_runs_are_long_enough_for_a_mistake_to_show(
+    updates: int, timed: int, sluggish: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still = replace(sluggish, rate=2.0**-27, updates=updates)
+    if timed:
+        assert heated(lambda n: 1.0 * n, still, monkeypatch).updates == timed
+    else:
+        with pytest.raises(AssertionError, match=r"5 updates move the weights by .* give more --updates"):
+            heated(lambda n: 1.0 * n, still, monkeypatch)

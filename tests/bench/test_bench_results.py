@@ -137,6 +137,39 @@ def test_a_file_that_is_no_result_is_refused(tmp_path: Path, content: str, words
     assert "--against" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        pytest.param(["machine_info"], None, "'machine_info' is None", id="no machine"),
+        pytest.param(["machine_info", "versions"], "x", "'machine_info.versions' is no object", id="versions in words"),
+        pytest.param(["machine_info", "backends"], {"a": {"gpus": 1}}, "'gpus' is no list", id="a number of GPUs"),
+        pytest.param(["tables", 0, "layers"], None, "'tables[0].layers' is no list", id="no layers"),
+        pytest.param(["tables", 0, "control", 1], "x", "'tables[0].control[1]' is 'x'", id="a control in words"),
+        pytest.param(["tables", 0, "rows", 0, "updates"], 1.5, "'tables[0].rows[0].updates' is 1.5", id="half updates"),
+        pytest.param(["process"], {"problem": 1, "backends": []}, "'process.problem' is 1", id="a problem in numbers"),
+        pytest.param(["benchmarks", 0, "stats"], [], "'benchmarks[0].stats' is no object", id="no samples"),
+    ],
+)
+def test_a_result_with_a_part_of_another_kind_is_refused_before_anything_is_timed(
+    path: list[Any], value: Any, words: str, result: Result, tmp_path: Path, command_line: Any
+) -> None:
+    data = part = json.loads(json.dumps(result.to_json()))
+    for key in path[:-1]:
+        part = part[key]
+    part[path[-1]] = value
+    (tmp_path / "bad.json").write_text(json.dumps(data))
+    for options in (["--merge", "bad.json"], ["--against", "bad.json"]):
+        done = command_line("bench", *options, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == f"equigrad: 'bad.json' has another layout (schema 1): {words}\n"
+
+
+def test_times_of_a_row_that_did_not_agree_are_left_in_the_file(result: Result) -> None:
+    data = json.loads(json.dumps(result.to_json()))
+    data["tables"][0]["rows"][1]["outcome"] = "disagree"
+    assert [row.name for row in Result.from_json(data).tables[0].timed] == ["numpy"]
+
+
 def test_another_schema_is_compared_with_a_warning(
     result: Result, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -162,8 +195,8 @@ def test_another_machine_is_compared_with_a_warning_that_names_what_differs(resu
     [
         pytest.param([1e-6] * 3, [2e-6] * 3, "slower", id="half the time before"),
         pytest.param([1e-6] * 3, [9e-6] * 3, "faster", id="twice the time before"),
-        pytest.param([1e-6] * 3, [3e-6, 4e-6, 5e-6], "within the noise", id="a spread that covers both"),
-        pytest.param([5e-7] * 3, [2.05e-6] * 3, "within the noise", id="a machine twice as fast before"),
+        pytest.param([1e-6] * 3, [3e-6, 4e-6, 5e-6], "cannot be told", id="a spread that covers both"),
+        pytest.param([5e-7] * 3, [2.05e-6] * 3, "cannot be told", id="a machine twice as fast before"),
     ],
 )
 def test_the_verdict_against_an_earlier_result(
@@ -172,6 +205,46 @@ def test_the_verdict_against_an_earlier_result(
     found = {change.name: change.verdict for change in results.changes(result, made(numpy, torch))}
     assert found["torch"] == verdict
     assert "keras" not in found
+
+
+@pytest.mark.parametrize("side", ["now", "before"])
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        pytest.param({"control": [1.0, 1.6, 0.7]}, id="too noisy to rank"),
+        pytest.param({"control": [1.0]}, id="one round"),
+        pytest.param({"interrupted": True}, id="interrupted"),
+        pytest.param({"control": [1.09, 1.13, 1.05]}, id="a control that differs from itself as much"),
+    ],
+)
+def test_nothing_is_faster_or_slower_by_a_table_that_ranks_nothing(
+    side: str, spoilt: dict[str, Any], result: Result
+) -> None:
+    before = made([1.04e-6, 1.14e-6, 1.04e-6], [4.5e-6] * 3)
+    before.tables[0].base = ""  # so that the seconds alone decide
+    assert {change.verdict for change in results.changes(result, before)} == {"cannot be told", "faster"}
+    for name, value in spoilt.items():
+        setattr((result if side == "now" else before).tables[0], name, value)
+    assert {change.verdict for change in results.changes(result, before)} == {"cannot be told"}
+
+
+def test_a_size_on_an_axis_of_the_sweep_hides_no_other_table(result: Result, tmp_path: Path) -> None:
+    on_axis = copy.deepcopy(result.tables[0])
+    on_axis.problem, on_axis.samples, on_axis.layers = "64x32-32", 64, [32, 32]
+    result.tables.append(on_axis)
+    for shown in text(view.everything(result)), document.document([written(result, tmp_path)]):
+        assert "one-layer: 3 -> 1" in shown
+        assert "32 -> 32, 64 samples" in shown
+
+
+def test_a_sweep_says_why_a_row_has_no_number(result: Result, tmp_path: Path) -> None:
+    result.sweep, result.tables[0].rows[0].weights_sha256 = True, "cd" * 32
+    result.tables[0].problem, result.tables[0].samples, result.tables[0].layers = "64x32-32", 64, [32, 32]
+    for shown in text(view.everything(result)), document.document([written(result, tmp_path)]):
+        assert "64x32-32: keras: keras is not installed" in shown
+    older = json.loads(json.dumps(result.to_json())) | {"command": "equigrad bench --sweep"}
+    del older["sweep"]
+    assert Result.from_json(older).sweep
 
 
 @pytest.mark.parametrize(("updates", "caution"), [(20, ""), (21, "runs of 21 and 10 updates")])
@@ -369,8 +442,10 @@ def test_a_size_that_does_not_fit_says_what_it_takes(monkeypatch: pytest.MonkeyP
         UsageError, match=r"^250000x3-1 does not fit: about 0\.1 GB for 1 contestants, 0\.1 GB are free"
     ):
         sizes.check_memory([shape])
-    monkeypatch.setattr(sizes, "free_memory", lambda: 5 * 12_000_048)
+    monkeypatch.setattr(sizes, "free_memory", lambda: 8 * 12_000_048)
     sizes.check_memory([shape])
+    with pytest.raises(UsageError, match=r"about 0\.3 GB"):
+        sizes.check_memory([shape], 1, ["native", "reproducible"])
 
 
 def test_the_sweep_spans_four_decades_of_work() -> None:
@@ -437,6 +512,15 @@ def test_a_backend_of_two_names_is_timed_once(monkeypatch: pytest.MonkeyPatch) -
     assert [row.name for row in found.tables[0].rows] == ["numpy", "numpy reproducible"]
     assert list(found.imports) == ["numpy"]
     assert suite.status(found, asked[1:]) == 3
+
+
+def test_a_size_of_two_spellings_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(workload: Workload, *_: Any, **__: Any) -> Table:
+        return Table(workload.name, "float64", 4, [3, 1], 1, 1, 1, 1, 1)
+
+    monkeypatch.setattr(suite, "measure", measured)
+    found = suite.bench(["one-layer", "4x3-1", "one-layer", "04x3-1"], ["numpy"], who="backends")
+    assert [table.problem for table in found.tables] == ["one-layer", "4x3-1"]
 
 
 @pytest.mark.parametrize("during", ["imports", "measure"])

@@ -110,6 +110,8 @@ def test_a_file_that_is_no_result_is_refused(tmp_path: Path, text: str, words: s
         hardware.merge([first, second])
     with pytest.raises(UsageError, match="the same file is given twice"):
         hardware.merge([first, first])
+    with pytest.raises(UsageError, match="the same file is given twice"):
+        hardware.merge([first, tmp_path / "folder" / ".." / first.name])
 
 
 def test_the_command_shows_and_draws_them_and_ends_with_1_on_a_finding(command_line: Any, tmp_path: Path) -> None:

@@ -109,6 +109,13 @@ def test_what_cannot_be_is_said_once_and_not_by_every_rank(commands: list[list[s
     assert done.stderr.startswith(f"equigrad: {line}")
 
 
+def test_a_backend_that_trains_in_one_process_is_missing_as_with_processes() -> None:
+    mine = ["one-layer", "--updates", "20", "-b", "equigrad.backends.numpy_fused:NumpyFused"]
+    done, alone = mpiexec(*[[*COMPARE, *mine]] * 2), run(*COMPARE, *mine, "--processes", "2")
+    assert (done.returncode, done.stderr) == (alone.returncode, alone.stderr) == (3, "")
+    assert "NumpyFused trains in one process only" in done.stdout
+
+
 def test_a_rank_that_raises_under_mpiexec_ends_all_and_is_named() -> None:
     code = (
         "import sys\nfrom equigrad.scale import rank\nfrom equigrad.cli import main\n"
