@@ -93,9 +93,10 @@ def updates(backend: Backend, seeds: range, n: int = 4) -> Iterator[Update]:
             weights = after
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_the_frameworks_own_traces_lead_to_their_weights(ready: Ready, spec: str, arithmetic: str, dtype: str) -> None:
-    assert all(step.leads for step in updates(ready(spec, dtype, arithmetic), range(4)))
+@pytest.mark.slow
+def test_the_frameworks_own_traces_lead_to_their_weights(ready: Ready, spec: str, dtype: str) -> None:
+    """By native arithmetic: reproducible ones keep laws that say so to the bit."""
+    assert all(step.leads for step in updates(ready(spec, dtype, "native"), range(4)))
 
 
 class Right(Engine):
