@@ -69,7 +69,13 @@ def test_bars_are_drawn_with_what_there_is_in(encoding: str, block: str, monkeyp
 
 @pytest.mark.parametrize(
     ("arguments", "status"),
-    [("--help", 0), ("compare --help", 0), ("check nonsense", 2), ("report right.json", 0), ("report failed.json", 1)],
+    [
+        ("--help", 0),
+        ("compare --help", 0),
+        ("check nonsense", 2),
+        ("report right.json -b numpy", 0),
+        ("report failed.json -b numpy", 1),
+    ],
     ids=["help", "help on a command", "a mistake", "a report of one right run", "a report of a failure"],
 )
 def test_the_status_is_the_same_where_nobody_reads(arguments: str, status: int, tmp_path: Path) -> None:

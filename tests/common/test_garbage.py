@@ -58,6 +58,7 @@ def output(program: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_library_imports_torch_without_a_collection_and_keeps_nothing() -> None:
     pytest.importorskip("torch")
     output(IN_A_LIBRARY)

@@ -108,6 +108,7 @@ def test_more_updates_bring_the_output_closer() -> None:
     assert errors == sorted(errors, reverse=True)
 
 
+@pytest.mark.slow
 def test_digits_learns_to_read_more_than_95_percent() -> None:
     result = equigrad.compare("digits", ["jax"], arithmetic="native")
     outputs, targets = result.runs[-1].outputs, result.problem.targets

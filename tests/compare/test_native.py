@@ -173,6 +173,7 @@ def test_no_engine_one_update_short_ever_agrees_on_random_problems(dtype: str, s
     assert caught > 2 * len(seeds) * {"float64": 0.9, "float32": 0.65}[dtype]
 
 
+@pytest.mark.slow
 def test_an_engine_that_leaves_out_an_update_only_where_training_is_sensitive_does_not_agree() -> None:
     found = Counter[str]()
     for seed in range(5_000, 5_048):

@@ -343,6 +343,7 @@ def test_a_large_value_excuses_no_gradient(slope: float, agreed: bool) -> None:
     assert "differences in inputs are too uncertain to tell anything" in result.notes
 
 
+@pytest.mark.slow
 def test_among_many_corners_the_rest_is_compared_all_over_the_leaf(doubled: Any) -> None:
     torch = pytest.importorskip("torch")
     generator = np.random.default_rng(0)

@@ -105,6 +105,7 @@ def test_there_are_a_hundred_of_them() -> None:
     assert len(wrong_engines.WRONG) >= 100
 
 
+@pytest.mark.slow
 def test_the_engine_that_they_share_is_right() -> None:
     result = looked(wrong_engines.Plain, 60)
     assert result.finding is None
@@ -349,7 +350,7 @@ def test_the_command_without_a_problem_shows_the_smallest_network_and_writes_it(
     command_line: Any, tmp_path: Path
 ) -> None:
     path = tmp_path / "check.json"
-    arguments = ("-b", "wrong_engines:SquareNotTransposed", "-b", "numpy", "--examples", "60", "--json", path)
+    arguments = ("-b", "wrong_engines:SquareNotTransposed", "-b", "numpy", "--examples", "20", "--json", path)
     done = command_line("check", *arguments, cwd=ENGINES)
     assert done.returncode == 1, done.stderr
     assert "gradient_is_exact: the gradient is off by" in done.stdout
@@ -358,7 +359,7 @@ def test_the_command_without_a_problem_shows_the_smallest_network_and_writes_it(
     assert "NOT correct: wrong_engines:SquareNotTransposed disagree." in done.stdout
     written = json.loads(path.read_text())
     wrong, right = written["searched"]
-    assert (right["outcome"], right["finding"], right["networks"]) == ("agree", None, 60)
+    assert (right["outcome"], right["finding"], right["networks"]) == ("agree", None, 20)
     assert wrong["finding"]["law"] == "gradient_is_exact"
     assert wrong["finding"]["recipes"][0]["samples"] == 1
 
