@@ -114,6 +114,11 @@ class Network:
         return self.updates if 0 < self.updates <= 50 * MANY else STEPS
 
     @property
+    def several(self) -> int:
+        """The same, and few enough to be repeated."""
+        return min(self.trained, MANY)
+
+    @property
     def is_large(self) -> bool:
         return len(self.x) * sum(w.size for w in self.weights) > MOST_WEIGHTS
 
@@ -403,7 +408,7 @@ def _laid_out(array: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 @law
 def calls_repeat(subject: Subject) -> float:
     """The same call gives the same bits, the second time and the tenth."""
-    several = min(subject.network.trained, MANY)
+    several = subject.network.several
     rounds = [(method, STEPS, CALLS) for method in subject.methods]
     rounds += [("train", several, 2)] if several != STEPS else []
     for method, n, calls in rounds:
@@ -452,7 +457,7 @@ def results_fit(subject: Subject) -> float:
 def arguments_stay(subject: Subject) -> float:
     """No method changes its arguments."""
     for method in subject.methods:
-        subject.run(method, subject.network.trained)
+        subject.run(method, subject.network.several)
         for name, how in _changed_arguments(subject).items():
             raise Broken("disagree", f"{name}, an argument of {method}, was changed by it: {how}")
     return 0.0
@@ -629,7 +634,7 @@ def _overwritten(subject: Subject, methods: Sequence[str]) -> float:
 @law
 def results_stay(subject: Subject) -> float:
     """A result that is held keeps its bits, whatever is called later."""
-    n = subject.network.trained
+    n = subject.network.several
     held = {method: subject.run(method, n) for method in subject.methods}
     before = {method: subject.read(method, value) for method, value in held.items()}
     before = {method: tuple(a.copy() for a in arrays) for method, arrays in before.items()}
@@ -647,7 +652,7 @@ def results_stay(subject: Subject) -> float:
 @law
 def layout_is_free(subject: Subject) -> float:
     """Arguments may lie in memory as they like: transposed views, every second row, read-only."""
-    margin, n = 0.0, subject.network.trained
+    margin, n = 0.0, subject.network.several
     for how, change in LAYOUTS.items():
         made = _with_layout(subject, change)
         if made is None:
