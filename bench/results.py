@@ -104,8 +104,7 @@ SHAPE = {
     "machine_info": dict, "command": str, "datetime": str, "imports": {str: [NUMBER]}, "tables": [{"rows": [dict]}],
     "benchmarks": [{"group": str, "name": str, "stats": {"data": [NUMBER]}}],
 }  # fmt: skip
-
-
+"""Of a result file, what does not become a dataclass; the passport is looked into below."""
 PASSPORT = {"versions": {str: (str, None)}, "backends": {str: dict}}
 """Of the machine, what is looked into; all else is shown as it is."""
 

@@ -47,10 +47,7 @@ def seed_of(value: Any) -> int:
 
 def positive(what: str, value: Any) -> float:
     """`value`, of any type of numbers, as a float; raises UsageError unless it is finite and above 0."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
+    number = _number(value)
     if not 0 < number < math.inf:
         raise UsageError(f"{what} must be a positive finite number, not {value!r}")
     return number
@@ -58,13 +55,18 @@ def positive(what: str, value: Any) -> float:
 
 def seconds(what: str, value: Any) -> float:
     """`value`, of any type of numbers, as a float; raises UsageError unless it is finite and at least 0."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
+    number = _number(value)
     if not 0 <= number < math.inf:
         raise UsageError(f"{what} must be a finite number of seconds, at least 0, not {value!r}")
     return number
+
+
+def _number(value: Any) -> float:
+    """`value` as a float, NaN for what is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def matrix(what: str, values: Any, columns: int) -> np.ndarray:

@@ -63,7 +63,7 @@ class Conformance:
             unused.difference_update([pattern for pattern in unused if fnmatchcase(name, pattern)])
             return pytest.param(*values, id=name, marks=marks[:1])
 
-        variants = list(product(*(having(cls))))
+        variants = list(product(*having(cls)))
         seconds = self.seconds if self.seconds is not None else option("--equigrad-seconds", SECONDS)
         try:
             positive("the seconds", seconds or SECONDS)

@@ -98,8 +98,8 @@ def _allowed(tables: Sequence[Table]) -> str:
         f"native weights are within the bound of `common/agreement.py`, and within {SHARE:.0%} of how far training has "
         f"moved their layer, or {ULPS} ULP of its largest weight if that is more"
     ) + (
-        "; float32 rows here are of a version that asked for the bound alone, by which a large network does not move "
-        "in so few updates: go by their distance" * older
+        "; the float32 rows here were held to the bound alone, which hides that a large network hardly moves in so few "
+        "updates: go by their distance" * older
     )
 
 

@@ -111,7 +111,7 @@ def thorough(
                 seed=seed,
                 progress=named(name, progress),
             )
-        except Fault as fault:  # it can be made in the first dtype, and not in another
+        except Fault as fault:  # it could be made once, and not again
             results[name] = Searched(name, made.device, fault.outcome, fault.message)
             continue
         broken = came.finding
