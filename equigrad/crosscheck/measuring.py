@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ VAGUE = 0.1
 """An uncertainty of differences, relative to the derivative, above which they say nothing."""
 TINY = 1e-12
 """A step, relative to the numbers that are moved, which float32 does not see."""
+APART = 8 * EPS
+"""A step, relative to the numbers that are moved, that little but rounding makes a difference over."""
 NOTHING = "result holds no floating-point number: there is nothing to differentiate"
 DIRECTIONS = 64
 """Directions that are tried to find elements without a kink."""
@@ -120,24 +123,43 @@ class Measurements:
                 return np.nan  # a step outside of where the function is defined
 
         self.numpy = function
+        rounding = max(rounding, self._scatter(function, self.cotangents))
         self.truth = numpy_truth(loss, self.given.points, self.given.varied, self.elements, rounding)
         self.bound = max(self.bound, 10 * self.truth.error)
 
     def _is_narrow(self, function: NumpyFunction, rounding: float) -> bool:
         """Whether it stands still at steps that float32 does not see, and float64 does unless its terms cancel."""
-        floats = {path: v for path, v in self.given.points.items() if v.dtype.kind == "f"}
 
         def at(step: float) -> float:
-            moved_on = {path: v * (1 + step * along(path, v.shape)) for path, v in floats.items()}
-            with np.errstate(all="ignore"):
-                return _weighed(function.results({**self.given.points, **moved_on}), self.cotangents)
+            return _weighed(function.results(self._shifted(step)), self.cotangents)
 
         try:
-            here, *tiny = (at(k * TINY) for k in range(4))
-            seen = abs(at(1e-3) - here) * TINY / 1e-3
+            with np.errstate(all="ignore"):
+                here, *tiny = (at(k * TINY) for k in range(4))
+                seen = abs(at(1e-3) - here) * TINY / 1e-3
         except Exception:  # outside of where the function is defined
             return False
         return all(value == here for value in tiny) and seen > 100 * max(EPS * abs(here), rounding)
+
+    def _shifted(self, step: float) -> Leaves:
+        """The inputs, each floating-point number moved by about `step` times itself."""
+        moves = {path: step * along(path, v.shape) for path, v in self.given.points.items() if v.dtype.kind == "f"}
+        return {**self.given.points, **{path: self.given.points[path] * (1 + move) for path, move in moves.items()}}
+
+    def _scatter(self, function: Any, cotangents: Leaves) -> float:
+        """What rounding does to the weighted sum of the results, absolute: how unevenly it changes within some ULPs.
+
+        What float32 does says too little of it where no digit is left in float32, as of an inverse.
+
+        J. Moré, S. Wild, Estimating Computational Noise, SIAM Journal on Scientific Computing 33, 2011.
+        """
+        try:
+            with np.errstate(all="ignore"):
+                near = [function.results(self._shifted(k * APART)) for k in range(1, 9)]  # not 0: it may be an edge
+        except Exception:  # outside of where the function is defined
+            return 0.0
+        found = 0.5 * largest(np.diff([_weighed(results, cotangents) for results in near], 2))
+        return found if np.isfinite(found) else 0.0
 
     def _weigh(self, results: Leaves) -> None:
         """Choose what each result is multiplied by before all are added up; the same for every function."""
@@ -217,6 +239,7 @@ class Measurements:
                     self.note(INSIDE.format(one.name))
                 narrow = partial(_results_in_float32, one.function, self.given.points, cotangents)
                 rounding = 0.0 if one.narrows else self._rounding(narrow, one.results, cotangents)
+                rounding = max(rounding, self._scatter(one.function, cotangents))
                 through = partial(through, eps=one.coarse or EPS, rounding=rounding)
                 found = through(direction)
             if found.kinked:
@@ -261,7 +284,8 @@ class Measurements:
         return LEAST_SHARE * largest(*(g for one in functions for g in one.gradient.values()))
 
     def noise(self, pair: list[Measured]) -> tuple[float, dict[str, float]]:
-        """What rounding in float64 may do to these functions: what float32 does to the steadier one, scaled down.
+        """What rounding in float64 may do to these functions: what float32 does to the steadier one, scaled down, or
+        what the inputs' last bits do, which is more where no digit is left in float32.
 
         (relative to the largest number, whichever it is; absolute, of each result and leaf)
         """
@@ -278,15 +302,28 @@ class Measurements:
             except Exception:
                 continue
             wide, rounded = {**one.results, **one.gradient}, {**results, **gradient}
+            beside = self._beside(one)
             offs = []
             for path, v in wide.items():
                 if v.dtype.kind == "f" and v.size and np.isfinite(v).all():
                     off = 1e3 * FINER * largest(rounded[path] - v)
-                    absolute.setdefault(path, []).append(off if np.isfinite(off) else 0.0)
+                    last = [10 * largest(b[path] - a[path]) for a, b in pairwise(beside)]
+                    off = max(off for off in (off, *last, 0.0) if np.isfinite(off))
+                    absolute.setdefault(path, []).append(off)
                     offs.append(off / (max(largest(v), LEAST_SHARE * largest(*one.gradient.values())) or 1.0))
             relative.append(max(offs, default=0.0))
         noise = min(relative, default=0.0)
         return min(noise, NOISY) if np.isfinite(noise) else 0.0, {path: min(offs) for path, offs in absolute.items()}
+
+    def _beside(self, one: Measured) -> list[Leaves]:
+        """Results and gradient at points an ULP or two apart, all on one side of the inputs, which may be an edge."""
+        try:
+            near = [
+                one.function.gradient(self._shifted(k * EPS), self._cotangents(one), "float64") for k in (2, 3, 4, 5)
+            ]
+        except Exception:  # outside of where the function is defined
+            return []
+        return [{**results, **gradient} for results, gradient in near]
 
 
 def _without_kinks(

@@ -11,7 +11,7 @@ from ..common.errors import said
 from ..common.words import listed
 from ..passport import passport
 from .differences import gradients_unlike, largest, unfit, unlike
-from .measuring import ALLOWED, Measured, Measurements
+from .measuring import ALLOWED, VAGUE, Measured, Measurements
 from .nesting import Leaves
 from .result import Crosscheck, FunctionCheck, LeafCheck, Parting
 
@@ -202,8 +202,11 @@ def _apart(m: Measurements, torch: Measured, jax: Measured) -> tuple[dict[str, s
             noise = noise or m.noise([torch, jax])
             relative, absolute = noise
             different = apart(where, bound, left, right)
-            if different:
-                used, different = relative, apart(where, max(bound, relative), left, right)
+            if not different and where is not None:
+                share = absolute.get(where, 0.0) / (largest(*left.values(), *right.values()) or 1.0)
+                used = max(used, share if share < VAGUE else 0.0)  # more, and the gradient is rounding alone
+            elif different:
+                used, different = max(used, relative), apart(where, max(bound, relative), left, right)
         if different:
             differing.setdefault(where or "result", different)
     return differing, used if not differing else 0.0

@@ -51,24 +51,49 @@ def slope(
     alike, is the jump of the slope.
     """
     here, first = f(0.0), step
-    central, second = _Extrapolation(first=2), _Extrapolation(first=1)
+    central, second, both = _Extrapolation(first=2), _Extrapolation(first=1), _Extrapolation(first=2)
     for _ in range(HALVINGS):
         high, low = f(step), f(-step)
         if np.isfinite(high) and np.isfinite(low):
             steep = max(abs(high - here), abs(low - here)) / step
             # terms that cancel in f are rounded too: they are about as large as what moves them times its slope
             noise = 4 * max(eps * max(abs(high), abs(low), abs(here), steep * size), rounding) / step
-            central.add((high - low) / (2 * step), noise, steep)
             second.add((high - 2 * here + low) / step, noise, steep)
+            both.add((high - low) / (2 * step), noise, steep)
+            # where f(0) does not follow from both sides, neither does the slope: they are too far away
+            central.add((high - low) / (2 * step), noise, steep, second.latest)
             # what looks like a kink from afar may be round at a closer look
             if central.exhausted and second.exhausted and not second.sure:
                 break
         else:  # outside the function's domain
-            central, second = _Extrapolation(first=2), _Extrapolation(first=1)
+            central, second, both = _Extrapolation(first=2), _Extrapolation(first=1), _Extrapolation(first=2)
         step /= 2
+    if not central.clear:  # f(0) follows from no step at all: a value of that point alone, as of `label == 1`
+        central = both
     near = min(first, 10 * STEP * size or first)
     nearby = max(abs(f(near) - here), abs(f(-near) - here)) / near
     return Slope(*central.found, *second.found, nearby if np.isfinite(nearby) else 0.0)
+
+
+class _Found(NamedTuple):
+    """What the rows of one step say."""
+
+    value: float = np.nan
+    uncertain: float = np.inf
+    steep: float = 0.0
+    """The slope to either side over that step."""
+    rounding: bool = False
+    """Whether rounding is all that is uncertain."""
+
+    @property
+    def clear(self) -> bool:
+        """Whether that step is not too long: uncertain is little of the slope over it, or rounding alone."""
+        return self.rounding or self.uncertain <= CLEAR * self.steep
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """The least is the best."""
+        return not self.clear, self.uncertain
 
 
 class _Extrapolation:
@@ -77,42 +102,45 @@ class _Extrapolation:
     def __init__(self, first: int) -> None:
         self.first = first
         self.above: list[float] = []
-        self.best, self.uncertain, self.steep = np.nan, np.inf, 0.0
-        """What was found, its uncertainty, and the slope to either side over that step."""
-        self.earlier: list[tuple[float, float, float]] = []
-        """The same, found with longer steps, before shorter ones contradicted it."""
+        self.best = _Found()
+        self.latest = np.inf
+        """The uncertainty of what the latest step says."""
+        self.earlier: list[_Found] = []
+        """What was found with longer steps, before shorter ones contradicted it."""
         self.worse = 0
-        self.rounding = False
-        """Whether rounding is all that is uncertain."""
 
-    def add(self, quotient: float, noise: float, steep: float) -> None:
+    def add(self, quotient: float, noise: float, steep: float, least: float = 0.0) -> None:
+        """Another row, uncertain by rounding, `noise`, and by `least`."""
         row = [quotient]
-        found = np.inf
+        self.latest = np.inf
         for column, old in enumerate(self.above[:8]):
             row.append(row[-1] + (row[-1] - old) / (2.0 ** (self.first + 2 * column) - 1))
-            error = max(abs(row[-1] - row[-2]), abs(row[-1] - old), noise)
-            found = min(found, error)
-            if error < self.uncertain:
-                self.best, self.uncertain, self.steep, self.rounding = row[-1], error, steep, error == noise
-        if abs(row[-1] - self.best) > 10 * SURE * max(noise, self.uncertain):
-            self.earlier.append((self.best, self.uncertain, self.steep))
-            self.best, self.uncertain, self.worse, row = np.nan, np.inf, 0, [quotient]
-        self.worse = self.worse + 1 if found > 3 * self.uncertain else 0
+            error = max(abs(row[-1] - row[-2]), abs(row[-1] - old), noise, least)
+            self.latest = min(self.latest, error)
+            self.best = min(self.best, _Found(row[-1], error, steep, error == noise), key=lambda found: found.rank)
+        if abs(row[-1] - self.best.value) > 10 * SURE * max(noise, self.best.uncertain):
+            self.earlier.append(self.best)
+            self.best, self.worse, row = _Found(), 0, [quotient]
+        self.worse = self.worse + 1 if self.latest > 3 * self.best.uncertain else 0
         self.above = row
 
     @property
     def found(self) -> tuple[float, float]:
         """The value and its uncertainty: what the shortest steps say that are not lost in rounding."""
-        all_ = [*self.earlier, (self.best, self.uncertain, self.steep)]
-        clear = [each for each in all_ if each[1] <= CLEAR**2 * each[2]]
-        return (clear[-1] if clear else min(all_, key=lambda each: each[1]))[:2]
+        all_ = [*self.earlier, self.best]
+        sharp = [found for found in all_ if found.uncertain <= CLEAR**2 * found.steep]
+        return (sharp[-1] if sharp else min(all_, key=lambda found: found.rank))[:2]
+
+    @property
+    def clear(self) -> bool:
+        return any(found.clear for found in (*self.earlier, self.best))
 
     @property
     def sure(self) -> bool:
         """Whether it is certainly not zero."""
-        return bool(abs(self.best) > SURE * self.uncertain)
+        return bool(abs(self.best.value) > SURE * self.best.uncertain)
 
     @property
     def exhausted(self) -> bool:
         """Whether a slope was found, and smaller steps have only made it worse for some time."""
-        return self.worse >= 5 and (self.rounding or self.uncertain <= CLEAR * self.steep)
+        return self.worse >= 5 and self.best.clear

@@ -122,7 +122,7 @@ def numpy_truth(
         worst = max(uncertain, key=lambda path: uncertain[path])
         raise UsageError(
             f"the NumPy function has no clear derivative here, differences in {worst} scatter by {truth.error:.0e}: "
-            "is there a kink or a jump at these inputs?"
+            "is there a kink or a jump at these inputs, or do their last bits decide, as of an ill-conditioned matrix?"
         )
     stepped = _complex_steps(loss, points, places)
     if stepped is not None and all(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -288,3 +289,67 @@ def test_float32_in_the_middle_of_a_numpy_function_is_seen() -> None:
             numpy=(lambda x: ((a @ x.astype(np.float32) - np.ones(5)) ** 2).sum(), np.zeros_like),
             inputs=np.linspace(-1, 1, 6) + 0.1,
         )
+
+
+def ill_conditioned(exponent: int, n: int = 6) -> np.ndarray:
+    """A matrix whose condition number is 10 to `exponent`."""
+    draw = np.random.default_rng(exponent).normal
+    (q, _), (p, _) = np.linalg.qr(draw(size=(n, n))), np.linalg.qr(draw(size=(n, n)))
+    return np.asarray(q @ np.diag(np.logspace(0, -exponent, n)) @ p)
+
+
+HILBERT = 1 / (np.arange(9)[:, None] + np.arange(9) + 1)
+MATRICES = {
+    "inv of condition number 1e9": ill_conditioned(9),
+    "solve of condition number 1e12": ill_conditioned(12),
+    "slogdet of Hilbert's, 7 x 7": HILBERT[:7, :7],
+    "inv of Hilbert's, 9 x 9": HILBERT,
+}
+
+
+def of_a_matrix(kind: str, library: Any, linalg: Any, factor: float = 1.0) -> Any:
+    """A sum over the inverse, a solution of a linear system, or the logarithm of the determinant."""
+
+    def f(a: Any) -> Any:
+        if kind == "inv":
+            return linalg.inv(a).sum() * factor
+        if kind == "solve":
+            return linalg.solve(a, library.ones_like(a)[:, :1]).sum() * factor
+        return linalg.slogdet(a)[1] * factor
+
+    return f
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_a_right_function_of_an_ill_conditioned_matrix_is_not_called_wrong(name: str) -> None:
+    """From afar such a function looks round, and nothing like what it is where it was asked."""
+    torch, jnp, kind = pytest.importorskip("torch"), pytest.importorskip("jax.numpy"), name.partition(" ")[0]
+    ours, theirs = of_a_matrix(kind, torch, torch.linalg), of_a_matrix(kind, jnp, jnp.linalg)
+    for functions in ({"torch": ours}, {"jax": theirs}, {"torch": ours, "jax": theirs}):
+        result = crosscheck(inputs=MATRICES[name], **functions)
+        assert {f.outcome for f in result.functions} <= {"agree", "inconclusive"}, str(result)
+    with suppress(UsageError):  # differences of some of them do not say enough to judge by
+        assert crosscheck(numpy=of_a_matrix(kind, np, np.linalg), torch=ours, inputs=MATRICES[name]).agreed
+
+
+@pytest.mark.parametrize("name", ["inv of condition number 1e9", "slogdet of Hilbert's, 7 x 7"])
+def test_a_wrong_function_of_an_ill_conditioned_matrix_is_called_wrong(name: str) -> None:
+    torch, jnp, kind = pytest.importorskip("torch"), pytest.importorskip("jax.numpy"), name.partition(" ")[0]
+    right, wrong = of_a_matrix(kind, torch, torch.linalg), of_a_matrix(kind, jnp, jnp.linalg, 1.01)
+    assert not crosscheck(torch=right, jax=wrong, inputs=MATRICES[name]).agreed
+    stopped = lambda a: right(a) + 0.05 * right(a).detach()  # noqa: E731
+    found = crosscheck(torch=stopped, inputs=MATRICES[name])
+    assert [f.outcome for f in found.functions] == ["disagree"], str(found)
+
+
+def test_labels_that_are_compared_with_a_number_are_no_reason_to_refuse() -> None:
+    """A step away no label is 1, and no smaller step changes that."""
+    label = np.array([0.0, 1.0, 1.0, 0.0])
+
+    def f(inputs: Any) -> Any:
+        return (np.where(inputs["label"] == 1, 1, -1) * inputs["x"] ** 2).sum()
+
+    def df(inputs: Any) -> Any:
+        return {"x": np.where(inputs["label"] == 1, 1, -1) * 2 * inputs["x"], "label": np.zeros(4)}
+
+    assert crosscheck(numpy=(f, df), inputs={"x": W, "label": label}).agreed
