@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -97,3 +97,12 @@ def axis(table: Table) -> tuple[str, int] | None:
             if (shape.samples, list(shape.layers)) == (table.samples, list(table.layers)):
                 return name, {"samples": shape.samples, "width": shape.layers[0], "depth": len(shape.layers) - 1}[name]
     return None
+
+
+def series(tables: Sequence[Table]) -> Iterator[tuple[str, str, list[tuple[int, Table]]]]:
+    """The tables along each axis of the sweep, each dtype by itself: (axis, dtype, where on it each table is)."""
+    for name in SWEEP:
+        for dtype in dict.fromkeys(table.dtype for table in tables):
+            places = [(axis(table), table) for table in tables if table.dtype == dtype]
+            if found := [(at[1], table) for at, table in places if at and at[0] == name]:
+                yield name, dtype, found

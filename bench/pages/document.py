@@ -103,13 +103,11 @@ def _allowed(tables: Sequence[Table]) -> str:
     )
 
 
-def _sweeps(result: Result) -> Iterator[tuple[str, list[tuple[int, Table]], list[str], list[str]]]:
-    """Of each axis: its name, where on it each table is, the rows, and where they overtake each other."""
-    for name in sizes.SWEEP if result.sweep else ():
-        found = [(at[1], table) for table in result.tables if (at := sizes.axis(table)) and at[0] == name]
-        if found:
-            names = list(dict.fromkeys(row.name for _, table in found for row in table.rows))
-            yield name, found, names, break_even(name, [t for _, t in found], [v for v, _ in found])
+def _sweeps(result: Result) -> Iterator[tuple[str, str, list[tuple[int, Table]], list[str], list[str]]]:
+    """Of each axis and dtype: their names, where each table is, the rows, and where they overtake each other."""
+    for name, dtype, found in sizes.series(result.tables if result.sweep else []):
+        names = list(dict.fromkeys(row.name for _, table in found for row in table.rows))
+        yield name, dtype, found, names, break_even(name, [t for _, t in found], [v for v, _ in found])
 
 
 def main() -> None:

@@ -163,13 +163,18 @@ def _sweep(result: Result) -> Any:
     """Time and memory along each axis of the sweep, and over all of it by the work of an update."""
     columns = (*sizes.SWEEP, WORK)
     figure = subplots(rows=2, cols=len(columns), shared_xaxes="columns", shared_yaxes="rows", horizontal_spacing=0.02)
-    names = list(dict.fromkeys(row.name for table in result.tables for row in table.timed))
+    names = list(dict.fromkeys((row.name, table.dtype) for table in result.tables for row in table.timed))
+    along: dict[str, list[tuple[int, Table]]] = {WORK: [(table.work, table) for table in result.tables]}
+    for axis, _, places in sizes.series(result.tables):
+        along.setdefault(axis, []).extend(places)
     for column, axis in enumerate(columns, 1):
-        for i, name in enumerate(names):
-            found = [(at, row) for at, table in _along(result, axis) if (row := table.row(name)) and row.timed]
+        for i, (name, dtype) in enumerate(names):
+            tables = [(at, table) for at, table in along.get(axis, []) if table.dtype == dtype]
+            found = [(at, row) for at, table in tables if (row := table.row(name)) and row.timed]
+            label = f"{name}, {dtype}"
             style = {
-                "x": [at for at, _ in found], "mode": "markers" if axis == WORK else "lines+markers", "name": name,
-                "legendgroup": name, "marker_color": CURVES[i % len(CURVES)], "col": column,
+                "x": [at for at, _ in found], "mode": "markers" if axis == WORK else "lines+markers", "name": label,
+                "legendgroup": label, "marker_color": CURVES[i % len(CURVES)], "col": column,
             }  # fmt: skip
             times = [1e6 * statistics.median(row.samples) for _, row in found]
             memory = [(row.peak_bytes or 0) / 2**20 or None for _, row in found]
@@ -182,10 +187,3 @@ def _sweep(result: Result) -> Any:
     figure.update_yaxes(title="peak memory, MiB", row=2, col=1)
     figure.update_layout(width=1500, height=800, margin_t=30)
     return figure
-
-
-def _along(result: Result, name: str) -> list[tuple[int, Table]]:
-    """Where on that axis a table is, for those on it."""
-    if name == WORK:
-        return [(table.work, table) for table in result.tables]
-    return [(at[1], table) for table in result.tables if (at := sizes.axis(table)) and at[0] == name]

@@ -272,12 +272,9 @@ PROCESS = "Interleaved rounds; every loop ended with the same hash."
 def sweep(result: Result) -> RenderableType:
     """Cost per update along each axis, where backends overtake each other, and memory."""
     parts: list[RenderableType] = []
-    for name in sizes.SWEEP:
-        found = [(at[1], table) for table in result.tables if (at := sizes.axis(table)) and at[0] == name]
-        if not found:
-            continue
+    for name, dtype, found in sizes.series(result.tables):
         names = list(dict.fromkeys(row.name for _, table in found for row in table.rows))
-        grid = titled(f"sweep over {name}, us per update (MiB at most)")
+        grid = titled(f"sweep over {name}, {dtype}, us per update (MiB at most)")
         for column in (name, "network", "multiplications"):
             grid.add_column(column, justify="right")
         for column in names:

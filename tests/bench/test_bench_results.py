@@ -6,6 +6,7 @@ import copy
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,11 +238,15 @@ def test_a_size_on_an_axis_of_the_sweep_hides_no_other_table(result: Result, tmp
         assert "32 -> 32, 64 samples" in shown
 
 
-def test_a_sweep_says_why_a_row_has_no_number(result: Result, tmp_path: Path) -> None:
+def test_a_sweep_says_why_a_row_has_no_number_and_holds_dtypes_apart(result: Result, tmp_path: Path) -> None:
     result.sweep, result.tables[0].rows[0].weights_sha256 = True, "cd" * 32
     result.tables[0].problem, result.tables[0].samples, result.tables[0].layers = "64x32-32", 64, [32, 32]
     for shown in text(view.everything(result)), document.document([written(result, tmp_path)]):
         assert "64x32-32: keras: keras is not installed" in shown
+    narrow = replace(result.tables[0], dtype="float32")
+    result.tables.append(narrow)
+    for shown in text(view.everything(result)), document.document([written(result, tmp_path)]):
+        assert all(f"over depth, {dtype}, us per update" in shown for dtype in ("float64", "float32"))
     older = json.loads(json.dumps(result.to_json())) | {"command": "equigrad bench --sweep"}
     del older["sweep"]
     assert Result.from_json(older).sweep
@@ -369,7 +374,10 @@ def test_a_sweep_is_drawn() -> None:
         table = Table("s", "float64", shape.samples, list(shape.layers), 1, 1, 1, 24, 1)
         table.rows = [Row("numpy", "backend", samples=[1e-6] * 3, peak_bytes=2**20), Row("torch", "backend")]
         swept.append(table)
-    layout = picture._sweep(Result(swept, {})).to_dict()["layout"]
+    figure = picture._sweep(Result([*swept, *(replace(table, dtype="float32") for table in swept)], {}))
+    assert {trace.name for trace in figure.data} == {"numpy, float64", "numpy, float32"}
+    assert all(list(trace.x) == sorted(set(trace.x)) for trace in figure.data if trace.mode == "lines+markers")
+    layout = figure.to_dict()["layout"]
     titles = {axis["title"]["text"] for name, axis in layout.items() if "axis" in name and "title" in axis}
     assert titles == {*sizes.SWEEP, picture.WORK, "microseconds per update", "peak memory, MiB"}
 
