@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..backends import FRAMEWORKS
 from ..common.archive import read_npz
-from ..common.errors import UsageError, not_ended_by, said
+from ..common.errors import MissingError, UsageError, needed, not_ended_by, said
 from ..common.nearest import nearest, unknown
 from ..common.words import a
 
@@ -116,21 +117,44 @@ def _named(text: str) -> Any:
             raise UsageError(f"'{file}' is not a Python file")
         module = module_from_spec(spec)
         sys.modules[key] = module
-        sys.path.insert(0, str(path.resolve().parent))  # what stands beside it, as when Python runs it
         try:
-            spec.loader.exec_module(module)
+            with _beside(path.resolve().parent), needed("torch", extra="torch"), needed("jax", extra="jax"):
+                spec.loader.exec_module(module)
         except BaseException as error:
             del sys.modules[key]
-            if isinstance(error, KeyboardInterrupt):
+            if isinstance(error, (KeyboardInterrupt, MissingError)):
                 raise
             raise UsageError(f"'{file}' cannot be imported: {said(error)}") from error
-        finally:
-            sys.path.remove(str(path.resolve().parent))
     found = vars(sys.modules[key])
     if name not in found:
         public = [n for n, v in found.items() if not n.startswith("_") and not isinstance(v, ModuleType)]
         raise UsageError(f"'{file}' has no '{name}'{nearest(name, public)}")
     return found[name]
+
+
+_BESIDE: dict[Path, dict[str, ModuleType]] = {}
+"""The modules that stand beside the files of a folder, for each folder."""
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[None]:
+    """What stands in this folder can be imported, as when Python runs a file of it, and no namesake of another one."""
+    for modules in _BESIDE.values():
+        for name in modules:
+            sys.modules.pop(name, None)
+    own = _BESIDE.setdefault(folder, {})
+    sys.modules.update(own)
+    sys.path.insert(0, str(folder))  # for good: a function may import when it is called
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - before:
+            module = sys.modules[name]
+            file = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
+            root = folder / name.partition(".")[0]
+            if Path(file) in (root, root.with_suffix(".py")) or root in Path(file).parents:
+                own[name] = module
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

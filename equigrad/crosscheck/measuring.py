@@ -16,7 +16,7 @@ from .arguments import Arguments
 from .differences import LEAST_SHARE, equal, largest
 from .nesting import Function, Leaves
 from .numpy_function import NumpyFunction
-from .slopes import EPS, FINER, Slope, slope
+from .slopes import EPS, EPS32, FINER, Slope, slope
 from .truth import Truth, along, moved, numpy_truth, size_of, step_for
 
 ALLOWED = {"float64": 1e-9, "float32": 2e-4}
@@ -92,9 +92,11 @@ class Measurements:
         """Call NumPy's function and find its derivative without differentiating it; raises UsageError."""
         try:
             with np.errstate(all="ignore"):
-                self.value = function.results(self.given.points)
+                self.value, again = function.results(self.given.points), function.results(self.given.points)
         except Exception as error:
             raise UsageError(f"the NumPy function raised {said(error)}") from error
+        if changing := _changing(self.value, again):
+            raise UsageError(f"two calls of the NumPy function differ in {changing}: fix its random seed")
         _refuse_complex(self.value)
         for path, v in self.value.items():
             if (v.dtype.kind == "f" and np.isnan(v).any()) or (v.size == 1 and not np.isfinite(v).all()):
@@ -129,36 +131,32 @@ class Measurements:
 
     def _is_narrow(self, function: NumpyFunction, rounding: float) -> bool:
         """Whether it stands still at steps that float32 does not see, and float64 does unless its terms cancel."""
+        if any(v.dtype.kind == "f" and v.dtype.itemsize < 8 for v in self.value.values()):
+            return True
+        here, still = _weighed(self.value, self.cotangents), self._steps(function, self.cotangents, TINY)
+        moved, float32 = (self._steps(function, self.cotangents, step) for step in (1e-3, EPS32 / 4))
+        seen = max(largest(moved[:1] - here) * TINY / 1e-3, largest(np.diff(float32, 4)))
+        return bool((still == here).all()) and seen > 100 * max(EPS * abs(here), rounding)
 
-        def at(step: float) -> float:
-            return _weighed(function.results(self._shifted(step)), self.cotangents)
+    def _steps(self, function: Any, cotangents: Leaves, step: float) -> np.ndarray:
+        """The weighted sum of the results, eight steps from the inputs on; NaN where the function is not defined."""
+        with np.errstate(all="ignore"):
+            return np.array([_at(function, partial(self._shifted, step), cotangents, k) for k in range(1, 9)])
 
-        try:
-            with np.errstate(all="ignore"):
-                here, *tiny = (at(k * TINY) for k in range(4))
-                seen = abs(at(1e-3) - here) * TINY / 1e-3
-        except Exception:  # outside of where the function is defined
-            return False
-        return all(value == here for value in tiny) and seen > 100 * max(EPS * abs(here), rounding)
-
-    def _shifted(self, step: float) -> Leaves:
-        """The inputs, each floating-point number moved by about `step` times itself."""
-        moves = {path: step * along(path, v.shape) for path, v in self.given.points.items() if v.dtype.kind == "f"}
-        return {**self.given.points, **{path: self.given.points[path] * (1 + move) for path, move in moves.items()}}
+    def _shifted(self, step: float, k: float = 1) -> Leaves:
+        """The inputs, each floating-point number moved by about k times `step` times itself."""
+        floats = {path: v for path, v in self.given.points.items() if v.dtype.kind == "f"}
+        return {**self.given.points, **{path: v * (1 + k * step * along(path, v.shape)) for path, v in floats.items()}}
 
     def _scatter(self, function: Any, cotangents: Leaves) -> float:
         """What rounding does to the weighted sum of the results, absolute: how unevenly it changes within some ULPs.
 
-        What float32 does says too little of it where no digit is left in float32, as of an inverse.
+        What float32 does says too little of it where no digit is left in float32, as of an inverse. The inputs
+        themselves, which may be an edge, are left out.
 
         J. Moré, S. Wild, Estimating Computational Noise, SIAM Journal on Scientific Computing 33, 2011.
         """
-        try:
-            with np.errstate(all="ignore"):
-                near = [function.results(self._shifted(k * APART)) for k in range(1, 9)]  # not 0: it may be an edge
-        except Exception:  # outside of where the function is defined
-            return 0.0
-        found = 0.5 * largest(np.diff([_weighed(results, cotangents) for results in near], 2))
+        found = 0.5 * largest(np.diff(self._steps(function, cotangents, APART), 2))
         return found if np.isfinite(found) else 0.0
 
     def _weigh(self, results: Leaves) -> None:
@@ -189,11 +187,10 @@ class Measurements:
         points, f = self.given.points, one.function
         one.results, again = f.results(points), f.results(points)
         _refuse_complex(one.results)
-        for path, v in one.results.items():
-            if not equal(v, again.get(path, v + 1), ALLOWED["float64"]):
-                one.outcome = "nondeterministic"
-                one.message = f"two calls differ in {path}: fix the random seed, or call eval() on the module first"
-                return
+        if changing := _changing(one.results, again):
+            one.outcome = "nondeterministic"
+            one.message = f"two calls differ in {changing}: fix the random seed, or call eval() on the module first"
+            return
         if not self.cotangents:
             self._weigh(one.results)
         if not self.cotangents:
@@ -348,6 +345,11 @@ def _without_kinks(
 def _results_in_float32(function: Any, points: Leaves, cotangents: Leaves) -> Leaves:
     results, _ = function.gradient(points, cotangents, "float32")
     return dict(results)
+
+
+def _changing(results: Leaves, again: Leaves) -> str:
+    """The first result that another call gave otherwise; empty if there is none."""
+    return next((path for path, v in results.items() if not equal(v, again.get(path, v + 1), ALLOWED["float64"])), "")
 
 
 def _refuse_complex(results: Leaves) -> None:

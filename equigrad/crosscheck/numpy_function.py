@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,8 +30,20 @@ class NumpyFunction:
     def gradient(self, points: Mapping[str, np.ndarray], cotangents: Leaves, dtype: str) -> tuple[Leaves, Leaves]:
         """(results, the gradient by hand under the paths of the arguments)."""
         assert self.by_hand is not None
-        root = "inputs" if self.arguments.parameters is None else "parameters"
-        return self.results(points, dtype), leaves(self._call(self.by_hand, points, dtype), root)
+        found = self._call(self.by_hand, points, dtype)
+        if self.arguments.parameters is not None:
+            return self.results(points, dtype), leaves(found, "parameters")
+        return self.results(points, dtype), leaves(self._by_name(found), "inputs")
+
+    def _by_name(self, found: Any) -> Any:
+        """A tuple of gradients as a dictionary, in the function's order, where its arguments are given by name."""
+        inputs = self.arguments.inputs
+        if not isinstance(inputs, dict) or not isinstance(found, (tuple, list)):
+            return found
+        names = [name for name in inspect.signature(self.function).parameters if name in inputs]
+        varied = [name for name in names if any(path.startswith(f"inputs[{name!r}]") for path in self.arguments.varied)]
+        fitting = [each for each in (names, varied) if len(each) == len(found)]
+        return dict(zip(fitting[0], found, strict=True)) if fitting else found
 
     def _call(self, function: Function, points: Mapping[str, np.ndarray], dtype: str) -> Any:
         given = {path: v.astype(dtype) if v.dtype.kind == "f" else np.array(v) for path, v in points.items()}

@@ -122,7 +122,8 @@ def numpy_truth(
         worst = max(uncertain, key=lambda path: uncertain[path])
         raise UsageError(
             f"the NumPy function has no clear derivative here, differences in {worst} scatter by {truth.error:.0e}: "
-            "is there a kink or a jump at these inputs, or do their last bits decide, as of an ill-conditioned matrix?"
+            "is there a kink or a jump at these inputs, or does rounding decide, beside a large constant or in an "
+            "ill-conditioned matrix?"
         )
     stepped = _complex_steps(loss, points, places)
     if stepped is not None and all(
