@@ -49,8 +49,9 @@ def unlike(
         name = "value" if path == "result" else path
         if v.shape != w.shape:
             return f"{mine} {name} has shape {v.shape}, {whose} {w.shape}"
-        if v.dtype.kind == "f" and np.isnan(v).any():
-            return f"{mine} {name} holds NaN"
+        if v.dtype.kind == "f" and not np.array_equal(np.isnan(v), np.isnan(w)):
+            one, other = (mine, whose) if np.isnan(v[~np.isnan(w)]).any() else (whose, mine)
+            return f"{one} {name} holds NaN where {other} does not"
         if not equal(v, w, bound, floors.get(path, 0.0)):
             if v.ndim == 0:
                 return f"{mine} {name} is {v:.10g}, {whose} {w:.10g}"
@@ -66,7 +67,7 @@ def gradients_unlike(torch: Leaves, jax: Leaves, path: str, bound: float, floor:
     a, b = torch.get(path), jax.get(path)
     if a is None or b is None or a.shape != b.shape or not a.size:
         return ""
-    scale = max(largest(a, b), LEAST_SHARE * largest(*torch.values(), *jax.values()))
+    scale = max(_finite(a, b), LEAST_SHARE * _finite(*torch.values(), *jax.values()))
     with np.errstate(invalid="ignore"):
         off = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
     off = np.where(np.isnan(off), np.inf, off)
@@ -74,6 +75,10 @@ def gradients_unlike(torch: Leaves, jax: Leaves, path: str, bound: float, floor:
         return ""
     index = _worst(off)
     return f"at {list(index)} torch's derivative is {a[index]:.10g}, jax's {b[index]:.10g}"
+
+
+def _finite(*arrays: np.ndarray) -> float:
+    return largest(*(np.nan_to_num(v, nan=0.0, posinf=0.0, neginf=0.0) for v in arrays))
 
 
 def _worst(off: np.ndarray) -> tuple[int, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
 import jax
 import numpy as np
 
+from ..common.errors import UsageError
 from .arguments import Arguments
 from .jax_recording import Program, compiled, kinds
 from .nesting import Function, Leaves, call, returned
@@ -77,7 +78,10 @@ class JaxFunction:
         with _counting_in(dtype):
             arrays, weights = self._arrays(points, dtype), self._arrays(cotangents, dtype)
             function = (lambda a: self._pull(a, weights)) if backward else (lambda a: (self._results(a), {}))
-            jaxpr, shapes = jax.make_jaxpr(function, return_shape=True)(arrays)
+            try:
+                jaxpr, shapes = jax.make_jaxpr(function, return_shape=True)(arrays)
+            except TRACED as error:
+                raise UsageError("jax's function decides by numbers that it computes, and cannot be traced") from error
             program = Program(jaxpr, jax.tree.leaves(arrays))
         recording: Recording = program.recording
         recording.leaves = dict(zip(sorted(arrays), program.given, strict=True))
@@ -92,17 +96,21 @@ class JaxFunction:
 
         Some of JAX's own do. Constants of float32 do not count: they are promoted.
         """
+        if self._traced is None:
+            return 0.0
         found = kinds(self._traced.jaxpr)
         return max((float(jax.numpy.finfo(kind).eps) for kind in found if kind != np.float64), default=0.0)
 
     def holds_float32(self) -> bool:
         """Whether the function has arrays of its own of fewer digits than float64, as JAX makes them by default."""
-        kinds = [v.dtype for v in self._traced.consts if jax.numpy.issubdtype(v.dtype, jax.numpy.floating)]
+        consts = () if self._traced is None else self._traced.consts
+        kinds = [v.dtype for v in consts if jax.numpy.issubdtype(v.dtype, jax.numpy.floating)]
         return any(kind != np.float64 for kind in kinds)
 
     @cached_property
     def _traced(self) -> Any:
-        with _counting_in("float64"):
+        """None of a function that looks at numbers while it is traced."""
+        with _counting_in("float64"), suppress(*TRACED):
             arrays = self._arrays(self.arguments.points, "float64")
             return jax.make_jaxpr(lambda varied: self._results({**arrays, **varied}))(self._varied(arrays))
 

@@ -35,7 +35,9 @@ APART = 8 * EPS
 NOTHING = "result holds no floating-point number: there is nothing to differentiate"
 DIRECTIONS = 64
 """Directions that are tried to find elements without a kink."""
-INSIDE = "{} computes in float32 or less inside, whatever its inputs: it is compared as such"
+INSIDE = "{} computes in {} inside, whatever its inputs: it is compared as such"
+KINDS = {2.0**-23: "float32", 2.0**-10: "float16", 2.0**-7: "bfloat16"}
+"""By the rounding of one operation."""
 
 
 @dataclass
@@ -87,6 +89,9 @@ class Measurements:
     def note(self, note: str) -> None:
         if note not in self.notes:
             self.notes.append(note)
+
+    def _note_inside(self, one: Measured) -> None:
+        self.note(INSIDE.format(one.name, KINDS.get(one.coarse, "float32 or less")))
 
     def ask_numpy(self, function: NumpyFunction) -> None:
         """Call NumPy's function and find its derivative without differentiating it; raises UsageError."""
@@ -166,6 +171,8 @@ class Measurements:
             if v.dtype.kind == "f":
                 weights = np.ones(v.shape) if v.size == 1 and len(results) == 1 else np.asarray(draw(v.shape))
                 self.cotangents[path] = np.where(np.isfinite(v), weights, 0.0)
+                if left_out := np.count_nonzero(~np.isfinite(v)):
+                    self.note(f"{left_out:,} of the {v.size:,} numbers of {path} are NaN or infinite: left out")
         if any(w.size > 1 for w in self.cotangents.values()) or len(self.cotangents) > 1:
             self.note("the result is not one number: its gradient is that of a sum with fixed random weights")
 
@@ -181,11 +188,19 @@ class Measurements:
         except UsageError as error:
             one.outcome, one.message = "failed", str(error)
         except Exception as error:
-            one.outcome, one.message = "failed", said(error) + _advice(error)
+            advice = _advice(error) if self.dtype == "float64" else ""
+            one.outcome, one.message = "failed", said(error) + advice
 
     def _measure(self, one: Measured) -> None:
         points, f = self.given.points, one.function
-        one.results, again = f.results(points), f.results(points)
+        try:
+            one.results = f.results(points)
+        except Exception:
+            if self.dtype != "float32" or one.name != "torch":
+                raise
+            f.widest = "float32"  # that of its own constants, perhaps; JAX's are promoted
+            one.results = f.results(points)
+        again = f.results(points)
         _refuse_complex(one.results)
         if changing := _changing(one.results, again):
             one.outcome = "nondeterministic"
@@ -233,7 +248,7 @@ class Measurements:
             scale = max(largest(gradient), LEAST_SHARE * steepest, 1e-3 * found.nearby) or 1.0
             if found.kinked or abs(float((gradient * direction).sum()) - found.value) > self.bound * scale:
                 if one.narrows:
-                    self.note(INSIDE.format(one.name))
+                    self._note_inside(one)
                 narrow = partial(_results_in_float32, one.function, self.given.points, cotangents)
                 rounding = 0.0 if one.narrows else self._rounding(narrow, one.results, cotangents)
                 rounding = max(rounding, self._scatter(one.function, cotangents))
@@ -288,7 +303,7 @@ class Measurements:
         """
         narrow = [one for one in pair if one.narrows]
         for one in narrow:
-            self.note(INSIDE.format(one.name))
+            self._note_inside(one)
         if narrow:
             return NARROW_ROUNDINGS * max(one.coarse for one in narrow), {}
         relative: list[float] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.errors import said
+from ..common.errors import UsageError, said
 from ..common.words import listed
 from ..passport import passport
 from .differences import gradients_unlike, largest, unfit, unlike
@@ -15,18 +15,24 @@ from .measuring import ALLOWED, VAGUE, Measured, Measurements
 from .nesting import Leaves
 from .result import Crosscheck, FunctionCheck, LeafCheck, Parting
 
+NARROW = 4
+"""How far two gradients in float32 may be apart: that many times what the steadier one is from its own in float64."""
+
 
 def outcomes(m: Measurements) -> Crosscheck:
     """Every function against the referee, and torch and JAX against each other."""
     pair = [one for one in m.functions.values() if not one.outcome]
     differing, noise = _apart(m, *pair) if len(pair) == 2 else ({}, 0.0)
     checks = [_by_hand(m)] if m.numpy is not None and m.numpy.by_hand is not None else []
-    for one in m.functions.values():
-        other = next((each for each in pair if each is not one), None)
-        if one.outcome:
-            checks.append(FunctionCheck(one.name, one.outcome, one.message))
-        else:
-            checks.append((_by_itself if m.numpy is None else _by_numpy)(m, one, other, differing))
+    if m.numpy is not None:
+        own = {one.name: _by_numpy(m, one) for one in pair}
+        if differing and all(check.outcome == "agree" for check in own.values()):  # or it is known who is right
+            own = {name: _apart_within_the_bound(check, differing) for name, check in own.items()}
+    else:
+        own = {one.name: _by_itself(m, one, next((o for o in pair if o is not one), None), differing) for one in pair}
+    checks += [own.get(one.name) or FunctionCheck(one.name, one.outcome, one.message) for one in m.functions.values()]
+    if m.numpy is None:
+        checks = _undecided(m, checks, noise)
     _of_constants(m, checks)
     parting = _parting(m, *pair) if differing else None
     if m.truth is not None:
@@ -85,21 +91,30 @@ def _by_hand(m: Measurements) -> FunctionCheck:
     return _against_truth(m, "numpy", found)
 
 
-def _by_numpy(m: Measurements, one: Measured, other: Measured | None, differing: dict[str, str]) -> FunctionCheck:
-    """One framework's function against NumPy's, and against the other framework's where both are within the bound."""
-    floors = dict.fromkeys(m.value, m.bound * m.least(one))
-    different = unlike(one.results, m.value, m.bound, "NumPy's", floors=floors)
+def _by_numpy(m: Measurements, one: Measured) -> FunctionCheck:
+    """One framework's function against NumPy's."""
+    different = unlike(one.results, m.value, m.bound, "NumPy's", floors=dict.fromkeys(m.value, m.bound * m.least(one)))
     if different:
         return FunctionCheck(one.name, "disagree", f"another function: {different}")
-    check = _against_truth(m, one.name, one.in_dtype)
-    if check.outcome == "agree" and differing and other is not None:
-        path, message = next(iter(differing.items()))
-        leaves = tuple(
-            replace(leaf, outcome="disagree", message=differing[leaf.path]) if leaf.path in differing else leaf
-            for leaf in check.leaves
-        )
-        return replace(check, outcome="disagree", message=f"{path}: {message}", leaves=leaves)
-    return check
+    return _against_truth(m, one.name, one.in_dtype)
+
+
+def _apart_within_the_bound(check: FunctionCheck, differing: dict[str, str]) -> FunctionCheck:
+    """What agrees with NumPy, as the other framework's does, and yet differs from that by more than rounding."""
+    leaves = tuple(
+        replace(leaf, outcome="disagree", message=differing[leaf.path]) if leaf.path in differing else leaf
+        for leaf in check.leaves
+    )
+    path, message = next(iter(differing.items()))
+    return replace(check, outcome="disagree", message=f"{path}: {message}", leaves=leaves)
+
+
+def _undecided(m: Measurements, checks: list[FunctionCheck], noise: float) -> list[FunctionCheck]:
+    """Where rounding may be as large as what is compared, nobody is right."""
+    if noise <= VAGUE:
+        return checks
+    coarse = f"rounding inside may change {noise:.0%} of the largest derivative, so that nothing can be told"
+    return [replace(c, outcome="inconclusive", message=coarse) if c.outcome == "agree" else c for c in checks]
 
 
 def _against_truth(m: Measurements, name: str, gradient: Leaves) -> FunctionCheck:
@@ -145,6 +160,9 @@ def _by_itself(m: Measurements, one: Measured, other: Measured | None, differing
     """One framework's function against differences of itself, and against the other framework's."""
     leaves = tuple(_own_leaf(m, one, path, other, differing.get(path, "")) for path in m.given.varied)
     outcome, message = _of(leaves)
+    floats = [v for v in one.results.values() if v.dtype.kind == "f"]
+    if outcome == "agree" and not differing and not any(np.isfinite(v).any() for v in floats):
+        outcome, message = "inconclusive", "its result holds no finite number at these inputs: choose others"
     if "result" in differing and other is not None:
         outcome, message = "disagree", f"another function than {other.name}: {differing['result']}"
         if all(not one.own[path][2] for path in m.given.varied):
@@ -157,6 +175,8 @@ def _by_itself(m: Measurements, one: Measured, other: Measured | None, differing
 def _own_leaf(m: Measurements, one: Measured, path: str, other: Measured | None, differing: str) -> LeafCheck:
     shape, gradient = m.given.points[path].shape, one.in_dtype.get(path)
     wrong = unfit(gradient, shape, m.dtype)
+    if wrong and "NaN" in wrong[1] and other is not None and not differing:
+        return LeafCheck(path, shape, "inconclusive", np.inf, 0, f"{wrong[1]}, at the same places as {other.name}'s")
     if wrong:
         return LeafCheck(path, shape, wrong[0], np.inf, 0, wrong[1])
     assert gradient is not None
@@ -166,10 +186,13 @@ def _own_leaf(m: Measurements, one: Measured, path: str, other: Measured | None,
     if np.isnan(error) and other is None and not (mode is not None and mode <= 10 * ALLOWED["float64"]):
         outcome, message = "inconclusive", "differences say nothing here, and there is nothing else to hold it to"
     if differing:
+        if message and other is not None and not other.own[path][2] and other.own[path][0] <= VAGUE:
+            m.note(f"{one.name}'s gradient in {path} is not the derivative of its value, {other.name}'s is")
         outcome, message = "disagree", "; ".join(filter(None, (differing, message)))
     elif message and other is not None:
+        whose = "torch and jax alike" if other.own[path][2] else one.name
         m.note(
-            f"the gradient in {path} is not the derivative of the value, in torch and jax alike: "
+            f"the gradient in {path} is not the derivative of the value, in {whose}: "
             "is it stopped or redefined on purpose?"
         )
         outcome, message = "agree", ""
@@ -197,16 +220,19 @@ def _apart(m: Measurements, torch: Measured, jax: Measured) -> tuple[dict[str, s
     for path in m.given.varied:
         asked += [(path, tight, torch.gradient, jax.gradient), (path, m.bound, torch.in_dtype, jax.in_dtype)]
     for where, bound, left, right in asked:
-        different = apart(where, bound, left, right)
+        different, floor = apart(where, bound, left, right), 0.0
         if different and bound == tight:
             noise = noise or m.noise([torch, jax])
             relative, absolute = noise
             different = apart(where, bound, left, right)
-            if not different and where is not None:
-                share = absolute.get(where, 0.0) / (largest(*left.values(), *right.values()) or 1.0)
-                used = max(used, share if share < VAGUE else 0.0)  # more, and the gradient is rounding alone
-            elif different:
+            floor = absolute.get(where or "", 0.0)
+            if different:
                 used, different = max(used, relative), apart(where, max(bound, relative), left, right)
+        elif different and where is not None:  # float32 is asked for: terms that cancel do so in it too
+            floor = NARROW * min(largest(one.in_dtype[where] - one.gradient[where]) for one in (torch, jax))
+            different = gradients_unlike(left, right, where, bound, floor)
+        share = floor / (largest(*left.values(), *right.values()) or 1.0)
+        used = max(used, share if share < VAGUE else 0.0)  # more, and the gradient is rounding alone
         if different:
             differing.setdefault(where or "result", different)
     return differing, used if not differing else 0.0
@@ -218,5 +244,5 @@ def _parting(m: Measurements, torch: Measured, jax: Measured) -> Parting | None:
     try:
         return search(torch.function, jax.function, m.given, m.cotangents, torch.narrows or jax.narrows)
     except Exception as error:
-        m.note(f"where they part could not be found: {said(error)}")
+        m.note(f"where they part could not be found: {error if isinstance(error, UsageError) else said(error)}")
         return None

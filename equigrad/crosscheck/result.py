@@ -181,8 +181,9 @@ class Crosscheck:
             return f"{names} {agree} within {self.bound:.0e} of the largest derivative{skipped}."
         bad = [f for f in ran if agreement.bad(f.outcome)]
         if not bad:
-            vague = listed([f.name for f in ran if f.outcome not in GOOD])
-            return f"inconclusive: nothing can tell whether {vague} is right here{skipped}."
+            vague = [f.name for f in ran if f.outcome not in GOOD]
+            right = f"{listed(vague)} {'are' if len(vague) > 1 else 'is'} right"
+            return f"inconclusive: nothing can tell whether {right} here{skipped}."
         words = ", ".join(f"{f.name} {f.outcome}" for f in bad)
         return f"NOT in agreement: {words}{skipped}." + (f" They part here: {self.parting}." if self.parting else "")
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from ..common.errors import UsageError
+from ..common.words import listed
 from .arguments import Arguments
 from .nesting import Function, Leaves, call, returned
 from .nesting import from_torch as _numpy
@@ -25,6 +26,8 @@ class TorchFunction:
         self.module = function if isinstance(function, torch.nn.Module) else None
         self._copies: dict[str, torch.nn.Module] = {}
         self.function = function
+        self.widest = "float64"
+        """The widest dtype that it is called in: float32 for a function that holds tensors of float32."""
         self.matches = {match.leaf: match for match in arguments.matches}
 
     @property
@@ -55,7 +58,7 @@ class TorchFunction:
             return {path: v for path, v in results.items() if v.is_floating_point()}
 
         primals = tuple(tensors[path] for path in moved)
-        tangents = tuple(torch.tensor(direction[path]) for path in moved)
+        tangents = tuple(torch.tensor(direction[path], dtype=tensors[path].dtype) for path in moved)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what PyTorch does inside, which is nobody's concern here
             return {path: _numpy(v) for path, v in torch.func.jvp(f, primals, tangents)[1].items()}
@@ -64,7 +67,7 @@ class TorchFunction:
         from .torch_recording import Recorder
 
         tensors = self._tensors(points, dtype, True)
-        recorder = Recorder(self._copied(dtype))
+        recorder = Recorder(self._copied(min(dtype, self.widest)))
         for path, tensor in tensors.items():
             recorder.leaf(path, tensor, path in self.arguments.varied)
         with recorder:
@@ -85,8 +88,10 @@ class TorchFunction:
         return max((float(np.finfo(kind).eps) for kind in kinds if kind != np.float64), default=0.0)
 
     def _tensors(self, points: Mapping[str, np.ndarray], dtype: str, differentiated: bool) -> dict[str, torch.Tensor]:
+        kind = getattr(torch, min(dtype, self.widest))  # float32 comes before float64
+
         def tensor(path: str, v: np.ndarray) -> torch.Tensor:
-            made = torch.tensor(v, dtype=getattr(torch, dtype) if v.dtype.kind == "f" else None)
+            made = torch.tensor(v, dtype=kind if v.dtype.kind == "f" else None)
             return made.requires_grad_(differentiated and path in self.arguments.varied)
 
         return {path: tensor(path, v) for path, v in points.items()}
@@ -155,4 +160,7 @@ def state(module: Any) -> dict[str, np.ndarray]:
     """The module's parameters and buffers."""
     if not isinstance(module, torch.nn.Module):
         raise UsageError("parameters that are no plain nesting of arrays go with a torch.nn.Module")
+    lazy = [name for name, v in module.state_dict().items() if torch.nn.parameter.is_lazy(v)]
+    if lazy:
+        raise UsageError(f"{listed(lazy[:3])} of the module have no shape yet: call it once before")
     return {name: _numpy(v) for name, v in module.state_dict().items()}

@@ -214,3 +214,34 @@ def test_a_function_that_ends_the_process_is_named_with_status_2(
         cli.main()
     assert end.value.code == 2
     assert "would end this process" in capsys.readouterr().err
+
+
+def test_wrong_functions_that_decide_by_their_numbers_differ_and_it_is_said_why_no_line_is_named() -> None:
+    ours = lambda x: 2 * x.sum() if x.sum() > 0 else -x.sum()  # noqa: E731
+    result = crosscheck(torch=ours, jax=lambda x: x.sum() if x.sum() > 0 else -x.sum(), inputs=X)
+    assert "torch's value is 1.8, jax's 0.9" in message(result, "torch")
+    assert any("jax's function decides by numbers that it computes" in note for note in result.notes)
+
+
+def test_a_module_whose_shapes_are_still_open_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"weight and bias of the module have no shape yet: call it once before"):
+        crosscheck(torch=torch.nn.LazyLinear(3), inputs=X)
+
+
+@pytest.mark.parametrize(("factor", "agreed"), [(1, True), (1.1, False)], ids=["its port", "a tenth more"])
+def test_a_torch_function_with_tensors_of_float32_is_compared_where_that_is_asked_for(
+    factor: float, agreed: bool
+) -> None:
+    weights = torch.tensor([[1.0, 2.0], [0.5, -1.0], [0.25, 3.0]])
+    result = crosscheck(
+        torch=lambda x: torch.tanh(x @ weights).sum(),
+        jax=lambda x: factor * jnp.tanh(x @ weights.numpy()).sum(),
+        inputs=X,
+        dtype="float32",
+    )
+    assert result.agreed is agreed, str(result)
+
+
+def test_a_numpy_function_that_is_random_is_refused_for_that() -> None:
+    with pytest.raises(UsageError, match="two calls of the NumPy function differ in result: fix its random seed"):
+        crosscheck(numpy=lambda x: (x * np.random.rand()).sum(), torch=square, inputs=X)

@@ -388,3 +388,61 @@ def test_an_offset_loosens_no_more_than_the_verdict_says() -> None:
     right = crosscheck(torch=lambda x: 1e8 + torch.sin(x).sum(), inputs=SOME)
     assert right.agreed
     assert 1e-9 < right.bound < 1e-3
+
+
+@pytest.mark.parametrize("wrong", ["torch", "jax"])
+@pytest.mark.parametrize("what", ["value", "gradient"])
+def test_of_three_functions_only_the_wrong_one_is_blamed(wrong: str, what: str) -> None:
+    torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
+    right: dict[str, Any] = {"torch": lambda x: torch.sin(x).sum(), "jax": lambda x: jax.numpy.sin(x).sum()}
+    stopped = {"torch": lambda x: x.detach(), "jax": jax.lax.stop_gradient}[wrong]
+    ours = {
+        "value": lambda x: right[wrong](x) / 3,
+        "gradient": lambda x: right[wrong](x) + 1e-3 * (x - stopped(x)).sum(),
+    }
+    result = crosscheck(numpy=lambda x: np.sin(x).sum(), inputs=SOME, **{**right, wrong: ours[what]})
+    assert {f.name: f.outcome == "agree" for f in result.functions} == {
+        "torch": wrong != "torch",
+        "jax": wrong != "jax",
+    }
+
+
+def test_without_numpy_it_is_said_whose_gradient_is_the_derivative_of_its_value(doubled: Any) -> None:
+    jnp = pytest.importorskip("jax.numpy")
+    result = crosscheck(torch=lambda x: doubled(x).sum(), jax=lambda x: jnp.tanh(x).sum(), inputs=SOME)
+    assert "torch's gradient in inputs is not the derivative of its value, jax's is" in result.notes
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5], ids=["the same", "half as much again"])
+def test_where_rounding_inside_hides_any_mistake_nothing_is_said_to_agree(factor: float) -> None:
+    torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
+    inputs = {"x": GENERATOR.standard_normal((4, 8)), "w": GENERATOR.standard_normal((8, 8))}
+
+    def coarse(x: Any, w: Any) -> Any:
+        return factor * (jnp.tanh(x.astype(jnp.bfloat16) @ w.astype(jnp.bfloat16)) ** 2).mean().astype(x.dtype)
+
+    result = crosscheck(torch=lambda x, w: (torch.tanh(x @ w) ** 2).mean(), jax=coarse, inputs=inputs)
+    assert [f.outcome for f in result.functions] == ["inconclusive"] * 2
+    assert result.verdict == "inconclusive: nothing can tell whether torch and jax are right here."
+    assert "jax computes in bfloat16 inside, whatever its inputs: it is compared as such" in result.notes
+
+
+@pytest.mark.parametrize("inputs", [np.array([-1.0, 2.0]), np.array([0.0, 2.0])], ids=["the value", "the gradient"])
+def test_where_both_hold_nan_they_do_not_part(inputs: np.ndarray) -> None:
+    torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
+    result = crosscheck(torch=lambda x: torch.sqrt(x).sum(), jax=lambda x: jnp.sqrt(x).sum(), inputs=inputs)
+    assert [f.outcome for f in result.functions] == ["inconclusive"] * 2
+    assert result.parting is None
+
+
+@pytest.mark.parametrize(("eps", "agreed"), [(1e-5, True), (1e-2, False)], ids=["its port", "another epsilon"])
+def test_terms_that_cancel_in_float32_too_are_no_disagreement(eps: float, agreed: bool) -> None:
+    torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
+    x = 1e3 + np.random.default_rng(3).standard_normal((4, 8))
+
+    def norm(x: Any) -> Any:
+        off = x - x.mean(-1, keepdims=True)
+        return ((off / jnp.sqrt((off**2).mean(-1, keepdims=True) + eps)) ** 3).sum()
+
+    ours = lambda x: torch.nn.functional.layer_norm(x, (8,)).pow(3).sum()  # noqa: E731
+    assert crosscheck(torch=ours, jax=norm, inputs=x, dtype="float32").agreed is agreed

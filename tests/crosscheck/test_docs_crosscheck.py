@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from equigrad import cli
-from equigrad.common.errors import UsageError
+from equigrad.common.errors import MissingError, UsageError
+from equigrad.crosscheck.crosschecks import crosscheck
 from equigrad.crosscheck.loading import from_files
 
 pytest.importorskip("torch")
@@ -138,3 +139,41 @@ def test_a_file_with_an_equals_sign_in_its_name_is_a_file(tmp_path: Path, monkey
     np.savez("data.npz", x=np.ones(2))
     assert from_files(["a=b.py:f"], "data.npz")["numpy"](np.ones(2)) == 2
     assert "jax" in from_files(["jax=a=b.py:f"], "data.npz")
+
+
+def test_each_file_imports_what_stands_beside_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also when it is called, and also where two folders have files of one name."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for folder, scale in (("one", 2.0), ("other", 3.0)):
+        (tmp_path / folder / "net").mkdir(parents=True)
+        (tmp_path / folder / "beside.py").write_text(f"SCALE = {scale}\n")
+        (tmp_path / folder / "net" / "more.py").write_text("from beside import SCALE\n")
+        (tmp_path / folder / f"only_{folder}.py").write_text("ZERO = 0\n")
+        (tmp_path / folder / "f.py").write_text(
+            f"from net.more import SCALE\ndef f(x):\n    from only_{folder} import ZERO\n    return SCALE * x + ZERO\n"
+        )
+    found = [from_files([f"{tmp_path}/{folder}/f.py:f"], None)["numpy"](1.0) for folder in ("one", "other", "one")]
+    assert found == [2.0, 3.0, 2.0]
+
+
+def test_a_framework_that_a_file_needs_is_missing_and_its_command_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setitem(sys.modules, "torch", None)
+    (tmp_path / "needs.py").write_text("import torch\nf = torch.sum\n")
+    with pytest.raises(MissingError, match=r"torch is not installed: pip install 'equigrad\[torch\]'"):
+        from_files([f"{tmp_path}/needs.py:f"], None)
+
+
+def test_gradients_may_be_returned_in_the_order_of_the_arguments() -> None:
+    x, w, n = np.array([[0.3, -0.5]]), np.array([[0.2], [0.7]]), np.array([3])
+
+    def f(w: Any, n: Any, x: Any) -> Any:
+        return float(n[0]) * ((x @ w) ** 2).sum()
+
+    def df(w: Any, n: Any, x: Any) -> Any:
+        return n[0] * 2 * x.T @ (x @ w), n[0] * 2 * (x @ w) @ w.T
+
+    assert crosscheck(numpy=(f, df), inputs={"x": x, "w": w, "n": n}).agreed
+    assert not crosscheck(numpy=(f, lambda w, n, x: df(w, n, x)[::-1]), inputs={"x": x, "w": w, "n": n}).agreed
