@@ -6,37 +6,44 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..console import outcome, titled
+from ..console import NARROW, Fitting, outcome, titled
 from .result import Crosscheck, Parting, Site
 
 
 def crosscheck(result: Crosscheck) -> RenderableType:
-    """One row for each function and leaf, where torch and JAX part, notes and the verdict."""
-    table = titled(f"crosscheck, {result.dtype}, referee: {result.referee}")
-    for name in ("function", "outcome", "leaf", "shape", "gradient"):
-        table.add_column(name, no_wrap=name != "leaf")
-    table.add_column("relative\nerror", justify="right")
-    table.add_column("forward\nmode", justify="right")
-    table.add_column("", max_width=60)
+    """One row for each function and leaf, what is wrong, where torch and JAX part, notes and the verdict."""
+    whole, without = _leaves(result, True), _leaves(result, False)
+    parts: list[RenderableType] = [Fitting(whole, without, _leaves(result, False, **NARROW))]
     for f in result.functions:
-        mode = "" if f.forward_mode is None else f"{f.forward_mode:.0e}"
-        head: list[RenderableType] = [f.name, outcome(f.outcome)]
-        if not f.leaves:
-            table.add_row(*head, "", "", "", "", mode, Text(f.message))
-        for leaf in f.leaves:
-            shape = " x ".join(map(str, leaf.shape))
-            error = f"{leaf.relative_error:.1e}"
-            table.add_row(*head, Text(leaf.path), shape, outcome(leaf.outcome), error, mode, Text(leaf.message))
-            head, mode = ["", ""], ""
-        table.add_section()
-    parts: list[RenderableType] = [table]
-    parts += [Text(f"{f.name} {f.outcome}: {f.message}") for f in result.functions if f.message and f.leaves]
+        if f.message:
+            parts.append(Text(f"{f.name} {f.outcome}: {f.message}"))
+        parts += [Text(f"{f.name}, {leaf.path}: {leaf.message}") for leaf in f.leaves if leaf.message]
     if result.parting is not None:
         parts += [Text(), _parting(result.parting)]
     parts += [Text(match) for match in result.matches]
     parts += [Text(f"Note: {note}.") for note in result.notes]
     parts.append(Text(result.verdict, style="bold green" if result.agreed else "bold red"))
     return Group(*parts)
+
+
+def _leaves(result: Crosscheck, forward: bool, **style: bool) -> Table:
+    table = titled(f"crosscheck, {result.dtype}, referee: {result.referee}", **style)
+    for name in ("function", "outcome", "leaf", "shape", "gradient"):
+        table.add_column(name, no_wrap=name != "leaf", overflow="fold")
+    for name in ("error to\nreferee", "forward\nmode")[: 1 + forward]:
+        table.add_column(name, justify="right")
+    for f in result.functions:
+        mode = "" if f.forward_mode is None else f"{f.forward_mode:.0e}"
+        head: list[RenderableType] = [f.name, outcome(f.outcome)]
+        rows = [
+            (Text(leaf.path), " x ".join(map(str, leaf.shape)), outcome(leaf.outcome), f"{leaf.relative_error:.1e}")
+            for leaf in f.leaves
+        ]
+        for row in rows or [(Text(), "", Text(), "")]:
+            table.add_row(*head, *row, *[mode] * forward)
+            head, mode = ["", ""], ""
+        table.add_section()
+    return table
 
 
 def _parting(p: Parting) -> RenderableType:

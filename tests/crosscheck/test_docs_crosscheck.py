@@ -19,7 +19,7 @@ from equigrad.crosscheck.loading import from_files
 pytest.importorskip("torch")
 pytest.importorskip("jax")
 PAGE = (Path(__file__).parents[2] / "docs" / "crosscheck.md").read_text(encoding="utf-8")
-MODEL, PORT, DATA, CALL = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
+BY_HAND, MODEL, PORT, DATA, CALL = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
 COMMAND = next(line for line in PAGE.splitlines() if line.startswith("$ equigrad") and "port.py" in line).split()[2:]
 FIRST, SECOND, THIRD = re.findall(r"```text\n(.*?)```", PAGE, flags=re.S)
 MENDED = PORT.replace("(jnp.sqrt(var) + 1e-5)", "jnp.sqrt(var + 1e-5)")
@@ -111,18 +111,23 @@ def test_files_that_cannot_be_used_are_refused_in_one_line(
     assert said in str(caught.value)
 
 
-def test_a_gradient_by_hand_goes_with_the_numpy_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gradient_by_hand_goes_with_the_numpy_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("one.py").write_text("import numpy as np\nf = lambda x: (x**3).sum()\ndf = lambda x: 3 * x**2\n")
-    np.savez("data.npz", x=np.ones(2))
-    for name, status in (("df", 0), ("f", 1)):
-        argv = f"equigrad crosscheck one.py:f --gradient one.py:{name} --inputs data.npz".split()
-        monkeypatch.setattr(sys, "argv", argv)
+    command = next(line for line in PAGE.splitlines() if "--gradient" in line).split()[1:]
+    np.savez("data.npz", x=np.array([[0.1, 0.3], [0.4, -0.2]]), w=np.array([[0.5], [1.0]]))
+    for i, (source, status) in enumerate(((BY_HAND, 0), (BY_HAND.replace("2 * t", "t"), 1))):
+        Path(f"{i}").mkdir()
+        Path(f"{i}/model.py").write_text(source)
+        monkeypatch.setattr(sys, "argv", [word.replace("model.py", f"{i}/model.py") for word in command])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         assert ended.value.code == status
+    (line,) = re.findall(r"`(numpy, inputs.*?)`", PAGE)
+    assert line in capsys.readouterr().out.splitlines()
     with pytest.raises(UsageError, match="--gradient is the gradient of a NumPy function"):
-        from_files(["torch=one.py:f"], "data.npz", gradient="one.py:df")
+        from_files(["torch=0/model.py:f"], "data.npz", gradient="0/model.py:df")
 
 
 def test_one_array_is_given_by_itself_or_in_its_dictionary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
