@@ -314,7 +314,7 @@ class Measurements:
             except Exception:
                 continue
             wide, rounded = {**one.results, **one.gradient}, {**results, **gradient}
-            beside = self._beside(one)
+            beside = self.beside(one)
             offs = []
             for path, v in wide.items():
                 if v.dtype.kind == "f" and v.size and np.isfinite(v).all():
@@ -327,7 +327,7 @@ class Measurements:
         noise = min(relative, default=0.0)
         return min(noise, NOISY) if np.isfinite(noise) else 0.0, {path: min(offs) for path, offs in absolute.items()}
 
-    def _beside(self, one: Measured) -> list[Leaves]:
+    def beside(self, one: Measured) -> list[Leaves]:
         """Results and gradient at points an ULP or two apart, all on one side of the inputs, which may be an edge."""
         try:
             near = [

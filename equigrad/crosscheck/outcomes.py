@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def outcomes(m: Measurements) -> Crosscheck:
     if m.numpy is None:
         checks = _undecided(m, checks, noise)
     _of_constants(m, checks)
+    _of_last_bits(m, pair, checks)
     parting = _parting(m, *pair) if differing else None
     if m.truth is not None:
         referee, error = m.truth.name, m.truth.error
@@ -73,6 +75,21 @@ def _of_constants(m: Measurements, checks: list[FunctionCheck]) -> None:
             "jax holds constants in float32, JAX's default, and differs by no more than their rounding: make them "
             'with jax_enable_x64 or in NumPy, or ask with dtype="float32"'
         )
+
+
+def _of_last_bits(m: Measurements, pair: list[Measured], checks: list[FunctionCheck]) -> None:
+    """Note it where a gradient differs and the inputs' last bits alone change it by as much as is not allowed."""
+    wrong = {(c.name, leaf.path) for c in checks for leaf in c.leaves if leaf.outcome == "disagree"}
+    for one in pair:
+        near = m.beside(one) if any(name == one.name for name, _ in wrong) else []
+        for path in m.given.varied:
+            moved = max((largest(b[path] - a[path]) for a, b in pairwise(near)), default=0.0)
+            share = moved / (largest(one.gradient[path]) or 1.0)
+            if (one.name, path) in wrong and share > 10 * m.bound:
+                m.note(
+                    f"the last bits of the inputs change {one.name}'s gradient in {path} by {share:.0e} of its largest "
+                    "derivative: its rounding may be all that is wrong"
+                )
 
 
 def _by_hand(m: Measurements) -> FunctionCheck:

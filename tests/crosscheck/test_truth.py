@@ -353,3 +353,16 @@ def test_labels_that_are_compared_with_a_number_are_no_reason_to_refuse() -> Non
         return {"x": np.where(inputs["label"] == 1, 1, -1) * 2 * inputs["x"], "label": np.zeros(4)}
 
     assert crosscheck(numpy=(f, df), inputs={"x": W, "label": label}).agreed
+
+
+def test_where_a_gradient_is_lost_to_rounding_it_is_said() -> None:
+    """PyTorch's derivative of an inverse is the product of two inverses, as large as they are; JAX's is not."""
+    torch = pytest.importorskip("torch")
+    a = np.random.default_rng(0).standard_normal((2, 4))
+
+    def f(a: Any) -> Any:
+        return torch.cos(a @ torch.linalg.inv(a.mT @ a + 1e-8 * torch.eye(4, dtype=a.dtype))).sum()
+
+    result = crosscheck(torch=f, inputs=a)
+    assert not result.agreed
+    assert any("the last bits of the inputs change torch's gradient in inputs by" in note for note in result.notes)
