@@ -42,6 +42,12 @@ def pytest_collection() -> Generator[None, Any, Any]:
         return (yield)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """`slow(but=["numpy"])` is not for the tests whose ids hold one of these texts."""
+    kept = [m for m in item.own_markers if not any(text in item.name for text in m.kwargs.get("but", ()))]
+    item.own_markers = kept
+
+
 def pytest_sessionfinish() -> None:
     """pytest looks for garbage five times, in case some of it comes back to life: once is enough."""
     gc.collect()

@@ -414,6 +414,7 @@ def test_one_line_and_status_2_without_permission_for(
     assert status == 2
 
 
+@pytest.mark.slow(but=["an unknown problem"])
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -67,6 +67,7 @@ def test_bars_are_drawn_with_what_there_is_in(encoding: str, block: str, monkeyp
     assert console.bar(1.0, [0.1, 1.0]) == console.BAR * block
 
 
+@pytest.mark.slow(but=["a mistake", "a report of a failure"])
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [

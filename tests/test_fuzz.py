@@ -292,6 +292,7 @@ def test_a_hundred_and_fifty_more_that_are_others_each_time(tmp_path: Path) -> N
     fuzz(150, False, tmp_path)
 
 
+@pytest.mark.slow(but=["compare"])
 @pytest.mark.parametrize(
     "words",
     [

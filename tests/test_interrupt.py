@@ -76,6 +76,7 @@ def interrupted(folder: Path, *arguments: str) -> tuple[int, str, float]:
         process.communicate()
 
 
+@pytest.mark.slow(but=["a loop in Python"])
 @pytest.mark.parametrize(
     "name",
     ["InPython", "Compiled", pytest.param("Deaf", marks=pytest.mark.slow)],
@@ -95,6 +96,7 @@ def test_ctrl_c_ends(name: str, tmp_path: Path, ready: Callable[..., object]) ->
     assert left - {"__pycache__"} == {"endless.py", "out.json", "begun"}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no pseudo-terminals here")
 def test_ctrl_c_under_the_progress_bar_gives_the_cursor_back(tmp_path: Path) -> None:
     """A long training by the built-in backends, in a terminal."""
@@ -181,6 +183,7 @@ def test_ctrl_c_while_compiled_code_is_imported_raises_nothing_there(twice: bool
     assert (done.returncode, done.stderr) == (130, "equigrad: interrupted\n")
 
 
+@pytest.mark.slow(but=["typer"])
 @pytest.mark.parametrize("module", ["typer", "numpy", "torch", "jax"])
 def test_ctrl_c_while_something_is_imported_leaves_no_traceback(module: str, tmp_path: Path) -> None:
     """Python tells what it has imported, so the signal comes while the rest of `module` is under way."""

@@ -31,6 +31,7 @@ def given_to(backend: Backend, task: Problem) -> tuple[Weights, Any, Any, float]
     return tuple(weights), x, y, task.rate(backend.dtype)
 
 
+@pytest.mark.slow(but=["float64-numpy-one-layer"])
 @pytest.mark.parametrize("name", ["one-layer", pytest.param("two-layer", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("spec", FUSED)
 def test_the_hash_is_the_golden_one(ready: Ready, spec: str, dtype: str, name: str) -> None:

@@ -133,6 +133,7 @@ TRAININGS = [
 ]
 
 
+@pytest.mark.slow(but=["numpy-one-layer", "torch-one-layer-float64", "jax-one-layer-float32", "jax-two-layer-float64"])
 @pytest.mark.parametrize(("spec", "name", "dtype"), TRAININGS)
 def test_the_hash_is_the_golden_one(ready: Ready, spec: str, dtype: str, name: str) -> None:
     task = problem(name)

@@ -109,6 +109,7 @@ PROGRAMS = [
 ]
 
 
+@pytest.mark.slow(but=["scanned, float32"])
 @pytest.mark.parametrize(("way", "dtype"), PROGRAMS)
 def test_reproducible_bits_survive_a_users_own_program(ready: Ready, way: Call, dtype: str) -> None:
     numpy, jax = (ready(spec, dtype, "reproducible") for spec in ("numpy", "jax"))
@@ -178,6 +179,7 @@ def test_a_reproducible_update_can_be_differentiated(ready: Ready) -> None:
 PRECISIONS = ["default", "bfloat16", "F32_F32_F32", "BF16_BF16_F32"]
 
 
+@pytest.mark.slow(but=["float64-bfloat16"])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_products_are_exact_whatever_precision_jax_is_set_to(ready: Ready, dtype: str, precision: str) -> None:
     import jax
@@ -193,6 +195,7 @@ def test_products_are_exact_whatever_precision_jax_is_set_to(ready: Ready, dtype
         assert called(predict, native, large) == expected
 
 
+@pytest.mark.slow(but=["float64-native-no_grad"])
 @pytest.mark.parametrize("mode", ["no_grad", "inference_mode"])
 def test_pytorchs_gradient_does_not_depend_on_the_mode_it_is_called_in(
     ready: Ready, mode: str, dtype: str, arithmetic: str

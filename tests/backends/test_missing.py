@@ -62,7 +62,8 @@ def equigrad(names: list[str], error: str, *arguments: str, first: str = "") -> 
 SHORT = ("compare", "--updates", "20", "--arithmetic", "native")
 
 
-@pytest.mark.parametrize("framework", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", ["torch", "jax"])
 def test_compare_shows_a_missing_framework_and_its_command_and_goes_on(framework: str, tmp_path: Path) -> None:
     """And loading the other one, alone, does not import this one."""
     first = LOAD.format(other={"torch": "jax", "jax": "torch"}[framework])
@@ -80,6 +81,7 @@ def test_compare_shows_a_missing_framework_and_its_command_and_goes_on(framework
     }
 
 
+@pytest.mark.slow(but=["jax"])
 @pytest.mark.parametrize("name", ["torch", "torch:cpu", "torch:cuda", "jax"])
 def test_status_3_if_the_missing_framework_was_asked_for_by_name_and_the_rest_is_shown(name: str) -> None:
     framework = name.partition(":")[0]
@@ -105,6 +107,7 @@ def test_numpy_alone_is_fine_but_compares_nothing() -> None:
     assert "native: nothing to compare, numpy ran alone (torch, jax missing)." in done.stdout
 
 
+@pytest.mark.slow(but=["it lacks a module"])
 @pytest.mark.parametrize(("error", "message"), BROKEN.values(), ids=BROKEN)
 def test_a_framework_is_broken_and_not_missing_when(error: str, message: str) -> None:
     done = equigrad(["torch"], error, *SHORT, "--backend", "torch")
@@ -123,6 +126,7 @@ def test_a_broken_framework_that_nobody_asked_for_still_fails_the_comparison() -
     assert "NOT in agreement: torch failed, jax failed" in done.stdout
 
 
+@pytest.mark.slow
 def test_passport_shows_what_is_missing_and_what_is_broken() -> None:
     missing = equigrad(["torch", "jax"], MISSING, "passport")
     assert missing.returncode == 0

@@ -130,6 +130,7 @@ def test_far_below_is_the_clipped_value_and_no_subnormal(ready: Ready, spec: str
     assert np.finfo(dtype).tiny < values[0] < 1e-34
 
 
+@pytest.mark.slow(but=["-17", "-1000"])
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 1000])
 def test_the_bits_do_not_depend_on_the_length_of_the_array(ready: Ready, spec: str, dtype: str, length: int) -> None:
     backend = ready(spec, dtype, "reproducible")

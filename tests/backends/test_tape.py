@@ -84,6 +84,7 @@ PROBLEMS = {
 }
 
 
+@pytest.mark.slow(but=["float64-native"])
 @pytest.mark.parametrize("name", PROBLEMS)
 @pytest.mark.parametrize("spec", TAPED)
 def test_a_tape_gives_the_bits_of_single_updates(

@@ -109,6 +109,7 @@ def test_compiled_torch_agrees_with_numpy(name: str) -> None:
     assert row.outcome in ("identical", "agree"), row.message
 
 
+@pytest.mark.slow(but=["one-layer-libm"])
 @pytest.mark.parametrize("polynomial", [True, False], ids=["vectorised exp", "libm"])
 @pytest.mark.parametrize("name", ["one-layer", "two-layer"])
 def test_c_floor_agrees_with_numpy_over_the_whole_run(name: str, polynomial: bool) -> None:

@@ -39,6 +39,7 @@ def test_torchs_gradcheck_passes_our_network(network: Network, arithmetic: str, 
     assert torch.autograd.gradcheck(loss, weights, eps=1e-5, atol=1e-9, rtol=1e-7)
 
 
+@pytest.mark.slow(but=["two-layer-native"])
 @pytest.mark.parametrize("arithmetic", ARITHMETICS)
 def test_jaxs_check_grads_passes_our_network(network: Network, arithmetic: str, ready: Ready) -> None:
     backend: Any = ready("jax", "float64", arithmetic)

@@ -114,6 +114,7 @@ def test_the_digits_are_1797_rows_of_64_pixels_and_their_classes() -> None:
     assert p.targets.sum(axis=0).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 
 
+@pytest.mark.slow
 @pytest.mark.needs("sklearn")
 def test_the_digits_are_those_that_scikit_learn_ships() -> None:
     from sklearn.datasets import load_digits

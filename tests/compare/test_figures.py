@@ -117,6 +117,7 @@ def test_digits_learns_to_read_more_than_95_percent() -> None:
     assert result.agreed
 
 
+@pytest.mark.slow(but=["reproducible-20 ms"])
 @pytest.mark.parametrize("seconds", [0.02, 0.3], ids=["20 ms", "300 ms"])
 @pytest.mark.parametrize("mode", ARITHMETICS)
 def test_pytorch_repeats_recorded_updates_also_where_one_alone_takes(

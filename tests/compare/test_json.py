@@ -57,6 +57,7 @@ def paths(value: Any, path: str = "") -> Iterator[str]:
         yield path
 
 
+@pytest.mark.slow(but=["float64"])
 def test_every_key_is_documented_and_every_documented_key_is_there(
     written: dict[str, Any], ready: Callable[..., object]
 ) -> None:

@@ -143,6 +143,7 @@ RANDOM = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @RANDOM
 def test_no_correct_engine_is_called_wrong_on_random_problems(dtype: str, seeds: range) -> None:
     found = of(("numpy", "Tanh", "Backwards"), seeds, dtype)
@@ -236,6 +237,7 @@ def test_every_layer_of_the_built_in_problems_can_be_told(task: Problem, dtype: 
     assert known.untold(task.updates, known.usual(task.updates)) == []
 
 
+@pytest.mark.slow
 def test_where_rounding_decides_every_digit_nothing_is_said_but_after_how_many_updates_something_can_be() -> None:
     result = compared(chaotic(), Tanh)
     tanh = result.runs[1]

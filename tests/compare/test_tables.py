@@ -84,6 +84,7 @@ def test_the_accuracy_of_classes_is_shown() -> None:
     assert f"{right / 1797:.2%}" in text
 
 
+@pytest.mark.slow(but=["is dumb"])
 @pytest.mark.parametrize(
     ("environment", "shown"),
     [({"PYTHONIOENCODING": "ascii"}, "numpy"), ({"NO_COLOR": "1"}, "numpy"), ({"TERM": "dumb"}, "numpy")],
@@ -101,6 +102,7 @@ def test_the_command_works_where_the_terminal(environment: dict[str, str], shown
     assert shown in done.stdout
 
 
+@pytest.mark.slow(but=["failure-nothing"])
 @pytest.mark.parametrize("lines_read", [0, 1], ids=["nothing", "one line"])
 @pytest.mark.parametrize("result", [0, 1], ids=["agreement", "failure"])
 def test_the_status_stays_when_the_reader_has_seen_enough_after(

@@ -28,6 +28,7 @@ Ready = Callable[..., Backend]
 Weights = tuple[np.ndarray, ...]
 
 
+@pytest.mark.slow(but=["torch"])
 @pytest.mark.parametrize("spec", ["numpy", "torch", "jax"])
 def test_native_and_reproducible_of_one_framework_part_in_the_sigmoid(ready: Ready, spec: str) -> None:
     ready(spec)

@@ -69,6 +69,7 @@ def test_every_order_is_a_matrix_product(way: str) -> None:
     np.testing.assert_allclose(forms.DOTS[way](a, b, 0.1), 0.1 * (a @ b), rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_orders_tell_themselves_apart() -> None:
     generator = np.random.default_rng(0)
     a, b = generator.standard_normal((30, 6)), generator.standard_normal((6, 20))

@@ -161,6 +161,7 @@ def test_native_operations_differ_as_direct_calls_of_the_frameworks_do(ready: Re
     assert {"dot", "sigmoid", "error", "derivative", "gradient dot"} <= set(found)
 
 
+@pytest.mark.slow(but=["one-layer"])
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [

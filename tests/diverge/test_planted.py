@@ -152,6 +152,7 @@ def how(result: Divergence, operation: str) -> str:
     return "\n".join(next(o.how for o in result.first.operations if o.name == operation))
 
 
+@pytest.mark.slow(but=["one-layer"])
 @pytest.mark.parametrize("name", ["one-layer", "two-layer"])
 @against
 def test_an_own_backend_with_nothing_planted_is_identical(ready: Ready, spec: str, name: str) -> None:
@@ -240,6 +241,7 @@ def test_an_update_missing_only_from_many_at_once_is_named(ready: Ready) -> None
     )
 
 
+@pytest.mark.slow(but=["30", "1001"])
 @pytest.mark.parametrize("updates", [2, 30, 1_000, 1_001])
 def test_a_backend_that_makes_too_few_updates_at_once_is_found_in_a_short_run_too(ready: Ready, updates: int) -> None:
     result = planted(ready, "numpy", MissingUpdateAtOnce, updates=updates)
@@ -265,6 +267,7 @@ def test_a_hidden_delta_after_the_output_weights_update_is_named(ready: Ready, s
     assert "with the next layer's weights after their update" in how(result, "backward dot").splitlines()[1]
 
 
+@pytest.mark.slow(but=["37", "1001"])
 @pytest.mark.parametrize("update", [1, 2, 37, 999, 1_000, 1_001, 1_050, 1_234, 1_299])
 def test_the_first_update_is_found_exactly(ready: Ready, update: int) -> None:
     own, task = Own(arithmetic="reproducible"), problem("one-layer")

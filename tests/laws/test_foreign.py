@@ -278,6 +278,7 @@ def shown(result: Comparison) -> str:
     return console.file.getvalue()
 
 
+@pytest.mark.slow(but=["1 for a wrong one"])
 @pytest.mark.parametrize(
     ("name", "arithmetic", "status"),
     [("Good", "native", 0), ("Good", "both", 0), ("Good", "reproducible", 3), ("Wrong", "native", 1)],

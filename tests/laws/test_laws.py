@@ -37,6 +37,7 @@ def test_a_right_backend_keeps(law: str, backend: Backend) -> None:
     assert 0 <= LAWS[law](backend, CHOSEN[backend.dtype]["saturated"]) <= 1
 
 
+@pytest.mark.slow(but=["native"])
 def test_every_backend_has_the_gradient(spec: str, dtype: str, arithmetic: str, ready: Ready) -> None:
     """Beside the test above, whose network has the same shapes: JAX compiles them once for both."""
     ready(spec, dtype, arithmetic)

@@ -41,6 +41,7 @@ def test_what_is_left_out_has_an_argument() -> None:
     assert all(len(equivalent(plan)) > 20 for plan in left_out)
 
 
+@pytest.mark.slow(but=["float64-native"])
 @pytest.mark.parametrize(("dtype", "arithmetic"), VARIANTS, ids=["-".join(v) for v in VARIANTS])
 def test_what_was_planted_is_caught(dtype: str, arithmetic: str) -> None:
     start = 5 * VARIANTS.index((dtype, arithmetic))
@@ -114,6 +115,7 @@ def test_without_a_correct_run_nothing_is_proved() -> None:
         power(["numpy"], problems=0)
 
 
+@pytest.mark.slow
 def test_a_false_alarm_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def strict(backend: Any, network: Network) -> float:
         raise LawBroken("gradient_is_exact", "disagree", "too strict", 2.0)
@@ -130,6 +132,7 @@ class Halved(NumpyBackend):
         return tuple(g / 2 for g in super().gradient(*arguments))
 
 
+@pytest.mark.slow
 def test_a_wrong_backend_of_somebody_elses_is_a_finding_and_no_false_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("equigrad.laws.power.loaded", lambda name: Halved())
     proof = power(["theirs:Halved"], problems=2, mutants=1)

@@ -122,10 +122,8 @@ def test_a_right_backend_is_not_called_wrong(name: str, ready: Ready) -> None:
     assert max(result.closest.values()) < 0.9
 
 
-@pytest.mark.parametrize(
-    "engine",
-    [pytest.param("autograd_engine:AutogradBackend", marks=pytest.mark.slow), "torch_func_engine:TorchFuncBackend"],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["autograd_engine:AutogradBackend", "torch_func_engine:TorchFuncBackend"])
 def test_an_engine_of_foreign_make_is_not_called_wrong(
     engine: str, monkeypatch: pytest.MonkeyPatch, ready: Ready
 ) -> None:
@@ -184,6 +182,7 @@ def test_what_hypothesis_draws_is_the_same_by_seed_and_is_made_small(monkeypatch
     assert recipe.depth == 5
 
 
+@pytest.mark.slow
 def test_what_is_drawn_goes_along_every_dimension() -> None:
     from hypothesis import HealthCheck, Phase, given, seed, settings
 

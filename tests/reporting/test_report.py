@@ -565,6 +565,7 @@ def test_a_backend_spelt_in_two_ways_is_shown_once() -> None:
     assert "NumPy:cpu" not in page.html
 
 
+@pytest.mark.slow(but=["nothing was checked"])
 @pytest.mark.parametrize(
     "change",
     [
