@@ -31,9 +31,9 @@ def outcomes(m: Measurements) -> Crosscheck:
             own = {name: _apart_within_the_bound(check, differing) for name, check in own.items()}
     else:
         own = {one.name: _by_itself(m, one, next((o for o in pair if o is not one), None), differing) for one in pair}
+        if noise > VAGUE:
+            own = {name: _undecided(check, noise) for name, check in own.items()}
     checks += [own.get(one.name) or FunctionCheck(one.name, one.outcome, one.message) for one in m.functions.values()]
-    if m.numpy is None:
-        checks = _undecided(m, checks, noise)
     _of_constants(m, checks)
     _of_last_bits(m, pair, checks)
     parting = _parting(m, *pair) if differing else None
@@ -126,12 +126,10 @@ def _apart_within_the_bound(check: FunctionCheck, differing: dict[str, str]) -> 
     return replace(check, outcome="disagree", message=f"{path}: {message}", leaves=leaves)
 
 
-def _undecided(m: Measurements, checks: list[FunctionCheck], noise: float) -> list[FunctionCheck]:
-    """Where rounding may be as large as what is compared, nobody is right."""
-    if noise <= VAGUE:
-        return checks
-    coarse = f"rounding inside may change {noise:.0%} of the largest derivative, so that nothing can be told"
-    return [replace(c, outcome="inconclusive", message=coarse) if c.outcome == "agree" else c for c in checks]
+def _undecided(check: FunctionCheck, noise: float) -> FunctionCheck:
+    """What agrees within a rounding that would hide any mistake."""
+    message = f"rounding inside may change {noise:.0%} of the largest derivative, so that nothing can be told"
+    return replace(check, outcome="inconclusive", message=message) if check.outcome == "agree" else check
 
 
 def _against_truth(m: Measurements, name: str, gradient: Leaves) -> FunctionCheck:
