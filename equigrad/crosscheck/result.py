@@ -210,7 +210,7 @@ class Crosscheck:
                 (f.name, f.outcome, leaf.path, leaf.shape, leaf.outcome, f"{leaf.relative_error:.1e}", leaf.message)
                 for leaf in f.leaves
             ] or [(f.name, f.outcome, "", "", "", "", f.message)]
-        header = ("function", "outcome", "leaf", "shape", "gradient", "relative error", "")
+        header = ("function", "outcome", "leaf", "shape", "gradient", "error to referee", "")
         return table(f"crosscheck, {self.dtype}, referee: {self.referee}", header, rows, [*self.notes, self.verdict])
 
     def to_json(self) -> dict[str, Any]:
