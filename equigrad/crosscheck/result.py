@@ -70,7 +70,8 @@ class Site:
         """model.py:12, or what stands in for it."""
         from pathlib import Path
 
-        return f"{Path(self.file).name}:{self.line}" if self.line else self.part_of or "an argument"
+        unknown = self.part_of or ("an unknown line" if self.operation else "an argument")
+        return f"{Path(self.file).name}:{self.line}" if self.line else unknown
 
     def __str__(self) -> str:
         part = f" ({self.part_of})" if self.part_of and self.part_of != self.place else ""
