@@ -200,7 +200,7 @@ class Program:
         those in `lost` (all that go wrong).
         """
         values, operations = self.recording.values, self.recording.operations
-        slots = {(v.shape, v.dtype): i for i, v in enumerate(values) if v.dtype.kind == "f"}
+        slots = {(v.shape, v.dtype): i for i, v in enumerate(values) if v.dtype.kind in "fc"}
         blank = {i: np.zeros_like(values[i]) for i in slots.values()}
         given = {i: v for i, v in enumerate(self._arrays) if i not in self.recording.maker}
 
@@ -306,7 +306,7 @@ def _numpy(array: Any) -> np.ndarray:
     try:
         return np.asarray(array)
     except Exception:  # a random key, or what else JAX keeps to itself
-        return np.zeros(0)
+        return np.zeros(0, bool)
 
 
 def _where(eqn: Any) -> Where:
