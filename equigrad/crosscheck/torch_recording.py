@@ -54,8 +54,7 @@ class Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         written = _tensors([t for t, a in zip(args, func._schema.arguments, strict=False) if _is_write(a)])
-        bases = [t._base for t in written if t._base is not None]  # written to through a view
-        given = [*_tensors((args, kwargs)), *bases]
+        given = [_whole(t) if any(t is w for w in written) else t for t in _tensors((args, kwargs))]
         inputs = tuple(self.number(t) for t in given)
         name = func.name().replace("::", ".").partition(".")[0] + "." + func.overloadpacket.__name__
         node = torch._C._current_autograd_node() if self._inside is None else None
@@ -65,7 +64,7 @@ class Recorder(TorchDispatchMode):
             self._take_apart(func, args, kwargs, lines, name, node is not None)
         before = len(self.recording.values)
         out = func(*args, **kwargs)
-        outputs = tuple(dict.fromkeys(self.number(t) for t in _tensors((out, written, bases))))
+        outputs = tuple(dict.fromkeys(self.number(t) for t in _tensors((out, written, list(map(_whole, written))))))
         if node is None and self._inside is None:
             self._note_stops(name, given, inputs, outputs, lines, at)
         if any(i in self._depends for i in inputs):
@@ -162,6 +161,11 @@ class Recorder(TorchDispatchMode):
 
 def _tensors(tree: Any) -> list[torch.Tensor]:
     return [t for t in tree_leaves(tree) if isinstance(t, torch.Tensor)]
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    """What a view is a part of."""
+    return tensor if tensor._base is None else tensor._base
 
 
 def _is_write(argument: Any) -> bool:
