@@ -46,7 +46,7 @@ class Fork:
     """Where they part."""
 
     kind: str
-    """`differs`, `missing in jax`, `missing in torch`, `order`, `exchanged` or `stopped`."""
+    """`differs`, `missing in jax`, `missing in torch`, `order`, `exchanged`, `reversed` or `stopped`."""
     torch: Spot
     jax: Spot
     onward: Recorded | None = None
@@ -65,8 +65,11 @@ def part(torch: Side, program: Any, jax: Side, outputs: list[tuple[int, int]], s
     if not wrong:
         return None
     repairs = _Repairs(torch, program, jax, wrong, same, signs)
-    fork = repairs.exchanged() or repairs.fork()
-    if fork.kind != "exchanged" and fork.torch.value in jax.same[fork.jax.value]:  # nearer to where the order was lost
+    fork = repairs.exchanged() or repairs.reversed()
+    if fork is not None:
+        return fork
+    fork = repairs.fork()
+    if fork.torch.value in jax.same[fork.jax.value]:  # look nearer to where the order was lost
         keep_order(torch, jax, same, repairs.signs)
         nearer = _Repairs(torch, program, jax, wrong, same, signs).fork()
         fork = replace(nearer, onward=nearer.onward and fork.onward) if nearer.repaired else fork
@@ -178,6 +181,18 @@ class _Repairs:
             if self._right(self.program.exchanged(a, b, self.targets)):
                 t = jax.same[i][0]
                 return Fork("exchanged", Spot(self.torch.operation(t), t), Spot(jax.operation(j), j))
+        return None
+
+    def reversed(self) -> Fork | None:
+        """A scan that runs the other way."""
+        torch, jax, scans = self.torch, self.jax, dict[Any, Recorded]()
+        for operation in jax.recording.operations:
+            if operation.name == "row":
+                scans.setdefault(self.program.origin(operation.outputs[0])[0][0], operation)
+        for scan, here in islice(scans.items(), MOST_TRIALS):
+            if self._right(self.program.turned(scan, self.targets)):
+                t = torch.sources(self.lost_t)[0]
+                return Fork("reversed", Spot(torch.operation(t), t), Spot(here, here.outputs[0]), repaired=False)
         return None
 
 

@@ -106,6 +106,25 @@ def test_a_conjugate_is_no_other_order_and_nothing_is_warned_of() -> None:
     assert (found.jax.operation, found.jax.line) == ("conj", port.__code__.co_firstlineno + 2)
 
 
+def test_a_scan_that_runs_the_other_way_is_named_and_not_its_body() -> None:
+    def theirs(x: Any) -> Any:
+        sums = [x[-1] * 0]
+        for row in reversed(x):
+            sums.insert(0, row + 0.9 * sums[0])
+        return torch.tanh(torch.stack(sums[:-1]))
+
+    def body(total: Any, row: Any) -> Any:
+        total = row + 0.9 * total
+        return total, total
+
+    def port(x: Any) -> Any:
+        return jnp.tanh(jax.lax.scan(body, x[0] * 0, x)[1])
+
+    found = parted(theirs, port)
+    assert (found.kind, found.jax.line) == ("reversed", port.__code__.co_firstlineno + 1)
+    assert found.explanation.startswith("the loop runs the other way on one side, and with that corrected")
+
+
 @pytest.mark.parametrize("file", ["<string>", "<stdin>", "<ipython-input-3-ab12>"])
 def test_a_line_without_a_file_is_named_as_python_names_it(file: str) -> None:
     made: dict[str, Any] = {"torch": torch, "jnp": jnp}
