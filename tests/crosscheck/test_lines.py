@@ -36,9 +36,16 @@ def then(first: Any, xp: Any) -> Any:
     return ending
 
 
-def add_in_place(x: Any) -> Any:
+def add_to_a_part(x: Any) -> Any:
     h = x * 2
     h[0] += torch.sin(x[1])
+    return h
+
+
+def add_to_a_view(x: Any) -> Any:
+    h = (x * 2).clone()
+    view = h[:1].view(3)
+    view.add_(torch.sin(x[1]))
     return h
 
 
@@ -82,10 +89,11 @@ def test_a_move_that_one_side_lacks_is_named_beside_what_goes_on_without_it() ->
     assert (found.torch.operation, found.jax.operation) == ("aten.tanh", "rev")
 
 
-def test_what_is_written_to_a_part_of_a_tensor_is_named() -> None:
-    found = parted(then(add_in_place, torch), then(lambda x: (x * 2).at[0].add(jnp.exp(x[1])), jnp))
+@pytest.mark.parametrize(("theirs", "line"), [(add_to_a_part, 2), (add_to_a_view, 3)], ids=["a part", "a view"])
+def test_what_writes_to_a_tensor_in_place_is_named(theirs: Any, line: int) -> None:
+    found = parted(then(theirs, torch), then(lambda x: (x * 2).at[0].add(jnp.exp(x[1])), jnp))
     assert found.kind == "differs"
-    assert (found.torch.function, found.torch.line) == ("add_in_place", add_in_place.__code__.co_firstlineno + 2)
+    assert (found.torch.function, found.torch.line) == (theirs.__name__, theirs.__code__.co_firstlineno + line)
 
 
 def test_a_conjugate_is_no_other_order_and_nothing_is_warned_of() -> None:
