@@ -5,7 +5,7 @@ Every value of one side is looked for among the other's, up to the order of its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations
 
 import numpy as np
@@ -38,7 +38,7 @@ class Tolerance:
         if len(narrow.values) != len(wide.values) or narrow_inside:
             return
         for i, (v, w) in enumerate(zip(wide.values, narrow.values, strict=True)):
-            if v.dtype.kind == "f" and v.shape == w.shape and v.size:
+            if v.dtype.kind in "fc" and v.shape == w.shape and v.size:
                 with np.errstate(all="ignore"):
                     noise = np.abs(v - w).max() / (np.abs(v).max() or 1.0)
                 self.relative[i] = np.clip(1e3 * noise * FINER, self.LEAST, np.inf) if np.isfinite(noise) else 1e-9
@@ -62,21 +62,22 @@ class Side:
                 self.users.setdefault(i, []).append(number)
 
     def floats(self, i: int) -> bool:
-        return self.recording.values[i].dtype.kind == "f"
+        return self.recording.values[i].dtype.kind in "fc"
 
     def trivial(self, i: int) -> bool:
         """Whether the value says nothing: constants, noise."""
         v = self.recording.values[i]
         return v.size == 0 or bool((v == v.flat[0]).all() and v.size > 1) or self.tolerance.is_noise(i)
 
-    def settle(self) -> None:
-        """What is given, says nothing, or was only moved has a counterpart if its source has."""
+    def settle(self, matched: list[bool]) -> None:
+        """What is given, says nothing, or is nowhere else but only moved has a counterpart if its source has."""
+        self.matched[:] = matched
         for i in range(len(self.recording.values)):
             if i not in self.recording.maker or self.trivial(i):
                 self.matched[i] = True
         for operation in self.recording.operations:
             if operation.name in MOVING and all(self.matched[i] for i in operation.inputs):
-                self.matched[list(operation.outputs)] = True
+                self.matched[[o for o in operation.outputs if not self.same[o]]] = True
 
     def astray(self, targets: list[int]) -> set[int]:
         """The values without counterparts on the way to the targets, back to the last ones that have one."""
@@ -116,6 +117,11 @@ class Side:
                 found.append(i)
         return found
 
+    def first(self, i: int, region: set[int]) -> Recorded | None:
+        """The operation with which the part of the region that leads to a value begins: its own, if that is one."""
+        sources = self.sources(self.before(i, region))
+        return self.operation(i if i in sources else sources[0]) if sources else None
+
     def edge(self, region: set[int]) -> set[int]:
         """The values on the region's edge: those that it is computed from."""
         makers = (self.operation(i) for i in region)
@@ -151,19 +157,19 @@ def pair_up(a: Side, b: Side) -> None:
     """Note for each value its counterparts on the other side: the same numbers in any order, or their negatives."""
     sizes: dict[int, list[int]] = {}
     for j, v in enumerate(b.recording.values):
-        sizes.setdefault(v.size, []).append(j)
+        sizes.setdefault(_number(v).size, []).append(j)
     stacks: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for i, v in enumerate(a.recording.values):
-        if not v.size or v.size not in sizes:
+        own = np.sort(_number(v), axis=None)
+        if not own.size or own.size not in sizes:
             continue
-        if v.size not in stacks:
-            theirs = sizes[v.size]
-            stacks[v.size] = (
-                np.array([np.sort(_number(b.recording.values[j]).ravel()) for j in theirs]),
+        if own.size not in stacks:
+            theirs = sizes[own.size]
+            stacks[own.size] = (
+                np.array([np.sort(_number(b.recording.values[j]), axis=None) for j in theirs]),
                 np.array([b.tolerance.relative[j] for j in theirs]),
             )
-        rows, allowed = stacks[v.size]
-        own = np.sort(_number(v).ravel())
+        rows, allowed = stacks[own.size]
         scale = max(float(np.abs(own[np.isfinite(own)]).max(initial=0.0)), 1e-300)
         with np.errstate(invalid="ignore"):
             for turned in (own, -own[::-1]) if v.dtype.kind != "b" else (own, 1 - own[::-1]):
@@ -171,22 +177,33 @@ def pair_up(a: Side, b: Side) -> None:
                     np.abs(rows - turned) <= np.maximum(allowed, a.tolerance.relative[i])[:, None] * scale
                 )
                 for k in np.flatnonzero(equal.all(axis=1)):
-                    j = sizes[v.size][k]
+                    j = sizes[own.size][k]
                     if j not in a.same[i]:
                         a.same[i].append(j)
                         b.same[j].append(i)
     for side in (a, b):
-        side.matched[:] = [bool(s) for s in side.same]
-        side.settle()
+        side.settle([bool(s) for s in side.same])
+
+
+def keep_order(a: Side, b: Side, same: Callable[[np.ndarray, np.ndarray], bool], signs: Sequence[int]) -> None:
+    """From now on the same numbers are a counterpart only in the same order, or in another order of axes."""
+
+    def ordered(v: np.ndarray, w: np.ndarray) -> bool:
+        return any(same(sign * t, w) for sign in signs for t in ([v] if v.shape == w.shape else aligned(v, w)))
+
+    for side, other in ((a, b), (b, a)):
+        values, theirs = (s.recording.values for s in (side, other))
+        side.settle([any(ordered(v, theirs[k]) for k in ks) for v, ks in zip(values, side.same, strict=True)])
 
 
 def _number(v: np.ndarray) -> np.ndarray:
-    return v.astype(np.float64)
+    """As real numbers."""
+    return np.ascontiguousarray(v, complex).view(float) if v.dtype.kind == "c" else v.astype(float)
 
 
 def aligned(value: np.ndarray, like: np.ndarray) -> Iterator[np.ndarray]:
     """The value in every order of axes that has the other's shape, or else reshaped."""
-    if value.size != like.size:
+    if value.size != like.size or (value.dtype.kind == "c") != (like.dtype.kind == "c"):
         return
     if value.shape == like.shape:
         yield value

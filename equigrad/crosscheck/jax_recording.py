@@ -44,7 +44,7 @@ class Program:
         self._arrays: list[Any] = []
         self._avals: list[Any] = []
         self._done = 0
-        self._origins: list[Hashable] = []
+        self._origins: list[tuple[Hashable, ...]] = []
         """What each operation comes from, an equation or a scan's row or stack: in a loop, one for all iterations."""
         consts = [self._given(v) for v in jaxpr.consts]
         self.given = [self._given(v) for v in arguments]
@@ -106,14 +106,14 @@ class Program:
         if body is not None:
             return self._closed(body, inputs, where) if hasattr(body, "consts") else self._run(body, [], inputs, where)
         backward = "transpose(" in str(eqn.source_info.name_stack)
-        return self._do(id(eqn), name, step, inputs, len(eqn.outvars), where, backward)
+        return self._do((id(eqn),), name, step, inputs, len(eqn.outvars), where, backward)
 
     def _closed(self, jaxpr: Any, inputs: Sequence[int], where: Where) -> list[int]:
         return self._run(jaxpr.jaxpr, [self._given(c) for c in jaxpr.consts], inputs, where)
 
     def _do(
         self,
-        origin: Hashable,
+        origin: tuple[Hashable, ...],
         name: str,
         step: Primitive,
         inputs: Sequence[int],
@@ -140,7 +140,7 @@ class Program:
         found = unroll(inputs, where, min(length, room))
         if length <= room:
             return found
-        outputs = self._do(id(eqn), eqn.primitive.name, step, inputs, len(eqn.outvars), where, backward)
+        outputs = self._do((id(eqn),), eqn.primitive.name, step, inputs, len(eqn.outvars), where, backward)
         for operation in self.recording.operations[first:-1]:
             operation.fused = len(self.steps) - 1
         return outputs
@@ -200,7 +200,7 @@ class Program:
         those in `lost` (all that go wrong).
         """
         values, operations = self.recording.values, self.recording.operations
-        slots = {(v.shape, v.dtype): i for i, v in enumerate(values) if v.dtype.kind == "f"}
+        slots = {(v.shape, v.dtype): i for i, v in enumerate(values) if v.dtype.kind in "fc"}
         blank = {i: np.zeros_like(values[i]) for i in slots.values()}
         given = {i: v for i, v in enumerate(self._arrays) if i not in self.recording.maker}
 
@@ -229,7 +229,7 @@ class Program:
 
         return repair
 
-    def origin(self, i: int) -> tuple[Hashable, int]:
+    def origin(self, i: int) -> tuple[tuple[Hashable, ...], int]:
         """(the equation that makes a value, which of its outputs it is); the same in each iteration of a loop."""
         number = self.recording.maker[i]
         return self._origins[number], self.recording.operations[number].outputs.index(i)
@@ -249,6 +249,23 @@ class Program:
                     place = (self._origins[number], k)
                     if place in other:
                         places[output], latest[place] = place, v
+            return [found[i] for i in targets]
+
+        return [np.asarray(v) for v in compiled(run)(given)]
+
+    def turned(self, scan: Hashable, targets: Sequence[int]) -> list[np.ndarray]:
+        """The targets as they are if a scan runs the other way."""
+        given = {i: v for i, v in enumerate(self._arrays) if i not in self.recording.maker}
+
+        def run(given: dict[int, Any]) -> list[Any]:
+            found = dict(given)
+            for operation, step, origin in zip(self.recording.operations, self.steps, self._origins, strict=True):
+                inputs = [found[i] for i in operation.inputs]
+                if origin[:2] == (scan, "row"):
+                    inputs = [v[::-1] for v in inputs]
+                elif origin[:2] == (scan, "stack"):
+                    inputs = inputs[::-1]
+                found.update(zip(operation.outputs, step(*inputs), strict=True))
             return [found[i] for i in targets]
 
         return [np.asarray(v) for v in compiled(run)(given)]
@@ -306,7 +323,7 @@ def _numpy(array: Any) -> np.ndarray:
     try:
         return np.asarray(array)
     except Exception:  # a random key, or what else JAX keeps to itself
-        return np.zeros(0)
+        return np.zeros(0, bool)
 
 
 def _where(eqn: Any) -> Where:

@@ -9,14 +9,14 @@ again. The first value after whose repair the results agree is where they parted
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
 
-from .counterparts import MOVING, Side, aligned
+from .counterparts import MOVING, Side, aligned, keep_order
 from .recording import Recorded
 
 Same = Callable[[np.ndarray, np.ndarray], bool]
@@ -46,7 +46,7 @@ class Fork:
     """Where they part."""
 
     kind: str
-    """`differs`, `missing in jax`, `missing in torch`, `order`, `exchanged` or `stopped`."""
+    """`differs`, `missing in jax`, `missing in torch`, `order`, `exchanged`, `reversed` or `stopped`."""
     torch: Spot
     jax: Spot
     onward: Recorded | None = None
@@ -62,7 +62,18 @@ def part(torch: Side, program: Any, jax: Side, outputs: list[tuple[int, int]], s
     as the two may carry it in the backward pass.
     """
     wrong = [(t, j) for t, j in outputs if not same(jax.recording.values[j], torch.recording.values[t])]
-    return _Repairs(torch, program, jax, wrong, same, signs).fork() if wrong else None
+    if not wrong:
+        return None
+    repairs = _Repairs(torch, program, jax, wrong, same, signs)
+    fork = repairs.exchanged() or repairs.reversed()
+    if fork is not None:
+        return fork
+    fork = repairs.fork()
+    if fork.torch.value in jax.same[fork.jax.value]:  # look nearer to where the order was lost
+        keep_order(torch, jax, same, repairs.signs)
+        nearer = _Repairs(torch, program, jax, wrong, same, signs).fork()
+        fork = replace(nearer, onward=nearer.onward and fork.onward) if nearer.repaired else fork
+    return fork
 
 
 class _Repairs:
@@ -78,9 +89,6 @@ class _Repairs:
         self.lost_t, self.lost_j = torch.astray([t for t, _ in wrong]), jax.astray(self.targets)
 
     def fork(self) -> Fork:
-        exchanged = self._exchanged()
-        if exchanged is not None:
-            return exchanged
         for j, t, value in islice(self._candidates(), MOST_REPAIRS):
             if any(self._fixes(j, value, m) for m in ([EVERYWHERE] if j in self.lost_j else MODES)):
                 if j in self.targets and j not in self.jax.sources(self.lost_j):
@@ -141,26 +149,24 @@ class _Repairs:
         onward = jax.first_user(j, self.lost_j)
         there, here = torch.operation(t), jax.operation(j)
         user = torch.first_user(t, self.lost_t) or there
-        if j not in self.lost_j:
-            if t in jax.same[j]:
-                there = there if there is not None and there.name in MOVING else user
-                here = here if here is not None and here.name in MOVING else onward
-                return Fork("order", Spot(there, t), Spot(here, j), onward)
+        first, theirs = jax.first(j, self.lost_j), torch.first(t, self.lost_t)
+        if t in jax.same[j]:
+            values = torch.recording.values[t], jax.recording.values[j]
+            kind = "order" if self.same(*(np.sort(v, axis=None) for v in values)) else "differs"
+            there, here = theirs or _moving(user, there), first or _moving(onward, here)
+            return Fork(kind, Spot(there, t), Spot(here, j), onward)
+        if first is None:
             if torch.matched[t] and torch.same[t]:
                 return Fork("differs", Spot(user, t), Spot(onward, j))
             beside = here is not None and any(_line(torch.operation(i)) == _line(there) for i in jax.same[j])
             return Fork("missing in jax", Spot(there, t), Spot(here if beside else onward, j), onward)
-        region = jax.before(j, self.lost_j)
-        sources = jax.sources(region)
-        first = Spot(jax.operation(j if j in sources else sources[0]), j)
-        if t in self.lost_t:
-            sources = torch.sources(torch.before(t, self.lost_t)) or [t]
-            return Fork("differs", Spot(torch.operation(t if t in sources else sources[0]), t), first)
-        makers = [jax.operation(i) for i in jax.edge(region) if t in jax.same[i]]
-        beside = there is not None and any(_line(o) == _line(first.operation) for o in makers)
-        return Fork("missing in torch", Spot(there if beside else user, t), first)
+        if theirs is not None:
+            return Fork("differs", Spot(theirs, t), Spot(first, j))
+        makers = [jax.operation(i) for i in jax.edge(jax.before(j, self.lost_j)) if t in jax.same[i]]
+        beside = there is not None and any(_line(o) == _line(first) for o in makers)
+        return Fork("missing in torch", Spot(there if beside else user, t), Spot(first, j))
 
-    def _exchanged(self) -> Fork | None:
+    def exchanged(self) -> Fork | None:
         """Two values that one line makes, such as the parts of a split, each used in the place of the other."""
         jax, lost = self.jax, self.lost_j
         groups: dict[Any, dict[tuple[Any, int], int]] = {}
@@ -176,6 +182,23 @@ class _Repairs:
                 t = jax.same[i][0]
                 return Fork("exchanged", Spot(self.torch.operation(t), t), Spot(jax.operation(j), j))
         return None
+
+    def reversed(self) -> Fork | None:
+        """A scan that runs the other way."""
+        torch, jax, scans = self.torch, self.jax, dict[Any, Recorded]()
+        for operation in jax.recording.operations:
+            if operation.name == "row":
+                scans.setdefault(self.program.origin(operation.outputs[0])[0][0], operation)
+        for scan, here in islice(scans.items(), MOST_TRIALS):
+            if self._right(self.program.turned(scan, self.targets)):
+                t = torch.sources(self.lost_t)[0]
+                return Fork("reversed", Spot(torch.operation(t), t), Spot(here, here.outputs[0]), repaired=False)
+        return None
+
+
+def _moving(*operations: Recorded | None) -> Recorded | None:
+    """The first that computes nothing, else the first."""
+    return next((o for o in operations if o is not None and o.name in MOVING), operations[0])
 
 
 def _line(operation: Recorded | None) -> Any:

@@ -64,7 +64,8 @@ def _in_float32(function: Any, given: Arguments, cotangents: Leaves, backward: b
 def _close(bound: float, a: np.ndarray, b: np.ndarray) -> bool:
     if a.size != b.size or (a.size > 1 and a.shape != b.shape):
         return False
-    a, b = a.astype(float).reshape(b.shape), b.astype(float)
+    wide = complex if "c" in (a.dtype.kind, b.dtype.kind) else float
+    a, b = a.astype(wide).reshape(b.shape), b.astype(wide)
     with np.errstate(invalid="ignore"):
         close = (a == b) | (np.abs(a - b) <= bound * float(np.abs(b[np.isfinite(b)]).max(initial=0.0)) + 1e-14)
     return bool(close.all())
@@ -77,16 +78,16 @@ def _told(fork: Fork, direction: str, torch: Side, jax: Side) -> Parting:
     picked: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     finite = np.isfinite(ours)
     nearest = min(aligned(theirs, ours), key=lambda v: float(np.abs(v[finite] - ours[finite]).sum()), default=None)
-    if nearest is not None and ours.dtype.kind == "f":
+    if nearest is not None and ours.dtype.kind in "fc":
         with np.errstate(invalid="ignore"):
             off = np.where(nearest == ours, 0.0, np.abs(nearest - ours))
-        worst = np.argsort(-off, axis=None, kind="stable")[:SHOWN]
-        index = [np.unravel_index(int(i), off.shape) for i in worst]
         difference = float(off.max(initial=0.0)) if fork.repaired else None
-        if fork.repaired and nearest.dtype == ours.dtype:
+        if fork.repaired and nearest.dtype == ours.dtype and ours.dtype.kind == "f":
             ulp = int(ulp_distance(nearest, ours).max(initial=0))
-        elements = tuple(tuple(int(i) for i in ix) for ix in index)
-        picked = tuple(float(nearest[ix]) for ix in index), tuple(float(ours[ix]) for ix in index)
+        if ours.dtype.kind == "f":
+            worst = np.argsort(-off, axis=None, kind="stable")[:SHOWN]
+            elements = tuple(tuple(map(int, np.unravel_index(i, off.shape))) for i in worst)
+            picked = tuple(float(nearest[ix]) for ix in elements), tuple(float(ours[ix]) for ix in elements)
     onward = None if fork.onward is None else _site("jax", fork.onward, ours, ())
     return Parting(
         fork.kind,

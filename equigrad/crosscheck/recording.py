@@ -61,15 +61,17 @@ class Recording:
         self.operations.append(operation)
 
 
+GENERATED = ("<frozen ", "<__array_function__", "<eval_with_key")
+"""Files without a file, of Python, NumPy and torch.fx; `<stdin>`, `<string>` or a notebook's cell are the user's."""
 NAMED = ("torch/nn/functional", "torch/functional", "jax/_src/nn/functions", "jax/_src/numpy/", "jax/_src/scipy/")
 """Where the functions are that people call by name."""
 
 
 @cache
 def _kind(file: str) -> str:
-    """`own` for equigrad, `framework`, `library` for anything installed, or `user`."""
+    """`own` for equigrad, `framework`, `library` for anything installed, `generated`, or `user`."""
     if file.startswith("<"):
-        return "library"
+        return "generated" if file.startswith(GENERATED) else "user"
     path = str(Path(file).resolve())
     if path.startswith(str(Path(__file__).resolve().parent)):
         return "own"
@@ -96,7 +98,7 @@ def user_lines(frames: Iterable[Line]) -> tuple[tuple[Line, ...], str]:
         begun = True
         if kind == "user":
             users.append(frame)
-        elif kind == "library" and not frame.file.startswith("<") and "/functools.py" not in frame.file:
+        elif kind == "library" and "/functools.py" not in frame.file:
             libraries.append(frame)
         elif kind == "framework" and not users and any(part in frame.file for part in NAMED):
             called = called if frame.function.startswith(("_", "<")) or "." in frame.function else frame.function

@@ -70,7 +70,8 @@ class Site:
         """model.py:12, or what stands in for it."""
         from pathlib import Path
 
-        return f"{Path(self.file).name}:{self.line}" if self.line else self.part_of or "an argument"
+        unknown = self.part_of or ("an unknown line" if self.operation else "an argument")
+        return f"{Path(self.file).name}:{self.line}" if self.line else unknown
 
     def __str__(self) -> str:
         part = f" ({self.part_of})" if self.part_of and self.part_of != self.place else ""
@@ -82,7 +83,7 @@ class Parting:
     """The first operation in each function whose inputs have counterparts in the other and whose output has none."""
 
     kind: str
-    """`differs`, `missing in jax`, `missing in torch`, `order`, `exchanged` or `stopped`."""
+    """`differs`, `missing in jax`, `missing in torch`, `order`, `exchanged`, `reversed` or `stopped`."""
     direction: str
     """`forward` or `backward`."""
     torch: Site
@@ -113,6 +114,7 @@ class Parting:
             "missing in torch": "torch has no counterpart of JAX's operation",
             "order": f"the same numbers in another order{_at(self.onward, ', which matters')}",
             "exchanged": "two values that are made here are each used in the place of the other",
+            "reversed": "the loop runs the other way on one side, and with that corrected all that follows agrees",
             "stopped": "the gradient is stopped on one side only",
         }[self.kind]
         if self.kind == "stopped":

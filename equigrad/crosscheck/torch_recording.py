@@ -53,7 +53,8 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        written = _tensors([t for t, a in zip(args, func._schema.arguments, strict=False) if _is_write(a)])
+        given = [_whole(t) if any(t is w for w in written) else t for t in _tensors((args, kwargs))]
         inputs = tuple(self.number(t) for t in given)
         name = func.name().replace("::", ".").partition(".")[0] + "." + func.overloadpacket.__name__
         node = torch._C._current_autograd_node() if self._inside is None else None
@@ -63,7 +64,7 @@ class Recorder(TorchDispatchMode):
             self._take_apart(func, args, kwargs, lines, name, node is not None)
         before = len(self.recording.values)
         out = func(*args, **kwargs)
-        outputs = tuple(self.number(t) for t in tree_leaves(out) if isinstance(t, torch.Tensor))
+        outputs = tuple(dict.fromkeys(self.number(t) for t in _tensors((out, written, list(map(_whole, written))))))
         if node is None and self._inside is None:
             self._note_stops(name, given, inputs, outputs, lines, at)
         if any(i in self._depends for i in inputs):
@@ -156,6 +157,19 @@ class Recorder(TorchDispatchMode):
             self.recording.maker = {i: o for i, o in self.recording.maker.items() if o < first}
         for part in self.recording.operations[first:]:
             part.lines, part.part_of, part.backward = lines, name, backward
+
+
+def _tensors(tree: Any) -> list[torch.Tensor]:
+    return [t for t in tree_leaves(tree) if isinstance(t, torch.Tensor)]
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    """What a view is a part of."""
+    return tensor if tensor._base is None else tensor._base
+
+
+def _is_write(argument: Any) -> bool:
+    return argument.alias_info is not None and bool(argument.alias_info.is_write)
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -47,7 +48,7 @@ def _leaves(result: Crosscheck, forward: bool, **style: bool) -> Table:
 
 
 def _parting(p: Parting) -> RenderableType:
-    table = titled(f"where they part, in the {p.direction} pass: {p.explanation}")
+    table = titled(escape(f"where they part, in the {p.direction} pass: {p.explanation}"))
     for name in ("", "operation", "part of", "at", "in", "called from", "output"):
         table.add_column(name)
     for i in range(len(p.elements)):

@@ -1,0 +1,158 @@
+"""The lines that are named are those of the mistake, and what is said about them is true."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from equigrad.console import show
+from equigrad.crosscheck.crosschecks import crosscheck
+from equigrad.crosscheck.result import Parting
+from equigrad.crosscheck.view import crosscheck as view
+
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+jnp = jax.numpy
+X = np.random.default_rng(0).standard_normal((2, 3))
+S = np.random.default_rng(1).standard_normal((3, 3))
+
+
+def parted(theirs: Any, port: Any, inputs: Any = X) -> Parting:
+    found = crosscheck(torch=theirs, jax=port, inputs=inputs).parting
+    assert found is not None
+    return found
+
+
+def then(first: Any, xp: Any) -> Any:
+    """What is done with it afterwards, on other lines."""
+
+    def ending(x: Any) -> Any:
+        h = xp.tanh(first(x))
+        return (h * xp.arange(h.size if xp is jnp else h.numel()).reshape(h.shape)).sum()
+
+    return ending
+
+
+def add_to_a_part(x: Any) -> Any:
+    h = x * 2
+    h[0] += torch.sin(x[1])
+    return h
+
+
+def add_to_a_view(x: Any) -> Any:
+    h = (x * 2).clone()
+    view = h[:1].view(3)
+    view.add_(torch.sin(x[1]))
+    return h
+
+
+def interleaved(x: Any) -> Any:
+    h = torch.zeros(2, 6, dtype=x.dtype)
+    h[:, 0::2], h[:, 1::2] = torch.sin(x), torch.cos(x)
+    return h
+
+
+@pytest.mark.parametrize(
+    ("theirs", "port", "inputs"),
+    [
+        (lambda x: torch.cat([x, x * 2]), lambda x: jnp.concatenate([x * 2, x]), X),
+        (lambda x: x.repeat_interleave(2), lambda x: jnp.tile(x.ravel(), 2), X),
+        (lambda x: torch.roll(x, 1, 1), lambda x: jnp.roll(x, -1, 1), X),
+        (lambda x: torch.sort(x, descending=True)[0], lambda x: jnp.sort(x), X),
+        (lambda x: torch.flip(x, (1,)), lambda x: jnp.flip(x, 0), X),
+        (lambda x: x.T.contiguous(), lambda x: x[::-1].T, S),
+        (interleaved, lambda x: jnp.concatenate([jnp.sin(x), jnp.cos(x)], -1), X),
+        (lambda x: x.flatten(), lambda x: x.T.reshape(-1), X),
+    ],
+    ids=[
+        "a concatenation", "repeated in turn", "a roll", "a sort", "flipped along an axis", "turned and transposed",
+        "interleaved", "flattened after a transpose",
+    ],
+)  # fmt: skip
+def test_numbers_in_another_order_are_followed_back_to_where_they_are_moved(
+    theirs: Any, port: Any, inputs: Any
+) -> None:
+    found = parted(then(theirs, torch), then(port, jnp), inputs)
+    assert found.kind == "order"
+    assert not any("ending" in site.function for site in (found.torch, found.jax)), str(found)
+    assert found.onward is not None
+    assert found.onward.operation == "mul"
+
+
+def test_a_move_that_one_side_lacks_is_named_beside_what_goes_on_without_it() -> None:
+    found = parted(then(lambda x: x.flip(0), torch), then(lambda x: x, jnp))
+    assert (found.torch.operation, found.jax.operation) == ("aten.flip", "tanh")
+    found = parted(then(lambda x: x, torch), then(lambda x: x[::-1], jnp))
+    assert (found.torch.operation, found.jax.operation) == ("aten.tanh", "rev")
+
+
+@pytest.mark.parametrize(("theirs", "line"), [(add_to_a_part, 2), (add_to_a_view, 3)], ids=["a part", "a view"])
+def test_what_writes_to_a_tensor_in_place_is_named(theirs: Any, line: int) -> None:
+    found = parted(then(theirs, torch), then(lambda x: (x * 2).at[0].add(jnp.exp(x[1])), jnp))
+    assert found.kind == "differs"
+    assert (found.torch.function, found.torch.line) == (theirs.__name__, theirs.__code__.co_firstlineno + line)
+
+
+def test_a_conjugate_is_no_other_order_and_nothing_is_warned_of() -> None:
+    def theirs(x: Any) -> Any:
+        z = torch.fft.fft(x)
+        u = z * torch.exp(1j * z) * 2
+        return (u.real * u.imag).sum()
+
+    def port(x: Any) -> Any:
+        z = jnp.fft.fft(x)
+        u = jnp.conj(z * jnp.exp(1j * z)) * 2
+        return (u.real * u.imag).sum()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", np.exceptions.ComplexWarning)
+        found = parted(theirs, port)
+    assert found.kind == "missing in torch"
+    assert (found.jax.operation, found.jax.line) == ("conj", port.__code__.co_firstlineno + 2)
+
+
+def test_a_scan_that_runs_the_other_way_is_named_and_not_its_body() -> None:
+    def theirs(x: Any) -> Any:
+        sums = [x[-1] * 0]
+        for row in reversed(x):
+            sums.insert(0, row + 0.9 * sums[0])
+        return torch.tanh(torch.stack(sums[:-1]))
+
+    def body(total: Any, row: Any) -> Any:
+        total = row + 0.9 * total
+        return total, total
+
+    def port(x: Any) -> Any:
+        return jnp.tanh(jax.lax.scan(body, x[0] * 0, x)[1])
+
+    found = parted(theirs, port)
+    assert (found.kind, found.jax.line) == ("reversed", port.__code__.co_firstlineno + 1)
+    assert found.explanation.startswith("the loop runs the other way on one side, and with that corrected")
+
+
+@pytest.mark.parametrize("file", ["<string>", "<stdin>", "<ipython-input-3-ab12>"])
+def test_a_line_without_a_file_is_named_as_python_names_it(file: str) -> None:
+    made: dict[str, Any] = {"torch": torch, "jnp": jnp}
+    exec(compile("def f(x):\n  return torch.tanh(x)\ndef g(x):\n  return jnp.sinh(x)", file, "exec"), made)
+    found = parted(made["f"], made["g"])
+    assert (found.torch.place, found.jax.place) == (f"{file}:2", f"{file}:4")
+
+
+def test_a_random_key_inside_is_no_hindrance() -> None:
+    def port(x: Any) -> Any:
+        h = x * 3
+        return (h + 0 * jax.random.normal(jax.random.PRNGKey(0), x.shape)).sum()
+
+    assert parted(lambda x: (x * 2).sum(), port).jax.line == port.__code__.co_firstlineno + 1
+
+
+def test_square_brackets_in_a_files_name_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    made: dict[str, Any] = {"jnp": jnp}
+    exec(compile("def g(x):\n  h = x[::-1]\n  return (h * jnp.arange(2)[:, None]).sum()", "o[v2].py", "exec"), made)
+    result = crosscheck(torch=lambda x: (x * torch.arange(2)[:, None]).sum(), jax=made["g"], inputs=X)
+    show(view(result), width=300)
+    title = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("where they part"))
+    assert "o[v2].py:3" in title
