@@ -52,8 +52,8 @@ class Recording:
     gradients: dict[str, int] = field(default_factory=dict)
     stopped: dict[int, tuple[Line, ...]] = field(default_factory=dict)
     """Values through which no gradient flows in some use, though they depend on what is differentiated; and where."""
-    depends: set[int] = field(default_factory=set)
-    """PyTorch's values that depend on what is differentiated."""
+    coarse: float = 0.0
+    """The rounding of PyTorch's coarsest operation on what is differentiated; 0 if all are in float64."""
 
     def add(self, operation: Recorded) -> None:
         for output in operation.outputs:

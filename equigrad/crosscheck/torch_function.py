@@ -75,7 +75,6 @@ class TorchFunction:
             if backward:
                 slopes = self._pull(results, tensors, cotangents)
         recording = recorder.recording
-        recording.depends = recorder._depends
         recording.results = {path: recorder.number(v) for path, v in results.items()}
         if backward:
             recording.gradients = {path: recorder.number(v) for path, v in slopes.items()}
@@ -83,9 +82,7 @@ class TorchFunction:
 
     def coarse(self) -> float:
         """The rounding of one operation where the function computes in less than the float64 it is given, or 0."""
-        recording = self.record(self.arguments.points, {}, "float64", False)
-        kinds = {recording.values[i].dtype for i in recording.depends if recording.values[i].dtype.kind == "f"}
-        return max((float(np.finfo(kind).eps) for kind in kinds if kind != np.float64), default=0.0)
+        return self.record(self.arguments.points, {}, "float64", False).coarse
 
     def _tensors(self, points: Mapping[str, np.ndarray], dtype: str, differentiated: bool) -> dict[str, torch.Tensor]:
         kind = getattr(torch, min(dtype, self.widest))  # float32 comes before float64

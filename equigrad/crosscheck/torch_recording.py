@@ -69,6 +69,9 @@ class Recorder(TorchDispatchMode):
             self._note_stops(name, given, inputs, outputs, lines, at)
         if any(i in self._depends for i in inputs):
             self._depends.update(outputs)
+            if self._inside is None:
+                kinds = {t.dtype for t in _tensors(out) if t.is_floating_point()} - {torch.float64}
+                self.recording.coarse = max([self.recording.coarse, *(torch.finfo(kind).eps for kind in kinds)])
         new = tuple(o for o in outputs if o >= before or self.recording.maker.get(o, -1) >= first)
         for o in new:
             self.recording.maker.pop(o, None)  # a step of the decomposition may have come upon the same numbers

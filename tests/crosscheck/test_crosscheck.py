@@ -421,10 +421,17 @@ def test_where_rounding_inside_hides_any_mistake_nothing_is_said_to_agree(factor
     def coarse(x: Any, w: Any) -> Any:
         return factor * (jnp.tanh(x.astype(jnp.bfloat16) @ w.astype(jnp.bfloat16)) ** 2).mean().astype(x.dtype)
 
-    result = crosscheck(torch=lambda x, w: (torch.tanh(x @ w) ** 2).mean(), jax=coarse, inputs=inputs)
-    assert [f.outcome for f in result.functions] == ["inconclusive"] * 2
-    assert result.verdict == "inconclusive: nothing can tell whether torch and jax are right here."
-    assert "jax computes in bfloat16 inside, whatever its inputs: it is compared as such" in result.notes
+    def coarse_torch(x: Any, w: Any) -> Any:
+        return factor * (torch.tanh(x.bfloat16() @ w.bfloat16()) ** 2).mean().double()
+
+    for ours, theirs, name in (
+        (lambda x, w: (torch.tanh(x @ w) ** 2).mean(), coarse, "jax"),
+        (coarse_torch, lambda x, w: (jnp.tanh(x @ w) ** 2).mean(), "torch"),
+    ):
+        result = crosscheck(torch=ours, jax=theirs, inputs=inputs)
+        assert [f.outcome for f in result.functions] == ["inconclusive"] * 2
+        assert result.verdict == "inconclusive: nothing can tell whether torch and jax are right here."
+        assert f"{name} computes in bfloat16 inside, whatever its inputs: it is compared as such" in result.notes
 
 
 @pytest.mark.parametrize("inputs", [np.array([-1.0, 2.0]), np.array([0.0, 2.0])], ids=["the value", "the gradient"])
