@@ -305,7 +305,10 @@ class Measurements:
         for one in narrow:
             self._note_inside(one)
         if narrow:
-            return NARROW_ROUNDINGS * max(one.coarse for one in narrow), {}
+            allowed = NARROW_ROUNDINGS * max(one.coarse for one in narrow)
+            if allowed > VAGUE:
+                allowed = min(allowed, 10 * max(self._share(one, self.beside(one, one.coarse)) for one in narrow))
+            return allowed, {}
         relative: list[float] = []
         absolute: dict[str, list[float]] = {}
         for one in pair:
@@ -314,28 +317,38 @@ class Measurements:
             except Exception:
                 continue
             wide, rounded = {**one.results, **one.gradient}, {**results, **gradient}
-            beside = self.beside(one)
+            last = self.beside(one)
             offs = []
             for path, v in wide.items():
                 if v.dtype.kind == "f" and v.size and np.isfinite(v).all():
                     off = 1e3 * FINER * largest(rounded[path] - v)
-                    last = [10 * largest(b[path] - a[path]) for a, b in pairwise(beside)]
-                    off = max(off for off in (off, *last, 0.0) if np.isfinite(off))
+                    off = max(off for off in (off, 10 * last.get(path, 0.0), 0.0) if np.isfinite(off))
                     absolute.setdefault(path, []).append(off)
                     offs.append(off / (max(largest(v), LEAST_SHARE * largest(*one.gradient.values())) or 1.0))
             relative.append(max(offs, default=0.0))
         noise = min(relative, default=0.0)
         return min(noise, NOISY) if np.isfinite(noise) else 0.0, {path: min(offs) for path, offs in absolute.items()}
 
-    def beside(self, one: Measured) -> list[Leaves]:
-        """Results and gradient at points an ULP or two apart, all on one side of the inputs, which may be an edge."""
+    def beside(self, one: Measured, rounding: float = EPS) -> dict[str, float]:
+        """How much each result and leaf of the gradient changes between points that are a rounding or two apart.
+
+        All are on one side of the inputs, which may be an edge.
+        """
         try:
             near = [
-                one.function.gradient(self._shifted(k * EPS), self._cotangents(one), "float64") for k in (2, 3, 4, 5)
+                one.function.gradient(self._shifted(k * rounding), self._cotangents(one), "float64")
+                for k in range(2, 6)
             ]
         except Exception:  # outside of where the function is defined
-            return []
-        return [{**results, **gradient} for results, gradient in near]
+            return {}
+        whole = [{**results, **gradient} for results, gradient in near]
+        return {path: max(largest(b[path] - a[path]) for a, b in pairwise(whole)) for path in whole[0]}
+
+    def _share(self, one: Measured, changes: dict[str, float]) -> float:
+        """The largest change, relative to the result or leaf that changes."""
+        least = LEAST_SHARE * largest(*one.gradient.values())
+        whole = {**one.results, **one.gradient}
+        return max((off / (max(largest(whole[path]), least) or 1.0) for path, off in changes.items()), default=np.inf)
 
 
 def _without_kinks(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -81,10 +80,9 @@ def _of_last_bits(m: Measurements, pair: list[Measured], checks: list[FunctionCh
     """Note it where a gradient differs and the inputs' last bits alone change it by as much as is not allowed."""
     wrong = {(c.name, leaf.path) for c in checks for leaf in c.leaves if leaf.outcome == "disagree"}
     for one in pair:
-        near = m.beside(one) if any(name == one.name for name, _ in wrong) else []
+        changes = m.beside(one) if any(name == one.name for name, _ in wrong) else {}
         for path in m.given.varied:
-            moved = max((largest(b[path] - a[path]) for a, b in pairwise(near)), default=0.0)
-            share = moved / (largest(one.gradient[path]) or 1.0)
+            share = changes.get(path, 0.0) / (largest(one.gradient[path]) or 1.0)
             if (one.name, path) in wrong and share > 10 * m.bound:
                 m.note(
                     f"the last bits of the inputs change {one.name}'s gradient in {path} by {share:.0e} of its largest "

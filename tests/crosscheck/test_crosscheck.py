@@ -413,8 +413,8 @@ def test_without_numpy_it_is_said_whose_gradient_is_the_derivative_of_its_value(
     assert "torch's gradient in inputs is not the derivative of its value, jax's is" in result.notes
 
 
-@pytest.mark.parametrize("factor", [1.0, 1.5], ids=["the same", "half as much again"])
-def test_where_rounding_inside_hides_any_mistake_nothing_is_said_to_agree(factor: float) -> None:
+@pytest.mark.parametrize(("factor", "outcome"), [(1.0, "inconclusive"), (2.0, "disagree")], ids=["the same", "twice"])
+def test_where_rounding_inside_hides_mistakes_nothing_is_said_to_agree(factor: float, outcome: str) -> None:
     torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
     inputs = {"x": GENERATOR.standard_normal((4, 8)), "w": GENERATOR.standard_normal((8, 8))}
 
@@ -429,8 +429,7 @@ def test_where_rounding_inside_hides_any_mistake_nothing_is_said_to_agree(factor
         (coarse_torch, lambda x, w: (jnp.tanh(x @ w) ** 2).mean(), "torch"),
     ):
         result = crosscheck(torch=ours, jax=theirs, inputs=inputs)
-        assert [f.outcome for f in result.functions] == ["inconclusive"] * 2
-        assert result.verdict == "inconclusive: nothing can tell whether torch and jax are right here."
+        assert [f.outcome for f in result.functions] == [outcome] * 2
         assert f"{name} computes in bfloat16 inside, whatever its inputs: it is compared as such" in result.notes
 
 
@@ -439,6 +438,7 @@ def test_where_both_hold_nan_they_do_not_part(inputs: np.ndarray) -> None:
     torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
     result = crosscheck(torch=lambda x: torch.sqrt(x).sum(), jax=lambda x: jnp.sqrt(x).sum(), inputs=inputs)
     assert [f.outcome for f in result.functions] == ["inconclusive"] * 2
+    assert result.verdict == "inconclusive: nothing can tell whether torch and jax are right here."
     assert result.parting is None
 
 
