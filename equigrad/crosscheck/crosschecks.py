@@ -22,6 +22,7 @@ from .arguments import Arguments, arguments
 from .measuring import ALLOWED, Measurements
 from .nesting import Function, is_array, is_pytree, leaves
 from .numpy_function import NumpyFunction
+from .orientation import oriented
 from .outcomes import outcomes
 from .result import Crosscheck
 
@@ -88,7 +89,10 @@ def crosscheck(
             raise UsageError("nothing to differentiate: give floating-point numbers, inputs= or --inputs FILE.npz")
         reason = f"no floating-point array among {listed(whole)}" if whole else "every array is empty"
         raise UsageError(f"nothing to differentiate: {reason}")
+    given, note = oriented(given, numpy, torch, jax)
     measurements = Measurements(given, dtype, ELEMENTS if elements is None else elements)
+    if note:
+        measurements.note(note)
     named: dict[str, Any] = {"numpy": numpy, "torch": torch, "jax": jax}
     asked = {name: function for name, function in named.items() if function is not None}
     tell = progress or (lambda what, done, total: None)

@@ -48,7 +48,7 @@ def outcomes(m: Measurements) -> Crosscheck:
     else:
         referee = "central differences of each function itself, and its forward mode"
         error = max((one.referee_error for one in pair), default=0.0)
-    kept = sorted(set(_state(m)) - {match.name for match in m.given.matches}) if m.given.parameters is not None else []
+    kept = _kept(m)
     if kept:
         m.note(f"the module keeps its own {', '.join(kept)}")
     return Crosscheck(
@@ -57,9 +57,14 @@ def outcomes(m: Measurements) -> Crosscheck:
     )  # fmt: skip
 
 
-def _state(m: Measurements) -> list[str]:
+def _kept(m: Measurements) -> list[str]:
+    """The module's tensors that no leaf of the parameters is, nor is tied to."""
     module = getattr(getattr(m.functions.get("torch"), "function", None), "module", None)
-    return [] if module is None else [n for n, v in module.state_dict().items() if v.is_floating_point()]
+    if module is None or m.given.parameters is None:
+        return []
+    state = module.state_dict(keep_vars=True)
+    given = [state[match.name] for match in m.given.matches]
+    return sorted(n for n, v in state.items() if v.is_floating_point() and not any(v is each for each in given))
 
 
 def _of_constants(m: Measurements, checks: list[FunctionCheck]) -> None:

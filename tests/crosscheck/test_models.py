@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from equigrad.crosscheck.arguments import matched
 from equigrad.crosscheck.crosschecks import crosscheck
+from equigrad.crosscheck.matching import matched
 
 torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")
@@ -136,3 +136,68 @@ def test_the_sixth_in_float32_of_pytorchs_hardsigmoid_is_found() -> None:
         pytest.skip("this PyTorch has it fixed")
     assert result.parting is not None
     assert result.parting.torch.operation == "aten.hardsigmoid_backward"
+
+
+def affine(p: Any, x: Any) -> Any:
+    return x @ p["w"] + p["b"]
+
+
+SQUARE = {"w": np.zeros((4, 4)), "b": np.zeros(4)}
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["as it is", "transposed"])
+@pytest.mark.parametrize("framework", ["jax", "numpy"])
+def test_a_square_weight_is_taken_as_the_results_tell_where_nothing_else_does(turned: bool, framework: str) -> None:
+    module = torch.nn.Linear(4, 4)
+
+    def port(p: Any, x: Any) -> Any:
+        return affine({**p, "w": p["w"] if turned else p["w"].T}, x)
+
+    result = crosscheck(**{"torch": module, framework: port, "inputs": X, "parameters": SQUARE})
+    assert result.agreed, str(result)
+    assert result.matches[0] == f"parameters['w'] is weight{' transposed' * turned}, by name, shape and results"
+    assert any("under one only do the results agree" in note for note in result.notes) == turned
+
+
+def test_convolutions_and_matrices_are_turned_each_by_itself() -> None:
+    module = torch.nn.Sequential(torch.nn.Conv1d(3, 3, 3), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(3, 3))
+
+    def port(p: Any, x: Any) -> Any:
+        x = jax.lax.conv_general_dilated(x, p["conv"]["w"], (1,), "VALID") + p["conv"]["b"][:, None]
+        return affine(p["fc"], jnp.tanh(x).reshape(1, 3))
+
+    zeros = {name: {"w": np.zeros((3,) * n), "b": np.zeros(3)} for name, n in (("conv", 3), ("fc", 2))}
+    result = crosscheck(torch=module, jax=port, inputs=X[:3, :3][None], parameters=zeros)
+    assert result.agreed, str(result)
+    assert [" transposed" in match or "axes" in match for match in result.matches] == [False, False, True, False]
+
+
+def test_a_guess_that_no_order_of_axes_bears_out_is_said_with_its_remedy() -> None:
+    module = torch.nn.Linear(4, 4)
+    given: dict[str, Any] = {"torch": module, "jax": lambda p, x: 2 * affine(p, x), "inputs": X, "parameters": SQUARE}
+    result = crosscheck(**given)
+    assert any("is a guess" in note and "mapping={'weight': (\"['w']\", (1, 0))}" in note for note in result.notes)
+    assert result.matches[0] == "parameters['w'] is weight, by name and shape, the order of its axes a guess"
+    mapped = crosscheck(**given, mapping={"weight": ("['w']", (1, 0))})
+    assert not any("guess" in note for note in mapped.notes)
+    assert not mapped.agreed
+
+
+@pytest.mark.parametrize(("name", "right"), [("weight", False), ("kernel", True)])
+def test_a_name_that_tells_the_order_of_axes_is_not_doubted(name: str, right: bool) -> None:
+    zeros = {name: np.zeros((4, 4)), "bias": np.zeros(4)}
+    result = crosscheck(
+        torch=torch.nn.Linear(4, 4), jax=lambda p, x: x @ p[name] + p["bias"], inputs=X, parameters=zeros
+    )
+    assert result.agreed == right
+    assert not any("order of" in note for note in result.notes)
+
+
+def test_a_weight_that_is_tied_to_a_parameter_is_not_one_that_the_module_keeps() -> None:
+    module = torch.nn.Sequential(*(torch.nn.Linear(4, 4, bias=False) for _ in range(3)))
+    module[1].weight = module[0].weight
+    last = module[2].weight.detach().numpy().astype(float)
+    port = lambda p, x: x @ p["first"].T @ p["first"].T @ last.T  # noqa: E731
+    result = crosscheck(torch=module, jax=port, inputs=X, parameters={"first": np.zeros((4, 4))})
+    assert result.agreed, str(result)
+    assert [note for note in result.notes if "keeps" in note] == ["the module keeps its own 2.weight"]
