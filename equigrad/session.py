@@ -258,13 +258,12 @@ def load_all(
     Raises UsageError for an unknown arithmetic, dtype or backend.
     """
     check_known("arithmetic", arithmetic, (*ARITHMETICS, "both"))
-    modes = ("reproducible", "native") if arithmetic == "both" else (arithmetic,)
     asked = specs(everything() if backends is None else backends)
     every = list(dict.fromkeys(asked if first is None else [first, *asked]))
     names = labels(every)
     found = []
-    for mode in modes:
-        having = [spec for spec in every if arithmetic != "both" or _has(spec, mode)]
+    for mode in ("reproducible", "native") if arithmetic == "both" else (arithmetic,):
+        having = [spec for spec in every if mode in arithmetics_of(spec, arithmetic)]
         if any(spec in having for spec in asked or every):
             found += [_entry(spec, names[spec], dtype, mode, backends is not None) for spec in having]
     return found
@@ -317,11 +316,14 @@ def labels(given: Sequence[Spec]) -> dict[Spec, str]:
     }
 
 
-def _has(spec: Spec, arithmetic: str) -> bool:
+def arithmetics_of(spec: Spec, asked: str) -> Sequence[str]:
+    """What it takes part in: the arithmetic asked for, or of 'both' those that it has."""
+    if asked != "both":
+        return (asked,)
     try:
-        return arithmetic in backend_class(spec)[0].arithmetics
+        return [mode for mode in ARITHMETICS if mode in backend_class(spec)[0].arithmetics] or ARITHMETICS
     except Exception:  # why it cannot be loaded is for `loaded` to say
-        return True
+        return ARITHMETICS
 
 
 def _entry(spec: Spec, name: str, dtype: str, arithmetic: str, asked: bool) -> Loaded:

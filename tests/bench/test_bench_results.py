@@ -522,6 +522,26 @@ def test_a_backend_of_two_names_is_timed_once(monkeypatch: pytest.MonkeyPatch) -
     assert suite.status(found, asked[1:]) == 3
 
 
+@pytest.mark.parametrize(
+    ("arithmetic", "names"),
+    [("both", ["native_only:Own"]), ("reproducible", ["native_only:Own reproducible"])],
+    ids=["left out of both", "timed where it is asked for"],
+)
+def test_an_arithmetic_that_a_class_lacks_is(
+    arithmetic: str, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(workload: Workload, field: Any, **_: Any) -> Table:
+        rows = [Row(one.name, one.group) for one in field]
+        return Table(workload.name, "float64", 4, [3, 1], 1, 1, 1, 1, 1, rows=rows)
+
+    methods = "    def predict(self, weights, x): ...\n    def gradient(self, weights, x, y): ...\n"
+    (tmp_path / "native_only.py").write_text(f"import equigrad\n\nclass Own(equigrad.Engine):\n{methods}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(suite, "measure", measured)
+    found = suite.bench(["one-layer"], ["native_only:Own"], who="backends", arithmetic=arithmetic)
+    assert [row.name for row in found.tables[0].rows] == names
+
+
 def test_a_size_of_two_spellings_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def measured(workload: Workload, *_: Any, **__: Any) -> Table:
         return Table(workload.name, "float64", 4, [3, 1], 1, 1, 1, 1, 1)
