@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 
 from equigrad.bench import calls, headline, process, results, sizes, suite, targets
 from equigrad.bench.clock import Row, Table, rounded
@@ -273,6 +273,20 @@ def test_a_long_reason_leaves_the_numbers_alone(result: Result) -> None:
         console.print(view.tables(result))
     assert "4 [3.91, 4.05]" in capture.get()
     assert "log scale" in capture.get()
+
+
+@pytest.mark.parametrize("name", ["torch", "my_long_package.my_long_module:MyClassOfALongName"], ids=["short", "long"])
+def test_no_number_is_cut_in_80_columns_where_the_backends_name_is(name: str, result: Result) -> None:
+    table = result.tables[0]
+    table.rows[1] = replace(table.rows[1], name=name)
+    table.base = name
+    screen = Console(width=80)
+    with screen.capture() as capture:
+        screen.print(Group(view.tables(result), view.against(result, copy.deepcopy(result), "before")))
+    shown = capture.get()
+    assert max(map(len, shown.splitlines())) <= 80
+    assert all(number in shown for number in ("4.1", "0.25 [0.247, 0.256]", "1 [0.976, 1.02]"))
+    assert "…" not in shown
 
 
 def test_why_a_peer_disagrees_is_said_beside_the_distance(result: Result) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import sys
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import equigrad
 from equigrad import console
@@ -243,6 +245,19 @@ def test_lines_to_copy_are_broken_nowhere(capsys: pytest.CaptureFixture[str]) ->
     console.show(view.thorough(Thorough({}, ("float64",), "native", 0, (searched,))), width=60)
     code = [line.strip() for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
     assert code == finding.reproduce("mine:Mine").splitlines()
+
+
+@pytest.mark.parametrize("name", ["numpy", "my_long_package.my_long_module:MyClassOfALongName"], ids=["short", "long"])
+def test_no_number_is_cut_in_80_columns_where_the_backends_name_is(name: str) -> None:
+    result = check("one-layer", ["numpy"])
+    result = replace(result, backends=tuple(replace(b, name=name) for b in result.backends))
+    screen = Console(file=io.StringIO(), width=80)
+    screen.print(view.check(result))
+    assert isinstance(screen.file, io.StringIO)
+    text = screen.file.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    numbers = [f"{v:.1e}" for b in result.backends for layer in b.layers for v in (layer.relative_error, layer.bound)]
+    assert all(number in text for number in (*numbers, *(b.kept for b in result.backends)))
 
 
 def test_a_right_gradient_does_not_excuse_a_broken_law() -> None:
