@@ -13,6 +13,7 @@ import numpy as np
 
 from .backends import FRAMEWORKS, backend_class, everything, load, registry
 from .backends import Spec as Spec
+from .backends.engine import Engine
 from .backends.interface import ARITHMETICS, DTYPES, Backend, LayerTrace
 from .common.errors import DeviceError, MissingError, TrainingError, UsageError, foreign, said
 from .common.nearest import check_known
@@ -217,7 +218,8 @@ def having(cls: type[Backend]) -> tuple[list[str], list[str]]:
 def _check_whole(cls: type[Backend]) -> None:
     if isabstract(cls):
         lacking = ", ".join(sorted(cls.__abstractmethods__))
-        raise Fault("failed", f"{cls.__name__} lacks {lacking} - expected every method of equigrad.Backend")
+        every = "both methods of equigrad.Engine" if issubclass(cls, Engine) else "every method of equigrad.Backend"
+        raise Fault("failed", f"{cls.__name__} lacks {lacking} - expected {every}")
     for what, known in (("arithmetics", ARITHMETICS), ("dtypes", DTYPES)):
         if not (isinstance(has := getattr(cls, what), tuple) and has and {*has} <= {*known}):
             raise Fault(

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from ...common.headline import TRAIN, is_written, shown, written
+from ...common.words import counted
 from ...console import bar, fitting, outcome, titled
 from .. import forecast, sizes
 from ..calls import BURST, Calls
@@ -104,11 +105,11 @@ def refusals(table: Table) -> list[str]:
 
 
 def title(table: Table) -> str:
-    network = f"{' -> '.join(map(str, table.layers))}, {table.samples:,} samples"
-    threads = f"{table.threads} thread{'s' if table.threads > 1 else ''}"
+    network = f"{' -> '.join(map(str, table.layers))}, {counted(table.samples, 'sample')}"
     name = "" if table.problem.partition("x")[0].isdigit() else f"{table.problem}: "
     return (
-        f"{name}{network}, {table.dtype}, {threads}, {table.rounds} interleaved round{'s' if table.rounds > 1 else ''}"
+        f"{name}{network}, {table.dtype}, {counted(table.threads, 'thread')}, "
+        f"{counted(table.rounds, 'interleaved round')}"
     )
 
 

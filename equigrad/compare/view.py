@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..common.data import number
 from ..common.errors import UsageError
-from ..common.words import first_three, listed, short
+from ..common.words import counted, first_three, listed, short
 from ..console import NARROW, Fitting, fitting, outcome, titled
 from .result import Comparison, Run
 
@@ -54,7 +54,7 @@ def comparison(result: Comparison, rows: np.ndarray | None = None) -> Renderable
 
 
 TIMES = (
-    "us per update: this suite's train, which records or compiles the loop; as people write it: "
+    "us per update: by train, which in numpy, torch and jax records or compiles the loop; as people write it: "
     "equigrad bench --who headline"
 )
 
@@ -102,7 +102,7 @@ def _columns(result: Comparison) -> list[Column]:
 def _runs(result: Comparison, columns: Sequence[Column]) -> Table:
     p = result.problem
     title = (
-        f"{p.name}: {' -> '.join(map(str, p.layers))}, {p.samples:,} samples, {p.updates:,} updates, "
+        f"{p.name}: {' -> '.join(map(str, p.layers))}, {counted(p.samples, 'sample')}, {counted(p.updates, 'update')}, "
         f"learning rate {p.learning_rate:g}, {result.runs[0].dtype}"
     )
     table = titled(title)

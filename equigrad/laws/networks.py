@@ -17,6 +17,7 @@ import numpy as np
 
 from ..common.errors import needed
 from ..common.problem import problem
+from ..common.words import counted
 from .laws import STEPS, Network
 
 Draw = Callable[[np.random.RandomState, tuple[int, ...]], np.ndarray]
@@ -142,11 +143,11 @@ class Recipe:
         if self.problem:
             return self.problem
         plain = Recipe()
-        words = [f"layers {'-'.join(map(str, self.layers))}", f"{self.samples} sample{'s' * (self.samples != 1)}"]
+        words = [f"layers {'-'.join(map(str, self.layers))}", counted(self.samples, "sample")]
         words += [f"{name} {v}" for name in ("weights", "inputs", "targets") if (v := getattr(self, name)) != PLAIN
                   and v != plain.targets]  # fmt: skip
         words += [f"learning rate {self.lr:g}"] * (self.lr != plain.lr)
-        words += [f"{self.updates:,} updates"] * (self.updates != plain.updates)
+        words += [counted(self.updates, "update")] * (self.updates != plain.updates)
         return ", ".join(words)
 
     def network(self, dtype: str) -> Network:

@@ -18,9 +18,9 @@ from ..common.agreement import GOOD, agreed, bad
 from ..common.crossings import crossings
 from ..common.headline import is_written, shown
 from ..common.problem import PROBLEMS, Problem
-from ..common.words import first_three, listed, short
+from ..common.words import counted, first_three, listed, short
 from ..compare.result import INCONCLUSIVE
-from ..diverge.result import UNFINISHED
+from ..diverge.result import UNFINISHED, already
 from .documents import Documents
 from .recording import Replay, Track
 
@@ -71,9 +71,9 @@ def title(given: Documents, replay: Replay | None) -> dict[str, str]:
         return {"name": "crosscheck", "line": "of functions and their ports"}
     if p is None:
         return {"name": "timings", "line": "of several problems"}
-    parts = [f"{' → '.join(map(str, p['layers']))} units", f"{p['samples']:,} samples"]
+    parts = [f"{' → '.join(map(str, p['layers']))} units", counted(p["samples"], "sample")]
     if "updates" in p:
-        parts += [f"{p['updates']:,} updates", f"learning rate {p['learning_rate']:g}", f"seed {p['seed']}"]
+        parts += [counted(p["updates"], "update"), f"learning rate {p['learning_rate']:g}", f"seed {p['seed']}"]
     return {"name": p["name"], "line": ", ".join(parts)}
 
 
@@ -165,7 +165,7 @@ def _of_divergences(given: Documents) -> Iterator[Verdict]:
         kinds.setdefault(f"{_same(d['arithmetics'])} {_same(d['dtypes'])}", []).append(f"{pair} {where}")
     if kinds:
         others = any(d["backends"][0] != "numpy" for d in given.diverge)
-        name = "where bits part" if others else "where bits part from NumPy's"
+        name = "where weights part" if others else "where weights part from NumPy's"
         yield Verdict(name, "; ".join(f"{k}: {', '.join(v)}" for k, v in kinds.items()), None)
 
 
@@ -257,15 +257,16 @@ def divergences(given: Documents) -> list[dict[str, Any]]:
             "first": first,
         }
         if first is None:
-            card["text"] = f"Every bit of every weight is the same, through {d['updates_compared']:,} updates."
+            card["text"] = f"Every bit of every weight is the same, through {counted(d['updates_compared'], 'update')}."
         else:
             differing = [o["name"] for o in first["operations"] if not o["same"]]
             card["text"] = (
-                f"They part in update {first['update']:,}, in the {first['quantity']} of layer {first['layer']}, "
-                f"by {first['max_ulp']:,} ULP at most."
+                f"Their weights part in update {first['update']:,}, from the {first['quantity']} of layer "
+                f"{first['layer']} on, by {first['max_ulp']:,} ULP at most."
             )
             card["differing"] = [(name, d["how"].get(name, [])) for name in differing]
             card["elements"] = first["elements"][:3]
+        card["already"] = already(d)
         cards.append(card)
     return sorted(cards, key=lambda card: card["first"] is None)
 

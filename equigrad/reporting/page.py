@@ -77,6 +77,8 @@ def report(
     """
     check_known("dtype", dtype, (*DTYPES, "both"))
     check_writable(out)
+    if out is not None and Path(out).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"the page is written to .html, not to '{out}'")
     environment, plotly = libraries()
     template = environment.get_template("page.html")
     results = several(results)

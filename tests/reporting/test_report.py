@@ -426,6 +426,17 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(inner, (*path, key))
 
 
+def test_what_differed_before_the_weights_did_is_on_the_page_too(results: dict[str, Path], tmp_path: Path) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["earlier"] = {**document["first"], "quantity": "activation", "size": 4, "max_ulp": 1, "update": 1}
+        document["earlier"]["elements"] = document["first"]["elements"][:1]
+        document["first"]["update"] = 5
+
+    page = equigrad.report(results=[edited(results["diverge"], tmp_path / "diverge.json", change)]).html
+    assert "Their weights part in update 5, from the " in page
+    assert "Already in update 1, 1 of 4 elements of activation of layer 1 differed, by 1 ULP at most; the " in page
+
+
 def test_where_the_development_ends_is_seen_in_its_chart_and_no_note() -> None:
     result = equigrad.diverge(TASK, ["numpy"], arithmetic=["native", "reproducible"], budget=0)
     assert any(note.startswith(UNFINISHED) for note in result.notes)
