@@ -131,3 +131,11 @@ def assert_agreement(
 def holds_subnormal(arrays: Sequence[np.ndarray]) -> bool:
     """Whether any element is subnormal: nonzero, but below the smallest normal number of its dtype."""
     return any(bool(((a != 0) & (np.abs(a) < np.finfo(a.dtype).tiny)).any()) for a in arrays)
+
+
+def unpromised(arrays: Sequence[np.ndarray]) -> str:
+    """The numbers among data for which no bits are promised, in words; see `reproducible`."""
+    if holds_subnormal(arrays):
+        return "subnormal numbers, which XLA treats as zero"
+    most = max(float(np.abs(a).max(initial=0)) for a in arrays)
+    return "numbers of 2**960 (1e289) or more" if most >= 2.0**960 else ""

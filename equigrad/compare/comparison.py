@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..common.agreement import FEW, Disagreement, assert_agreement, holds_subnormal
+from ..common.agreement import FEW, Disagreement, assert_agreement, holds_subnormal, unpromised
 from ..common.errors import TrainingError, UsageError
 from ..common.problem import Figure, Problem, task_of
 from ..common.ulp import any_differs, max_difference, max_ulp, sha256
@@ -243,10 +243,10 @@ class _Training:
         """Train to the end, stopping where a figure was published or an update is watched."""
         p, run, session = self.problem, self.run, self.session
         given = [session.inputs, session.targets, *session.first, np.array(session.lr, run.dtype)]
-        if run.arithmetic == "reproducible" and holds_subnormal(given):
+        if run.arithmetic == "reproducible" and (what := unpromised(given)):
             raise TrainingError(
-                "data or learning rate hold subnormal numbers, which XLA treats as zero, so the same bits cannot be "
-                "promised: scale them, or use --arithmetic native"
+                f"data or learning rate hold {what}, so the same bits cannot be promised: scale them, or use "
+                "--arithmetic native"
             )
         weights = session.weights
         self.measure_pace(weights)

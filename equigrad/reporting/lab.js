@@ -37,6 +37,7 @@ async function startLab(problem) {
   function fitting(value, dtype) {
     const held = dtype === "float32" ? Math.fround(value) : value;
     if (!Number.isFinite(held)) throw new Error(`does not fit into ${dtype}`);
+    if (Math.abs(held) >= 2 ** 960) throw new Error("is too large: from 2**960 (1e289) on the same bits are not promised");
     if (value !== 0 && Math.abs(held) < SMALLEST[dtype]) throw new Error(`is too small for ${dtype} (a subnormal number, or zero)`);
     return value;
   }

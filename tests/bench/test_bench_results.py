@@ -460,9 +460,7 @@ def test_a_size_that_does_not_fit_says_what_it_takes(monkeypatch: pytest.MonkeyP
     shape = sizes.Shape(250_000, [3, 1])
     assert Workload.of(sizes.sized(*shape), "float64").bytes_needed == 12_000_048
     monkeypatch.setattr(sizes, "free_memory", lambda: 50_000_000)
-    with pytest.raises(
-        UsageError, match=r"^250000x3-1 does not fit: about 0\.1 GB for 1 contestant, 0\.1 GB are free"
-    ):
+    with pytest.raises(UsageError, match=r"^250000x3-1 does not fit: about 0\.1 GB for 1 contestant, 0\.1 GB are free"):
         sizes.check_memory([shape])
     monkeypatch.setattr(sizes, "free_memory", lambda: 8 * 12_000_048)
     sizes.check_memory([shape])

@@ -360,9 +360,10 @@ def test_one_line_at_the_place_and_nothing_lost_for(window: Any, field: str, tex
         ("", "Row 2, input 3 is empty: give a number."),
         ("x", "Row 2, input 3 is not a number: “x”."),
         ("1e400", "Row 2, input 3 is too large for a number: “1e400”."),
+        ("-1e300", "Row 2, input 3 is too large: from 2**960 (1e289) on the same bits are not promised."),
         (EVIL, f"Row 2, input 3 is not a number: “{EVIL}”."),
     ],
-    ids=["empty", "letters", "1e400", "markup"],
+    ids=["empty", "letters", "1e400", "-1e300", "markup"],
 )
 def test_one_line_at_the_table_for_a_cell_that_is(window: Any, text: str, message: str) -> None:
     before = run(window)
