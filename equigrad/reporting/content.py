@@ -82,12 +82,12 @@ def headline(given: Documents, replay: Replay | None) -> str:
     found = verdicts(given, replay)
     runs = [run for d in given.compare for run in d["runs"] if run["outcome"] != "missing"]
     names = list(dict.fromkeys(nice(_run_name(run)) for run in runs))
-    if not found:
-        return "Timings" if given.bench else "Nothing to compare."
     if any(v.good is False for v in found):
         return "Not everything agrees."
     if len(names) < 2:
-        return "Checked, and in order."
+        if any(v.good for v in found):
+            return "Checked, and in order."
+        return "Compared, bit by bit." if given.diverge else "Timings" if given.bench else "Nothing to compare."
     kinds: dict[str, dict[str, set[str | None]]] = {}
     for run in runs:
         kinds.setdefault(run["arithmetic"], {}).setdefault(run["dtype"], set()).add(run["weights_sha256"])
@@ -133,7 +133,8 @@ def _of_comparisons(given: Documents) -> Iterator[Verdict]:
             text += f" ({listed(missing)} missing)" if missing else ""
             one = hashes.pop() if len(hashes) == 1 and not wrong else ""
             dtype = runs[0]["dtype"]
-            yield Verdict(f"{arithmetic}, {dtype}", text, not (wrong or unclear) and bool(ran), one or "")
+            good = not (wrong or unclear) and bool(ran)
+            yield Verdict(f"{arithmetic}, {dtype}", text, None if good and len(ran) == 1 else good, one or "")
 
 
 def _failing(run: dict[str, Any]) -> str:

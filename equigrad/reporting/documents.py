@@ -242,7 +242,12 @@ def of_one_problem(documents: Documents, problem: Problem | None) -> Problem | N
     if problem is not None:
         return problem
     if not merged:
-        return PROBLEMS[timed[0]]() if len(timed) == 1 else None
+        updates = {t.get("updates") for d in documents.bench for t in d["tables"] if t["problem"] in PROBLEMS}
+        return (
+            PROBLEMS[timed[0]]().with_(updates=updates.pop() if len(updates) == 1 else None)
+            if len(timed) == 1
+            else None
+        )
     return _rebuilt(merged)
 
 

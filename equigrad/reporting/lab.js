@@ -30,7 +30,7 @@ async function startLab(problem) {
     if (!text.trim()) throw new Error("is empty: give a whole number");
     if (!/^\d{1,15}$/.test(text.trim())) throw new Error(`must be a whole number, not ${quoted(text)}`);
     const value = Number(text);
-    if (value < low || value > high) throw new Error(`must be between ${low.toLocaleString("en")} and ${high.toLocaleString("en")}${hint}`);
+    if (value < low || value > high) throw new Error(`must be between ${low.toLocaleString("en")} and ${high.toLocaleString("en")}${value > high ? hint : ""}`);
     return value;
   }
   const quoted = (text) => `“${text.length > 40 ? `${text.slice(0, 40)}…` : text}”`;
@@ -374,7 +374,7 @@ async function startLab(problem) {
       if (!text.trim()) continue;
       const cells = text.trim().replace(/^\[|\]$/g, "").trim().split(/\s*,\s*|\s+/);
       try {
-        if (cells.length !== wide) throw new Error(`has ${cells.length} ${cells.length === 1 ? "number" : "numbers"} where ${wide} are needed`);
+        if (cells.length !== wide) throw new Error(`has ${cells.length} ${cells.length === 1 ? "number" : "numbers"} where ${wide} are needed${/[;|]/.test(text) ? "; commas separate them" : ""}`);
         if (rows.length >= 100) throw new Error("is one too many: at most 100 at once");
         rows.push(cells.map((cell) => fitting(number(cell), task.dtype)));
       } catch (error) { wrong.textContent = `Line ${i + 1} ${error.message}.`; $("#unseen").setAttribute("aria-invalid", "true"); return; }

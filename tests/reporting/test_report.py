@@ -426,6 +426,20 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(inner, (*path, key))
 
 
+def test_who_ran_alone_is_neither_right_nor_wrong(results: dict[str, Path]) -> None:
+    given = documents.read([results["compare"]])
+    assert [v.good for v in content.verdicts(given, None)] == [None, None]
+    assert content.headline(given, None) == "Nothing to compare."
+    assert content.headline(documents.read([results["compare"], results["check"]]), None) == "Checked, and in order."
+
+
+def test_a_page_of_timings_alone_says_how_many_updates_they_are_of(timed: Path, tmp_path: Path) -> None:
+    given = documents.read([edited(timed, tmp_path / "bench.json", lambda d: d["tables"][0].update(updates=500))])
+    task = documents.of_one_problem(given, None)
+    assert task is not None
+    assert (task.name, task.updates) == ("one-layer", 500)
+
+
 def test_what_differed_before_the_weights_did_is_on_the_page_too(results: dict[str, Path], tmp_path: Path) -> None:
     def change(document: dict[str, Any]) -> None:
         document["earlier"] = {**document["first"], "quantity": "activation", "size": 4, "max_ulp": 1, "update": 1}
