@@ -229,14 +229,14 @@ def verdict(table: Table) -> str:
         return f"{why}, so nothing is ranked"
     control = spread(table.control)
     if table.noisy:
-        return f"too noisy to rank: the control ran at {control} of itself"
+        return f"too noisy to rank: the control took {control} times as long the second time"
     rows = sorted((row for row in table.timed if row.group == "backend"), key=lambda r: statistics.median(r.samples))
     if len(rows) < 2:
-        return f"quiet: the control ran at {control} of itself"
+        return f"quiet: the control took {control} times as long the second time"
     best = rows[0]
     ties = [row.name for row in rows[1:] if not ratio(row.samples, best.samples).decided]
     also = f", {' and '.join(ties)} within the noise" if ties else ""
-    return f"fastest backend: {best.name}{also}; the control ran at {control} of itself"
+    return f"fastest backend: {best.name}{also}; the control took {control} times as long the second time"
 
 
 def measure(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .ulp import any_differs, max_difference, max_ulp
+from .words import listed
 
 OUTCOMES = {
     "identical": "every bit of every weight is the reference's",
@@ -35,6 +36,14 @@ def agreed(outcomes: Iterable[str]) -> bool:
     """Whether all agree who are not missing, and at least one is not."""
     took_part = [outcome for outcome in outcomes if outcome != "missing"]
     return bool(took_part) and all(outcome in GOOD for outcome in took_part)
+
+
+def told(outcomes: Iterable[tuple[str, str]]) -> str:
+    """torch and jax (disagree), mine:Mine (failed)"""
+    names: dict[str, list[str]] = {}
+    for name, outcome in outcomes:
+        names.setdefault(outcome, []).append(name)
+    return ", ".join(f"{listed(each)} ({outcome})" for outcome, each in names.items())
 
 
 def missing(outcomes: Iterable[tuple[str, str]], asked: Sequence[str]) -> list[str]:

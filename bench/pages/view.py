@@ -86,7 +86,7 @@ HEADLINE = "Bold: as people write it. Updates until ahead: compilation included.
 )
 
 
-SHORT = f"short: what each call does once may be more than {ONCE:.0%} of a run, and is in its time per update"
+SHORT = f"A row marked short: what a call does once may be more than {ONCE:.0%} of a run, and is in its time per update"
 
 
 def microseconds(row: Row) -> str:

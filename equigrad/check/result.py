@@ -83,7 +83,7 @@ class Outcomes:
 
     def complaint(self, label: Callable[[Any], str]) -> str:
         """Why this is no agreement, in one sentence."""
-        bad = ", ".join(f"{label(b)} {b.outcome}" for b in self.backends if agreement.bad(b.outcome))
+        bad = agreement.told((label(b), b.outcome) for b in self.backends if agreement.bad(b.outcome))
         if any(b.outcome == "inconclusive" for b in self.backends) and not bad:
             return "inconclusive: nothing can be told of a gradient that rounding may change in every digit."
         return f"NOT correct: {bad}." if bad else "no backend could be checked."

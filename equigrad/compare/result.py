@@ -126,7 +126,7 @@ class Comparison:
         missing = [run.label for run in runs if run.outcome == "missing"]
         names = _named(good)
         if bad:
-            sentence = "NOT in agreement: " + ", ".join(f"{run.label} {run.outcome}" for run in bad)
+            sentence = f"NOT in agreement: {agreement.told((run.label, run.outcome) for run in bad)}"
         elif open_:
             sentence = INCONCLUSIVE.format(_named(open_))
         elif len(good) < 2:

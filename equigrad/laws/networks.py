@@ -72,7 +72,7 @@ WEIGHTS: dict[str, Draw] = {
     "normal times 8": lambda g, s: g.standard_normal(s) * 8,
     "normal times 30": lambda g, s: g.standard_normal(s) * 30,
     "normal times 1,000": lambda g, s: g.standard_normal(s) * 1000,
-    "of very different sizes": _uneven,
+    "very uneven": _uneven,
 }
 INPUTS: dict[str, Draw] = {
     PLAIN: lambda g, s: g.standard_normal(s),
@@ -93,7 +93,7 @@ INPUTS: dict[str, Draw] = {
     "normal times 1,000": lambda g, s: g.standard_normal(s) * 1000,
     "normal times 1e6": lambda g, s: g.standard_normal(s) * 1e6,
     "the first row 400 times larger": _one_saturated,
-    "of very different sizes": _uneven,
+    "very uneven": _uneven,
 }
 TARGETS: dict[str, Draw] = {
     "uniform from 0 to 1": lambda g, s: g.random_sample(s),

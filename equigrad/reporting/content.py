@@ -138,7 +138,7 @@ def _of_comparisons(given: Documents) -> Iterator[Verdict]:
 
 
 def _failing(run: dict[str, Any]) -> str:
-    return f"{nice(_run_name(run))} {run['outcome']}" + (f", {run['message']}" if run["message"] else "")
+    return f"{nice(_run_name(run))} ({run['outcome']})" + (f": {run['message']}" if run["message"] else "")
 
 
 def _of_checks(given: Documents) -> Iterator[Verdict]:

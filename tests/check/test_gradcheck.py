@@ -358,7 +358,7 @@ def test_a_wrong_engine_fails_beside_a_right_one(command: Any) -> None:
     done = command("two-layer", *arguments)
     assert done.returncode == 1
     assert "gradient_is_exact: the gradient is off by 0.0109 at layer 1 element (1, 3)" in done.stdout
-    assert "NOT correct: wrong_engine:WrongBackend native disagree." in done.stdout
+    assert "NOT correct: wrong_engine:WrongBackend native (disagree)." in done.stdout
 
 
 @pytest.mark.parametrize(
