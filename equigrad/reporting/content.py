@@ -41,6 +41,8 @@ class Verdict:
     good: bool | None
     """None for what is neither right nor wrong."""
     sha256: str = ""
+    aside: bool = False
+    """Not for the one line of all."""
 
     @property
     def kind(self) -> str:
@@ -167,7 +169,7 @@ def _of_divergences(given: Documents) -> Iterator[Verdict]:
     if kinds:
         others = any(d["backends"][0] != "numpy" for d in given.diverge)
         name = "where weights part" if others else "where weights part from NumPy's"
-        yield Verdict(name, "; ".join(f"{k}: {', '.join(v)}" for k, v in kinds.items()), None)
+        yield Verdict(name, "; ".join(f"{k}: {', '.join(v)}" for k, v in kinds.items()), None, aside=True)
 
 
 def _of_failures(given: Documents, replay: Replay | None) -> Iterator[Verdict]:

@@ -229,7 +229,7 @@ def _page(
         scripts={name: text_of(f"{name}.js") for name in ("replay", "pictures", "lab", "charts")},
     )
     agreed = all(v.good is not False for v in verdicts)
-    told = [v for v in verdicts if v.good is not None] or verdicts
+    told = [v for v in verdicts if not v.aside] or verdicts
     verdict = " ".join(f"{v.name}: {v.text}." for v in told)
     return Page(html, agreed, verdict or "Timings alone: there are no weights to compare.")
 

@@ -135,7 +135,7 @@ def test_a_broken_backend_is_named_and_the_others_still_show(
     assert result.backends[2].outcome in ("agree", "missing")
     assert message in result.backends[1].message
     assert not result.agreed
-    assert f"{backend.__name__} native {outcome}" in result.verdict
+    assert f"{backend.__name__} native ({outcome})" in result.verdict
 
 
 class Single(NumpyBackend):

@@ -385,7 +385,7 @@ def test_a_training_that_overflows_is_shown_as_far_as_it_got() -> None:
     page = equigrad.report(TASK.with_(learning_rate=1e200), backends=["numpy"])
     assert not page.agreed
     assert "do not fit into float32" in page.html
-    assert "NumPy failed, the weights of layer 1 overflow at update" in page.verdict
+    assert "NumPy (failed): the weights of layer 1 overflow at update" in page.verdict
 
 
 BAD = {
