@@ -87,9 +87,7 @@ def row_of(table: Table, name: str) -> Row:
             "Raising", "failed", "train raised ZeroDivisionError: no luck", id="an exception is a row of one line"
         ),
         pytest.param("Stale", "disagree", "after 5 updates", id="what was kept for other first weights is refused"),
-        pytest.param(
-            "Late", "disagree", "after 1 update", id="what is computed once the clock has stopped is refused"
-        ),
+        pytest.param("Late", "disagree", "after 1 update", id="what is computed once the clock has stopped is refused"),
         pytest.param("Absent", "missing", "pip install not_installed_here", id="a missing peer is a row"),
         pytest.param("Submodule", "missing", "pip install not_installed_here", id="a missing peer's module is a row"),
         pytest.param("Unfit", "unsuitable", "small layers", id="an unsuitable problem is a row"),
