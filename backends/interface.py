@@ -81,7 +81,7 @@ class Backend(ABC):
     """Whether a new shape takes far longer than new numbers; the search then varies numbers more than shapes."""
     arithmetics: ClassVar[tuple[str, ...]] = ("native",)
     dtypes: ClassVar[tuple[str, ...]] = DTYPES
-    """What it can compute in; one that it lacks is asked of it by nobody."""
+    """What it can compute in; nothing asks it for another."""
 
     def __post_init__(self) -> None:  # noqa: B027 - most have nothing to tell
         """Runs when a backend is made: for what its framework has to be told first."""

@@ -21,6 +21,7 @@ from ..backends import load
 from ..common.agreement import BOUNDS, FEW, Disagreement, assert_agreement, distance
 from ..common.headline import shown
 from ..common.ulp import max_ulp, sha256
+from ..common.words import counted
 from ..scale.summation import bytes_per_update
 from ..session import Progress
 from .contestants.floors import numpy_products
@@ -228,14 +229,14 @@ def verdict(table: Table) -> str:
         return f"{why}, so nothing is ranked"
     control = spread(table.control)
     if table.noisy:
-        return f"too noisy to rank: the control ran at {control} of itself"
+        return f"too noisy to rank: the control took {control} times as long the second time"
     rows = sorted((row for row in table.timed if row.group == "backend"), key=lambda r: statistics.median(r.samples))
     if len(rows) < 2:
-        return f"quiet: the control ran at {control} of itself"
+        return f"quiet: the control took {control} times as long the second time"
     best = rows[0]
     ties = [row.name for row in rows[1:] if not ratio(row.samples, best.samples).decided]
     also = f", {' and '.join(ties)} within the noise" if ties else ""
-    return f"fastest backend: {best.name}{also}; the control ran at {control} of itself"
+    return f"fastest backend: {best.name}{also}; the control took {control} times as long the second time"
 
 
 def measure(
@@ -327,7 +328,7 @@ class Gate:
             raise Disagreement("wrong-dtype", f"computed in {result[0].dtype} instead of {self.workload.dtype}")
         bound = 0.0 if expect == "first weights" else self._bound(row.arithmetic, n)
         reference = self.reference(expect, row.arithmetic, n if expect == "weights" else 0)
-        row.outcome = assert_agreement(result, reference, bound, f"{n:,} updates")
+        row.outcome = assert_agreement(result, reference, bound, counted(n, "update"))
         if expect == "weights":
             row.moved = distance(self.workload.weights, reference)
             for layer, (w, r, (moved, allowed)) in enumerate(
@@ -336,8 +337,8 @@ class Gate:
                 if (apart := distance([w], [r])) > allowed:
                     raise Disagreement(
                         "disagree",
-                        f"after {n:,} updates layer {layer} is {apart:.1e} of its largest weight from the reference, "
-                        f"which has moved by {moved:.1e}; {allowed:.0e} is allowed",
+                        f"after {counted(n, 'update')} layer {layer} is {apart:.1e} of its largest weight from the "
+                        f"reference, which has moved by {moved:.1e}; {allowed:.0e} is allowed",
                     )
         row.weights_sha256 = sha256(result)
         row.distance, row.max_ulp = distance(result, reference), max_ulp(result, reference)
@@ -400,8 +401,8 @@ class Heat:
             if not self._shows():
                 raise Disagreement(
                     "inconclusive",
-                    f"{row.updates:,} updates move the weights by {row.moved:.1e}, so little that a mistake would look "
-                    "like rounding: give more --updates",
+                    f"{counted(row.updates, 'update')} move the weights by {row.moved:.1e}, so little that a mistake "
+                    "would look like rounding: give more --updates",
                 )
             row.settled |= self.contestant.expect == "first weights"  # it does nothing, and that once
             seconds = runs[row.updates]

@@ -13,6 +13,7 @@ from ..common.errors import UsageError
 from ..common.machine import free_memory
 from ..common.nearest import unknown
 from ..common.problem import PROBLEMS, Problem, bytes_needed, problem
+from ..common.words import counted
 from .clock import Table
 
 UPDATES = 1000
@@ -70,7 +71,7 @@ def check_memory(shapes: Sequence[Shape], contestants: int = 1, arithmetics: Seq
         if free is not None and needed > free:
             name = f"{shape.samples}x{'-'.join(map(str, shape.layers))}"
             raise UsageError(
-                f"{name} does not fit: about {needed / 1e9:,.1f} GB for {contestants} contestants, "
+                f"{name} does not fit: about {needed / 1e9:,.1f} GB for {counted(contestants, 'contestant')}, "
                 f"{free / 1e9:,.1f} GB are free"
             )
 

@@ -18,7 +18,7 @@ from ..common.machine import cores, machine
 from ..common.nearest import check_known
 from ..common.values import count
 from ..scale import spread
-from ..session import Progress, canonical_names, loaded
+from ..session import Progress, arithmetics_of, canonical_names, loaded
 from . import calls, sizes
 from . import process as whole
 from .calls import Calls
@@ -82,6 +82,8 @@ def bench(
         spread.checked(processes, problem.samples)
     specs = _checked(canonical_names(backends), dtype) if backends else _elsewhere(everything)
     modes = ARITHMETICS if arithmetic == "both" else (arithmetic,)
+    own = [spec for spec in specs if spec.partition(":")[0] not in FRAMEWORKS]
+    lacking = {(spec, mode) for spec in own for mode in {*modes} - {*_elsewhere(arithmetics_of, spec, arithmetic)}}
     each = (
         len(modes) * sum(1 + (n > 1) for n in numbers) + 1 + (who == "headline")
     )  # of several, the parent holds it too
@@ -95,7 +97,7 @@ def bench(
             (problem, kind) for kind in (DTYPES if dtype == "both" else (dtype,)) for problem in chosen
         ]:
             workload = Workload.of(problem, kind)
-            field = roster.chosen("backends" if sweep or processes else who, workload, specs, modes, numbers)
+            field = roster.chosen("backends" if sweep or processes else who, workload, specs, modes, numbers, lacking)
             allowed = threads or (1 if sweep or processes or roster.small(workload) else cores())
             table = _measured(workload, field, rounds, allowed, patience, progress or _silent)
             result.tables.append(table)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .ulp import any_differs, max_difference, max_ulp
+from .words import listed
 
 OUTCOMES = {
     "identical": "every bit of every weight is the reference's",
@@ -35,6 +36,14 @@ def agreed(outcomes: Iterable[str]) -> bool:
     """Whether all agree who are not missing, and at least one is not."""
     took_part = [outcome for outcome in outcomes if outcome != "missing"]
     return bool(took_part) and all(outcome in GOOD for outcome in took_part)
+
+
+def told(outcomes: Iterable[tuple[str, str]]) -> str:
+    """torch and jax (disagree), mine:Mine (failed)"""
+    names: dict[str, list[str]] = {}
+    for name, outcome in outcomes:
+        names.setdefault(outcome, []).append(name)
+    return ", ".join(f"{listed(each)} ({outcome})" for outcome, each in names.items())
 
 
 def missing(outcomes: Iterable[tuple[str, str]], asked: Sequence[str]) -> list[str]:
@@ -131,3 +140,11 @@ def assert_agreement(
 def holds_subnormal(arrays: Sequence[np.ndarray]) -> bool:
     """Whether any element is subnormal: nonzero, but below the smallest normal number of its dtype."""
     return any(bool(((a != 0) & (np.abs(a) < np.finfo(a.dtype).tiny)).any()) for a in arrays)
+
+
+def unpromised(arrays: Sequence[np.ndarray]) -> str:
+    """The numbers among data for which no bits are promised, in words; see `reproducible`."""
+    if holds_subnormal(arrays):
+        return "subnormal numbers, which XLA treats as zero"
+    most = max(float(np.abs(a).max(initial=0)) for a in arrays)
+    return "numbers of 2**960 (1e289) or more" if most >= 2.0**960 else ""

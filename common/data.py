@@ -99,7 +99,9 @@ def _read_csv(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
             rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if any(map(str.strip, row))]
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise UsageError(f"'{file}' is not a CSV text file in UTF-8: save it as UTF-8") from None
+    except csv.Error as error:
         raise UsageError(f"'{file}' is not a CSV text file: {error}") from error
     if not rows:
         raise UsageError(f"'{file}' is empty")
@@ -116,7 +118,8 @@ def _read_csv(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray
             raise UsageError(f"'{file}': line {number} has {len(row)} columns where {width} are expected")
         for column, cell in enumerate(row, 1):
             if not _is_number(cell):
-                raise UsageError(f"'{file}': line {number}, column {column} is not a number: '{cell[:40]}'")
+                hint = "; commas separate columns" if {";", "\t"} & {*cell} else ""
+                raise UsageError(f"'{file}': line {number}, column {column} is not a number: '{cell[:40]}'{hint}")
     data = np.array(rows, dtype=float)
     columns = [_column(file, name, names, width) for name in target]
     if len(set(columns)) < len(columns):

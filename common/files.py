@@ -37,6 +37,8 @@ def check_writable(path: str | os.PathLike[str] | None) -> None:
 def _target(path: str | os.PathLike[str]) -> Path:
     """Where a link leads to, so that the file behind it is replaced and not the link; nothing but a file ever is."""
     given, target = Path(path), Path(os.path.realpath(path))
+    if given == Path("-"):
+        raise UsageError("cannot write '-': results go to a file, not to standard output; give its name")
     if given.is_dir():
         raise UsageError(f"cannot write '{path}': it is a folder")
     if given.exists() and not given.is_file():  # the link of a pipe, /dev/stdout, leads nowhere by its text

@@ -19,6 +19,11 @@ def a(value: object) -> str:
     return f"an {name}" if name[0].lower() in "aeiou" else f"a {name}"
 
 
+def counted(number: int, what: str) -> str:
+    """1 update, 10,000 updates"""
+    return f"{number:,} {what}{'s' * (number != 1)}"
+
+
 def short(value: float | None) -> str:
     """Two digits of a small number, 0 for zero, nothing for what is not known."""
     return "" if value is None else "0" if value == 0 else f"{value:.1e}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import os
+import re
 import shlex
 import signal
 import sys
@@ -559,8 +560,25 @@ def _explain(error: BaseException) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _complain(str(error), 2)
     if hasattr(error, "format_message"):  # every usage error of click, whichever typer brings
-        return _complain(str(error.format_message()), 2)
+        return _complain(_usage(error), 2)
     raise error
+
+
+def _usage(error: Any) -> str:
+    """What click says is wrong with the command line, and what it leaves out: the value, and what there is."""
+    message, cause = str(error.format_message()), error.__cause__
+    if hasattr(cause, "errors"):  # pydantic's, by which typer reads numbers
+        wrong = cause.errors()[0]
+        kind = "whole number" if wrong["type"].startswith("int") else "number"
+        again = f": give {error.param.opts[0]} once for each" if error.param.multiple else ""
+        return f"{message.partition(':')[0]}: '{wrong['input']}' is not a {kind}{again}"
+    if not (unknown := re.fullmatch("No such command '(.*)'.", message)):
+        return message
+    every = error.ctx.command.commands
+    with_option = [name for name, each in every.items() if any(f"--{unknown[1]}" in p.opts for p in each.params)]
+    return f"{message} " + (
+        f"Did you mean 'equigrad {with_option[0]} --{unknown[1]}'?" if with_option else f"There are {', '.join(every)}."
+    )
 
 
 def _complain(message: str, status: int) -> int:

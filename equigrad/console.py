@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -14,7 +16,7 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.progress import BarColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from .common.progress import Progress
@@ -151,6 +153,28 @@ class Fitting:
             if Measurement.get(console, unlimited, choice).maximum <= options.max_width:
                 break
         yield choice
+
+
+def fitting(table: Table, *spare: str) -> Fitting:
+    """On a narrow terminal without the columns `spare`, one after the other, then without edges; then texts are folded.
+
+    Numbers, which stand at the right, and columns with `no_wrap` are not.
+    """
+    choices = [table]
+    for name in spare:
+        choices.append(_of([column for column in choices[-1].columns if column.header != name], table))
+    kept = [replace(c, no_wrap=c.no_wrap or c.justify == "right", overflow="fold") for c in choices[-1].columns]
+    padded = {**NARROW, "collapse_padding": False}
+    return Fitting(*choices, _of(kept, table, **padded), _of(kept, table, **NARROW))
+
+
+def _of(columns: Sequence[Column], table: Table, **style: bool) -> Table:
+    """The table with these of its columns."""
+    found = copy(table)
+    found.columns = Table(*map(replace, columns)).columns  # which numbers them
+    for name, value in style.items():
+        setattr(found, name, value)
+    return found
 
 
 def passport(facts: dict[str, Any]) -> RenderableType:

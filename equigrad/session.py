@@ -13,6 +13,7 @@ import numpy as np
 
 from .backends import FRAMEWORKS, backend_class, everything, load, registry
 from .backends import Spec as Spec
+from .backends.engine import Engine
 from .backends.interface import ARITHMETICS, DTYPES, Backend, LayerTrace
 from .common.errors import DeviceError, MissingError, TrainingError, UsageError, foreign, said
 from .common.nearest import check_known
@@ -217,7 +218,8 @@ def having(cls: type[Backend]) -> tuple[list[str], list[str]]:
 def _check_whole(cls: type[Backend]) -> None:
     if isabstract(cls):
         lacking = ", ".join(sorted(cls.__abstractmethods__))
-        raise Fault("failed", f"{cls.__name__} lacks {lacking} - expected every method of equigrad.Backend")
+        every = "both methods of equigrad.Engine" if issubclass(cls, Engine) else "every method of equigrad.Backend"
+        raise Fault("failed", f"{cls.__name__} lacks {lacking} - expected {every}")
     for what, known in (("arithmetics", ARITHMETICS), ("dtypes", DTYPES)):
         if not (isinstance(has := getattr(cls, what), tuple) and has and {*has} <= {*known}):
             raise Fault(
@@ -258,13 +260,12 @@ def load_all(
     Raises UsageError for an unknown arithmetic, dtype or backend.
     """
     check_known("arithmetic", arithmetic, (*ARITHMETICS, "both"))
-    modes = ("reproducible", "native") if arithmetic == "both" else (arithmetic,)
     asked = specs(everything() if backends is None else backends)
     every = list(dict.fromkeys(asked if first is None else [first, *asked]))
     names = labels(every)
     found = []
-    for mode in modes:
-        having = [spec for spec in every if arithmetic != "both" or _has(spec, mode)]
+    for mode in ("reproducible", "native") if arithmetic == "both" else (arithmetic,):
+        having = [spec for spec in every if mode in arithmetics_of(spec, arithmetic)]
         if any(spec in having for spec in asked or every):
             found += [_entry(spec, names[spec], dtype, mode, backends is not None) for spec in having]
     return found
@@ -317,11 +318,14 @@ def labels(given: Sequence[Spec]) -> dict[Spec, str]:
     }
 
 
-def _has(spec: Spec, arithmetic: str) -> bool:
+def arithmetics_of(spec: Spec, asked: str) -> Sequence[str]:
+    """What it takes part in: the arithmetic asked for, or of 'both' those that it has."""
+    if asked != "both":
+        return (asked,)
     try:
-        return arithmetic in backend_class(spec)[0].arithmetics
+        return [mode for mode in ARITHMETICS if mode in backend_class(spec)[0].arithmetics] or ARITHMETICS
     except Exception:  # why it cannot be loaded is for `loaded` to say
-        return True
+        return ARITHMETICS
 
 
 def _entry(spec: Spec, name: str, dtype: str, arithmetic: str, asked: bool) -> Loaded:

@@ -66,6 +66,7 @@ FILES: dict[str, str | bytes] = {
     "inf.csv": CSV + "0,1,inf\n",
     "huge.csv": CSV + "0,1e999,1\n",
     "wide.csv": CSV + "0,1e300,1\n",
+    "latin.csv": "\xe9,y\n1,0\n".encode("latin-1"),
     "semicolon.csv": "a;b;y\n0;1;0\n",
     "twice.csv": "a,y,y\n0,1,0\n",
     "binary.csv": bytes(range(256)),
@@ -123,6 +124,15 @@ class Unmade(b.NumpyBackend):
 BAD: list[tuple[str, str | list[str], str]] = [
     # the command line itself
     ("an unknown command", "compair", "No such command 'compair'"),
+    ("a command that nothing is near", "zzz", "No such command 'zzz'. There are compare, check, diverge"),
+    ("an option as a command", "site", "Did you mean 'equigrad report --site'?"),
+    ("a number that is not whole", "compare --updates 1e3", "Invalid value for '--updates': '1e3' is not a "),
+    (
+        "several layers at once",
+        "compare --hidden 3,4",
+        "Invalid value for '--hidden': '3,4' is not a whole number: give --hidden once",
+    ),
+    ("a word for a number", "compare --learning-rate x", "Invalid value for '--learning-rate': 'x' is not a "),
     ("an unknown option", "compare --update 5", "No such option: --update"),
     ("an option without its value", "compare --updates", "requires an argument"),
     ("two problems", "compare one-layer two-layer", "two-layer"),
@@ -198,6 +208,19 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("a prediction beyond float32", "compare --predict 0,1e300,1 --dtype float32", "not fit into float32"),
     # --json
     ("a JSON file in a folder that is not there", "compare --json nowhere/a.json", "there is no folder 'nowhere'"),
+    *(
+        (f"standard output as the file of {words}", f"{words} -", "cannot write '-': results go to a file")
+        for words in (
+            "compare --json",
+            "check --json",
+            "diverge --json",
+            "bench --json",
+            "bench --plot",
+            "report --out",
+        )
+    ),
+    ("a crosscheck to standard output", "crosscheck a.py:f --json -", "cannot write '-': results go to a file"),
+    ("a page that is none", "report --out x.pdf", "the page is written to .html, not to 'x.pdf'"),
     ("a JSON file that is a folder", "compare --json folder", "it is a folder"),
     ("a JSON file without a name", ["compare", "--json", ""], "it is a folder"),
     ("a JSON file inside a file", "compare --json good.csv/a.json", "there is no folder 'good.csv'"),
@@ -227,7 +250,8 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("infinity in a CSV", "compare --data inf.csv --target y", "row 3 of the targets holds NaN or inf"),
     ("a number beyond float64 in a CSV", "compare --data huge.csv --target y", "row 3 of the inputs holds NaN or inf"),
     ("a number beyond float32 in a CSV", "compare --data wide.csv --target y --dtype float32", "not fit into float32"),
-    ("a CSV with semicolons", "compare --data semicolon.csv --target y", "not a number: '0;1;0'"),
+    ("a CSV with semicolons", "compare --data semicolon.csv --target y", "not a number: '0;1;0'; commas separate"),
+    ("a CSV in Latin-1", "compare --data latin.csv --target y", "is not a CSV text file in UTF-8: save it as UTF-8"),
     ("a CSV of bytes", "compare --data binary.csv --target y", "not a CSV text file"),
     ("terminal codes in a CSV", "compare --data escape.csv --target y", "not a number: '?[31mred?'"),
     ("a very long cell in a CSV", "compare --data long.csv --target y", "not a number: 'xxx"),

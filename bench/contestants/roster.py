@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from ...backends import FRAMEWORKS
@@ -15,7 +15,13 @@ ONE_THREAD = 10**6
 """Up to this many multiplications per update everyone gets one thread: more would only wait for each other."""
 
 
-def backends(specs: Sequence[str], arithmetics: Sequence[str], processes: Sequence[int] = (1,)) -> list[Contestant]:
+def backends(
+    specs: Sequence[str],
+    arithmetics: Sequence[str],
+    processes: Sequence[int] = (1,),
+    lacking: Collection[tuple[str, str]] = (),
+) -> list[Contestant]:
+    """Each in each arithmetic, but for the pairs `lacking`, on each number of processes."""
     return [
         Contestant(
             (spec if arithmetic == "native" else f"{spec} {arithmetic}") + (f" x{n}" if n > 1 else ""),
@@ -30,6 +36,7 @@ def backends(specs: Sequence[str], arithmetics: Sequence[str], processes: Sequen
         )
         for arithmetic in arithmetics
         for spec in specs
+        if (spec, arithmetic) not in lacking
         for n in processes
     ]
 
@@ -168,14 +175,19 @@ def small(workload: Workload) -> bool:
 
 
 def chosen(
-    who: str, workload: Workload, specs: Sequence[str], arithmetics: Sequence[str], processes: Sequence[int] = (1,)
+    who: str,
+    workload: Workload,
+    specs: Sequence[str],
+    arithmetics: Sequence[str],
+    processes: Sequence[int] = (1,),
+    lacking: Collection[tuple[str, str]] = (),
 ) -> list[Contestant]:
-    """The backends, on each number of processes.
+    """The backends, see `backends`.
 
     For `who` floors the floors too; for headline each framework as people write it too; for everyone, on a small
     problem, all idioms and peers.
     """
-    found = backends(specs, arithmetics, processes)
+    found = backends(specs, arithmetics, processes, lacking)
     if who != "backends":
         found = [NULL, *(C_FLOORS if small(workload) else products(specs)), *found]
     if who == "headline":

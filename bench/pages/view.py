@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Any
+from textwrap import wrap
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.table import Table as Grid
 from rich.text import Text
 
 from ...common.headline import TRAIN, is_written, shown, written
-from ...console import Fitting, bar, outcome, titled
+from ...common.words import counted
+from ...console import bar, fitting, outcome, titled
 from .. import forecast, sizes
 from ..calls import BURST, Calls
 from ..clock import ONCE, Row, Table, ratio, rounded, scaling, spread, verdict
@@ -43,7 +43,7 @@ def tables(result: Result) -> RenderableType:
     parts: list[RenderableType] = []
     for table in result.tables:
         parts += headline(table)
-        parts.append(Fitting(_table(table), _table(table, without=1), _table(table, without=2)))
+        parts.append(_table(table))
         parts += [Text(SHORT)] * any(not row.settled for row in table.timed)
         parts += [Text(line) for line in refusals(table)]
         parts += [
@@ -63,12 +63,12 @@ def headline(table: Table) -> list[RenderableType]:
     caption = f"compile: {compile_time([table])}.\n{HEADLINE}"
     grid = titled(above, caption=caption, caption_justify="left")
     grid.add_column("", no_wrap=True)
-    grid.add_column("how", no_wrap=True)
+    grid.add_column("how")
     for column in (
-        "us per update",
-        "compile, ms",
-        "updates until ahead of\nNumPy expressions",
-        "updates until ahead\nof its own bold row",
+        "us per\nupdate",
+        "compile,\nms",
+        "updates until\nahead of NumPy\nexpressions",
+        "updates until\nahead of its\nown bold row",
     ):
         grid.add_column(column, justify="right")
     for way in found:
@@ -78,7 +78,7 @@ def headline(table: Table) -> list[RenderableType]:
         compiled = rounded(1e3 * way.row.compile_seconds)
         cells = (way.spec, way.how, microseconds(way.row), compiled, way.pays, way.pays_at_home)
         grid.add_row(*(Text(cell, style=style) for cell in cells))
-    return [grid]
+    return [fitting(grid)]
 
 
 HEADLINE = "Bold: as people write it. Updates until ahead: compilation included. train:\n" + "\n".join(
@@ -86,7 +86,7 @@ HEADLINE = "Bold: as people write it. Updates until ahead: compilation included.
 )
 
 
-SHORT = f"short: what each call does once may be more than {ONCE:.0%} of a run, and is in its time per update"
+SHORT = f"A row marked short: what a call does once may be more than {ONCE:.0%} of a run, and is in its time per update"
 
 
 def microseconds(row: Row) -> str:
@@ -105,38 +105,31 @@ def refusals(table: Table) -> list[str]:
 
 
 def title(table: Table) -> str:
-    network = f"{' -> '.join(map(str, table.layers))}, {table.samples:,} samples"
-    threads = f"{table.threads} thread{'s' if table.threads > 1 else ''}"
+    network = f"{' -> '.join(map(str, table.layers))}, {counted(table.samples, 'sample')}"
     name = "" if table.problem.partition("x")[0].isdigit() else f"{table.problem}: "
     return (
-        f"{name}{network}, {table.dtype}, {threads}, {table.rounds} interleaved round{'s' if table.rounds > 1 else ''}"
+        f"{name}{network}, {table.dtype}, {counted(table.threads, 'thread')}, "
+        f"{counted(table.rounds, 'interleaved round')}"
     )
 
 
-def _table(table: Table, without: int = 0) -> Grid:
-    """The rows; for a narrow terminal `without` the last column or two."""
-    columns: list[dict[str, Any]] = [
-        {"header": ""},
-        {"header": "outcome"},
-        {"header": "distance\nto NumPy", "justify": "right"},
-        {"header": "us per update\nmedian", "justify": "right"},
-        {"header": "middle half", "justify": "right"},
-        {"header": f"times\n{table.base}", "justify": "right"},
-        {"header": "updates\nper run", "justify": "right"},
-        {"header": "SHA-256"},
-        {"header": "log scale"},
-    ]
-    count = len(columns) - without
+def _table(table: Table) -> RenderableType:
     grid = titled(title(table))
-    for column in columns[:count]:
-        grid.add_column(**column, no_wrap=True)
+    grid.add_column("")
+    grid.add_column("outcome", no_wrap=True)
+    distance, half, length = "distance\nto NumPy", "middle half", "updates\nper run"
+    times = "\n".join(("times", *wrap(table.base, 20)))
+    for column in (distance, "us per update\nmedian", half, times, length):
+        grid.add_column(column, justify="right")
+    for column in ("SHA-256", "log scale"):
+        grid.add_column(column, no_wrap=True)
     group = table.rows[0].group if table.rows else ""
     for row in table.rows:
         if row.group != group:
             grid.add_section()
             group = row.group
-        grid.add_row(*_cells(table, row)[:count])
-    return grid
+        grid.add_row(*_cells(table, row))
+    return fitting(grid, "log scale", "SHA-256", length, distance, half)
 
 
 def _cells(table: Table, row: Row) -> list[RenderableType]:
@@ -173,7 +166,7 @@ def anatomy(result: Result) -> RenderableType:
     caption = f"compile: {compile_time(result.tables)}.\n{ANATOMY}"
     grid = titled("anatomy", caption=caption, caption_justify="left")
     for name in ("", "problem"):
-        grid.add_column(name, no_wrap=True)
+        grid.add_column(name)
     for name in ("import\nms", "prepare\nms", "of it\ntransfer ms", "first\nupdate ms", "compile\nms",
                  "steady\nus per update", "pays off after\nupdates", "peak\nMiB"):  # fmt: skip
         grid.add_column(name, justify="right")
@@ -200,7 +193,7 @@ def anatomy(result: Result) -> RenderableType:
                 "" if row.name == "null" or row is numpy else pays(row, numpy),
                 "" if row.peak_bytes is None else f"{row.peak_bytes / 2**20:,.0f}",
             )
-    return grid
+    return fitting(grid, "of it\ntransfer ms", "prepare\nms", "peak\nMiB", "import\nms", "problem")
 
 
 ANATOMY = (
@@ -218,14 +211,14 @@ def calls(found: Calls) -> RenderableType:
     grid = titled(
         f"{found.problem}: what each call of {found.spec}'s train costs", caption=CALLS, caption_justify="left"
     )
-    grid.add_column("", no_wrap=True)
+    grid.add_column("")
     for name in ("ns\nmedian", "middle half", "of the seed's loop"):
         grid.add_column(name, justify="right")
     for name, samples in call_rows(found):
         low, median, high = quartiles(samples)
         cells = (rounded(1e9 * median), f"{rounded(1e9 * low)} to {rounded(1e9 * high)}")
         grid.add_row(name, *cells, escape(str(ratio(samples, found.seed))))
-    return grid
+    return fitting(grid, "middle half")
 
 
 def call_rows(found: Calls) -> list[tuple[str, list[float]]]:
@@ -253,7 +246,7 @@ def process(found: Process) -> RenderableType:
         return Text(f"{title}: {found.outcome}: {found.message}", style="red")
     times = ratio(found.compare_seconds, found.alone_seconds)
     grid = titled(title, caption=PROCESS, caption_justify="left")
-    grid.add_column("", no_wrap=True)
+    grid.add_column("")
     for name in ("seconds\nmedian", "middle half", "times\nthe loops alone"):
         grid.add_column(name, justify="right")
     for name, samples in (
@@ -263,7 +256,7 @@ def process(found: Process) -> RenderableType:
         low, median, high = quartiles(samples)
         quotient = escape(str(times)) if samples is found.compare_seconds else ""
         grid.add_row(name, rounded(median), f"{rounded(low)} to {rounded(high)}", quotient)
-    return grid
+    return fitting(grid, "middle half")
 
 
 PROCESS = "Interleaved rounds; every loop ended with the same hash."
@@ -278,11 +271,14 @@ def sweep(result: Result) -> RenderableType:
         for column in (name, "network", "multiplications"):
             grid.add_column(column, justify="right")
         for column in names:
-            grid.add_column(column, justify="right")
+            grid.add_column(column.replace(" ", "\n"), justify="right")
         for value, table in found:
             cells = [_sweep_cell(table.row(column)) for column in names]
             grid.add_row(f"{value:,}", _network(table), f"{table.work:,}", *cells)
-        parts += [grid, *[Text(SHORT)] * any(not row.settled for _, table in found for row in table.timed)]
+        parts += [
+            fitting(grid, "multiplications", "network"),
+            *[Text(SHORT)] * any(not row.settled for _, table in found for row in table.timed),
+        ]
         parts += [Text(f"{table.problem}: {line}") for _, table in found for line in refusals(table)]
         parts += [Text(line) for line in break_even(name, [t for _, t in found], [v for v, _ in found])]
     return Group(*parts)
@@ -311,13 +307,16 @@ def against(now: Result, before: Result, name: str) -> RenderableType:
         parts += [Text(f"  {line}", style="yellow") for line in different]
     grid = titled(f"against {name}, made {before.made}")
     for column in ("", "row"):
-        grid.add_column(column, no_wrap=True)
-    for column in ("us before", "us now", "now / before", "the same, each to its base row", "verdict"):
+        grid.add_column(column)
+    each = "the same, each\nto its base row"
+    for column in ("us before", "us now", "now / before", each, "verdict"):
         grid.add_column(column, justify="right")
     rows = list(changes(now, before))
     for change in rows:
         grid.add_row(*_change(change))
-    parts.append(grid if rows else Text(f"'{name}' has no row in common with this result"))
+    parts.append(
+        fitting(grid, each, "us before", "us now") if rows else Text(f"'{name}' has no row in common with this result")
+    )
     return Group(*parts)
 
 
@@ -340,7 +339,7 @@ def hardware(found: Hardware) -> RenderableType:
     for sheet in found.sheets:
         first = f"{sheet.places[0].file} {sheet.places[0].device}"
         grid = titled(f"{sheet.problem} {sheet.dtype}, us per update, and times {first}")
-        grid.add_column("", no_wrap=True)
+        grid.add_column("")
         for place in sheet.places:
             noisy = "\ntoo noisy to rank" if place in sheet.noisy else ""
             grid.add_column(Text(f"{place.file}\n{place.device}{noisy}"), justify="right")
@@ -348,7 +347,7 @@ def hardware(found: Hardware) -> RenderableType:
             label = shown(name, next(row.group for row in rows if row))
             cells = zip(sheet.seconds(name), sheet.times_first(name), sheet.odd(name), strict=True)
             grid.add_row(Text(label), *(_place(*cell) for cell in cells))
-        parts.append(grid)
+        parts.append(fitting(grid))
     places = dict.fromkeys(place for sheet in found.sheets for place in sheet.places)
     parts += [Text(f"{place.file} {place.device}: {place.about}") for place in places]
     parts += [Text(line, style="yellow") for line in (*found.left_out, *found.cautions)]

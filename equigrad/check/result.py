@@ -10,7 +10,7 @@ from ..common import agreement
 from ..common.agreement import GOOD
 from ..common.files import SCHEMA
 from ..common.markup import table
-from ..common.words import listed
+from ..common.words import counted, listed
 from ..laws.search import Search
 from ..referee.exact import Curve
 
@@ -83,7 +83,7 @@ class Outcomes:
 
     def complaint(self, label: Callable[[Any], str]) -> str:
         """Why this is no agreement, in one sentence."""
-        bad = ", ".join(f"{label(b)} {b.outcome}" for b in self.backends if agreement.bad(b.outcome))
+        bad = agreement.told((label(b), b.outcome) for b in self.backends if agreement.bad(b.outcome))
         if any(b.outcome == "inconclusive" for b in self.backends) and not bad:
             return "inconclusive: nothing can be told of a gradient that rounding may change in every digit."
         return f"NOT correct: {bad}." if bad else "no backend could be checked."
@@ -234,7 +234,8 @@ class Thorough(Outcomes):
         worst = max((margin for search in good for margin in search.closest.values()), default=0.0)
         left = sum(len(search.left_out) for search in good)
         rest = f" {left} with long training {'was' if left == 1 else 'were'} left out." if left else ""
-        return f"no law broken on {networks:,} networks: no error above {worst:.0%} of what rounding explains.{rest}"
+        tried = counted(networks, "network")
+        return f"no law broken on {tried}: no error above {worst:.0%} of what rounding explains.{rest}"
 
     def _repr_html_(self) -> str:
         """How a notebook shows it."""

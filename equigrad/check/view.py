@@ -9,7 +9,7 @@ from math import log10
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ..console import outcome, titled
+from ..console import fitting, outcome, titled
 from ..laws.power import Power
 from ..referee.exact import Curve
 from .result import Check, Thorough, not_asked
@@ -18,7 +18,8 @@ from .result import Check, Thorough, not_asked
 def check(result: Check) -> RenderableType:
     """One row for each backend and layer, what went wrong, the second opinion and the verdict."""
     table = titled(result.title)
-    for name in ("backend", "arithmetic", "outcome", "laws"):
+    table.add_column("backend")
+    for name in ("arithmetic", "outcome", "laws"):
         table.add_column(name, no_wrap=True)
     table.add_column("layer", justify="right")
     table.add_column("shape")
@@ -38,7 +39,7 @@ def check(result: Check) -> RenderableType:
             errors = (f"{layer.relative_error:.1e}", f"{layer.bound:.1e}")
             table.add_row(*head, str(layer.layer), shape, ulp, *errors, "*" if layer.nearest else "")
             head = [""] * 4
-    parts: list[RenderableType] = [table]
+    parts: list[RenderableType] = [fitting(table, "nearest", "shape")]
     parts += [Text(f"{b.name} {b.arithmetic}: {b.message}") for b in result.backends if b.message]
     parts += [Text(line) for b in result.backends for line in not_asked(f"{b.name} {b.arithmetic}", b.unasked)]
     parts.append(Text(f"second opinion: the complex step is {result.complex_step:.1e} from the 50-digit gradient"))
@@ -70,7 +71,7 @@ def _log10(value: float) -> float:
 def thorough(result: Thorough) -> RenderableType:
     """One row for each backend, then what was found, and the verdict."""
     table = titled(result.title)
-    table.add_column("backend", no_wrap=True)
+    table.add_column("backend")
     table.add_column("outcome", no_wrap=True)
     table.add_column("networks", justify="right")
     table.add_column("seconds", justify="right")
@@ -81,7 +82,7 @@ def thorough(result: Thorough) -> RenderableType:
             nearest = max(b.search.closest.values(), default=0.0)
             row += [f"{b.search.networks:,}", f"{b.search.seconds:.1f}", f"{nearest:.0%}"]
         table.add_row(*row)
-    parts: list[RenderableType] = [table]
+    parts: list[RenderableType] = [fitting(table, "seconds")]
     for line in (line for b in result.backends for line in b.lines()):
         code = line.startswith("    ")  # which is copied from here, so it is broken nowhere
         parts.append(Text(line, no_wrap=code, overflow="ignore" if code else None))
@@ -104,7 +105,7 @@ def power(proof: Power) -> RenderableType:
         said = Text(f"{caught} of {tried}", style="green" if caught == tried else "bold red")
         margin = "outright" if least.margin == float("inf") else f"{least.margin:,.3g}"
         by_hand.add_row(name, said, least.law, margin if least.caught else "", least.case)
-    parts: list[RenderableType] = [by_hand]
+    parts: list[RenderableType] = [fitting(by_hand, "seen on")]
     planted = replace(proof, mutants=tuple(m for m in proof.mutants if m.dimension))
     for title, key in (
         ("mistakes by construction: where they hide", lambda m: m.dimension),

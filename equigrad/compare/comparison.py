@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..common.agreement import FEW, Disagreement, assert_agreement, holds_subnormal
+from ..common.agreement import FEW, Disagreement, assert_agreement, holds_subnormal, unpromised
 from ..common.errors import TrainingError, UsageError
 from ..common.problem import Figure, Problem, task_of
 from ..common.ulp import any_differs, max_difference, max_ulp, sha256
 from ..common.values import matrix, whole
-from ..common.words import listed
+from ..common.words import counted, listed
 from ..passport import passport
 from ..referee import roundoff
 from ..scale import spread
@@ -119,7 +119,7 @@ def _decide(run: Run, training: _Training, rows: np.ndarray | None) -> None:
             _name_untold_layers(run, reference.sensitivity.untold(p.updates, run.bound or 0.0))
         else:
             run.bound = 0.0
-            assert_agreement(training.few, reference.few, 0.0, f"the first {min(FEW, p.updates)} updates")
+            assert_agreement(training.few, reference.few, 0.0, f"the first {counted(min(FEW, p.updates), 'update')}")
             run.outcome = assert_agreement(training.final, reference.final, 0.0)
         _check_predictions(run, training.final, reference.session, rows)
     if run.dtype == "float64" and not all(run.figures):
@@ -154,13 +154,13 @@ def _decide_natively(run: Run, training: _Training, reference: _Training) -> Non
     if run.bound > CEILING:
         run.outcome = "inconclusive"
         advice = f"; after {tested:,} they agree: compare that many with --updates {tested}" if tested else ""
-        run.message = f"rounding alone may change every digit of the weights after {all_:,} updates{advice}"
+        run.message = f"rounding alone may change every digit of the weights after {counted(all_, 'update')}{advice}"
     elif tested:
         enough = tested * SHARE >= all_ and run.bound <= known.usual(all_)
         run.outcome = run.outcome if enough else "inconclusive"
         run.message = (
-            f"after all {all_:,} updates rounding would hide a missing one; after {tested:,} it would show, and "
-            f"there the weights agree{' too' if enough else f': compare that many with --updates {tested}'}"
+            f"after all {counted(all_, 'update')} rounding would hide a missing one; after {tested:,} it would show, "
+            f"and there the weights agree{' too' if enough else f': compare that many with --updates {tested}'}"
         )
     else:
         run.outcome = "inconclusive"
@@ -189,7 +189,7 @@ def _tested(training: _Training, known: Sensitivity) -> int:
             weights = training.after(updates)
             bound = max(bound, known.allowed(updates, weights))
             if known.has_power(updates, bound):
-                assert_agreement(weights, known.weights(updates), bound, f"{updates:,} updates")
+                assert_agreement(weights, known.weights(updates), bound, counted(updates, "update"))
                 return updates
         updates //= 2
     return 0
@@ -243,10 +243,10 @@ class _Training:
         """Train to the end, stopping where a figure was published or an update is watched."""
         p, run, session = self.problem, self.run, self.session
         given = [session.inputs, session.targets, *session.first, np.array(session.lr, run.dtype)]
-        if run.arithmetic == "reproducible" and holds_subnormal(given):
+        if run.arithmetic == "reproducible" and (what := unpromised(given)):
             raise TrainingError(
-                "data or learning rate hold subnormal numbers, which XLA treats as zero, so the same bits cannot be "
-                "promised: scale them, or use --arithmetic native"
+                f"data or learning rate hold {what}, so the same bits cannot be promised: scale them, or use "
+                "--arithmetic native"
             )
         weights = session.weights
         self.measure_pace(weights)

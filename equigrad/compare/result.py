@@ -13,7 +13,7 @@ from ..common.agreement import GOOD
 from ..common.files import SCHEMA
 from ..common.markup import table
 from ..common.problem import Problem
-from ..common.words import first_three, listed
+from ..common.words import counted, first_three, listed
 
 INCONCLUSIVE = "inconclusive: rounding may hide any difference in {}"
 
@@ -126,7 +126,7 @@ class Comparison:
         missing = [run.label for run in runs if run.outcome == "missing"]
         names = _named(good)
         if bad:
-            sentence = "NOT in agreement: " + ", ".join(f"{run.label} {run.outcome}" for run in bad)
+            sentence = f"NOT in agreement: {agreement.told((run.label, run.outcome) for run in bad)}"
         elif open_:
             sentence = INCONCLUSIVE.format(_named(open_))
         elif len(good) < 2:
@@ -156,7 +156,7 @@ class Comparison:
             )
             for run in self.runs
         ]
-        title = f"{p.name}: {' → '.join(map(str, p.layers))}, {p.updates:,} updates"
+        title = f"{p.name}: {' → '.join(map(str, p.layers))}, {counted(p.updates, 'update')}"
         header = ("backend", "arithmetic", "outcome", "max ULP to NumPy", "first weights", "SHA-256")
         messages = [f"{run.label} {run.arithmetic}: {run.message}" for run in self.runs if run.message]
         return table(title, header, rows, [*messages, *self.verdicts])

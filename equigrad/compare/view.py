@@ -12,8 +12,8 @@ from rich.text import Text
 
 from ..common.data import number
 from ..common.errors import UsageError
-from ..common.words import first_three, listed, short
-from ..console import NARROW, Fitting, outcome, titled
+from ..common.words import counted, first_three, listed, short
+from ..console import NARROW, Fitting, fitting, outcome, titled
 from .result import Comparison, Run
 
 
@@ -38,19 +38,10 @@ def predicted_rows(rows: Sequence[str] | None) -> np.ndarray | None:
 def comparison(result: Comparison, rows: np.ndarray | None = None) -> RenderableType:
     """The table of runs, what was predicted and watched, and the verdict."""
     columns = _columns(result)
-    less = [column for column in columns if column.header != "SHA-256"]  # the verdict has it in full
-    least = [column for column in less if "weights" not in column.header]
+    spare = ["SHA-256", next(c.header for c in columns if "weights" in c.header)]  # the verdict has the hash in full
     if any(run.processes > 1 for run in result.runs):  # one hash or many is what such a table is about
-        less = [column for column in columns if "weights" not in column.header]
-    parts: list[RenderableType] = [
-        Fitting(
-            _runs(result, columns),
-            _runs(result, less),
-            _runs(result, least),
-            _runs(result, least, **{**NARROW, "collapse_padding": False}),
-            _runs(result, least, **NARROW),
-        )
-    ]
+        spare.reverse()
+    parts: list[RenderableType] = [fitting(_runs(result, columns), *spare)]
     if any(run.microseconds_per_update for run in result.runs):
         parts.append(Text(TIMES, style="dim"))
     parts += [Text(f"{run.label} {run.arithmetic}: {run.message}") for run in result.runs if run.message]
@@ -63,7 +54,7 @@ def comparison(result: Comparison, rows: np.ndarray | None = None) -> Renderable
 
 
 TIMES = (
-    "us per update: this suite's train, which records or compiles the loop; as people write it: "
+    "us per update: by train, which in numpy, torch and jax records or compiles the loop; as people write it: "
     "equigrad bench --who headline"
 )
 
@@ -108,13 +99,13 @@ def _columns(result: Comparison) -> list[Column]:
     return columns
 
 
-def _runs(result: Comparison, columns: Sequence[Column], **style: bool) -> Table:
+def _runs(result: Comparison, columns: Sequence[Column]) -> Table:
     p = result.problem
     title = (
-        f"{p.name}: {' -> '.join(map(str, p.layers))}, {p.samples:,} samples, {p.updates:,} updates, "
+        f"{p.name}: {' -> '.join(map(str, p.layers))}, {counted(p.samples, 'sample')}, {counted(p.updates, 'update')}, "
         f"learning rate {p.learning_rate:g}, {result.runs[0].dtype}"
     )
-    table = titled(title, **style)
+    table = titled(title)
     for column in columns:
         table.add_column(column.header, justify=column.justify)
     arithmetic = result.runs[0].arithmetic

@@ -12,7 +12,7 @@ from ..common.files import SCHEMA
 from ..common.markup import table
 from ..common.problem import Problem
 from ..common.ulp import any_differs, differs, distances, farthest
-from ..common.words import listed
+from ..common.words import counted, listed
 from ..session import Matrices
 
 MOST_SHOWN = 8
@@ -118,9 +118,9 @@ class Divergence:
     @property
     def verdict(self) -> str:
         """One sentence: where, by what, how far, and whether it heals."""
-        a, b = self.sides
+        (a, b), updates = self.sides, counted(self.updates, "update")
         if self.first is None:
-            return f"{a} and {b} never part: every bit of every weight is the same after {self.updates:,} updates."
+            return f"{a} and {b} never part: every bit of every weight is the same after {updates}."
         first = self.first
         ulp = max(d.max_ulp for d in self.development)
         absolute = float(np.max([d.max_abs_difference for d in self.development]))
@@ -133,7 +133,7 @@ class Divergence:
             else "not followed further"
         )
         return (
-            f"{a} and {b} part in update {first.update:,}, in {first.where}{cause}. In {self.updates:,} updates they "
+            f"{a} and {b} part in update {first.update:,}, in {first.where}{cause}. In {updates} they "
             f"are never more than {ulp:,} ULP ({absolute:.1e}) apart; {healed}."
         )
 
@@ -173,6 +173,17 @@ class Divergence:
             ],
             "notes": list(self.notes),
         }
+
+
+def already(found: dict[str, Any]) -> str:
+    """What differed before the weights did, in a sentence, by what `to_json` gives; nothing where nothing did."""
+    first, e = found["first"], found["earlier"]
+    if e is None or (first and first["update"] == e["update"]):
+        return ""
+    return (
+        f"Already in update {e['update']:,}, {len(e['elements']):,} of {e['size']:,} elements of {e['quantity']} of "
+        f"layer {e['layer']} differed, by {e['max_ulp']:,} ULP at most; the rounding of the weights removed that."
+    )
 
 
 def _json(difference: Difference | None) -> dict[str, Any] | None:

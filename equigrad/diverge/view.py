@@ -11,9 +11,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..common.words import listed, short
+from ..common.words import counted, listed, short
 from ..console import BAR, bar, titled
-from .result import MOST_SHOWN, Difference, Distance, Divergence, LoopLine, Trace
+from .result import MOST_SHOWN, Difference, Distance, Divergence, LoopLine, Trace, already
 
 FORMULAS = {
     "dot": "a @ w",
@@ -31,21 +31,15 @@ def divergence(result: Divergence) -> RenderableType:
     """Where they part, why, how the distance develops, and one sentence at the end."""
     p, (a, b) = result.problem, result.sides
     same = [v[0] if v[0] == v[1] else f"{v[0]} / {v[1]}" for v in (result.arithmetics, result.dtypes)]
-    heading = f"{p.name}: {a} against {b}, {', '.join(same)}, {p.updates:,} updates, learning rate {p.learning_rate:g}"
-    parts: list[RenderableType] = [Text(heading, style="bold")]
+    how = [*same, counted(p.updates, "update"), f"learning rate {p.learning_rate:g}"]
+    parts: list[RenderableType] = [Text(f"{p.name}: {a} against {b}, {', '.join(how)}", style="bold")]
     if result.first:
         parts += [Text(), Text(_where(result.first)), _elements(result.first, result.sides)]
         if result.first.operations:
             parts += [Text(), _operations(result.first)]
         parts += [Text(), _development(result.development)]
-    if result.earlier and result.earlier.update != (result.first.update if result.first else 0):
-        e = result.earlier
-        parts.append(
-            Text(
-                f"Already in update {e.update:,}, {len(e.elements):,} of {e.size:,} elements of {e.where} differed, by "
-                f"{e.max_ulp:,} ULP at most; the rounding of the weights removed that."
-            )
-        )
+    if before := already(result.to_json()):
+        parts.append(Text(before))
     parts += [Text(f"Note: {note}.") for note in result.notes]
     parts.append(Text(result.verdict, style="bold green" if result.identical else "bold yellow"))
     return Group(*parts)
@@ -53,8 +47,8 @@ def divergence(result: Divergence) -> RenderableType:
 
 def _where(first: Difference) -> str:
     return (
-        f"They part in update {first.update:,}: {len(first.elements):,} of {first.size:,} elements of {first.where} "
-        f"differ, by {first.max_ulp:,} ULP at most."
+        f"Their weights part in update {first.update:,}: {len(first.elements):,} of {first.size:,} elements of "
+        f"{first.where} differ, by {first.max_ulp:,} ULP at most."
     )
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..common.errors import needed
 from ..common.problem import problem
+from ..common.words import counted
 from .laws import STEPS, Network
 
 Draw = Callable[[np.random.RandomState, tuple[int, ...]], np.ndarray]
@@ -71,7 +72,7 @@ WEIGHTS: dict[str, Draw] = {
     "normal times 8": lambda g, s: g.standard_normal(s) * 8,
     "normal times 30": lambda g, s: g.standard_normal(s) * 30,
     "normal times 1,000": lambda g, s: g.standard_normal(s) * 1000,
-    "of very different sizes": _uneven,
+    "very uneven": _uneven,
 }
 INPUTS: dict[str, Draw] = {
     PLAIN: lambda g, s: g.standard_normal(s),
@@ -92,7 +93,7 @@ INPUTS: dict[str, Draw] = {
     "normal times 1,000": lambda g, s: g.standard_normal(s) * 1000,
     "normal times 1e6": lambda g, s: g.standard_normal(s) * 1e6,
     "the first row 400 times larger": _one_saturated,
-    "of very different sizes": _uneven,
+    "very uneven": _uneven,
 }
 TARGETS: dict[str, Draw] = {
     "uniform from 0 to 1": lambda g, s: g.random_sample(s),
@@ -142,11 +143,11 @@ class Recipe:
         if self.problem:
             return self.problem
         plain = Recipe()
-        words = [f"layers {'-'.join(map(str, self.layers))}", f"{self.samples} sample{'s' * (self.samples != 1)}"]
+        words = [f"layers {'-'.join(map(str, self.layers))}", counted(self.samples, "sample")]
         words += [f"{name} {v}" for name in ("weights", "inputs", "targets") if (v := getattr(self, name)) != PLAIN
                   and v != plain.targets]  # fmt: skip
         words += [f"learning rate {self.lr:g}"] * (self.lr != plain.lr)
-        words += [f"{self.updates:,} updates"] * (self.updates != plain.updates)
+        words += [counted(self.updates, "update")] * (self.updates != plain.updates)
         return ", ".join(words)
 
     def network(self, dtype: str) -> Network:

@@ -26,6 +26,8 @@ NARROWING = 15.0
 """The most seconds that are spent on making what was found small."""
 SEEDS = 3
 """A value of a dimension is right if the law holds for this many draws of the numbers."""
+OWN, MANY, RARE = 8, 30, 0.1
+"""Or for MANY, where some of OWN draws of the network found keep the law; nothing is said where RARE break it."""
 FEW, LONG = 10, 100
 """Numbers of updates. A training of more than LONG is timed on shorter ones before it is begun."""
 VALUES = {False: 8, True: 40}
@@ -323,10 +325,13 @@ def _narrowed(run: _Run, found: _Found) -> Finding:
             tried[group, other] = result
         return tried[group, other]
 
-    def in_any_seed(recipe: Recipe) -> Recipe | None:
+    def in_any_seed(recipe: Recipe, other: Variant = variant, draws: int = SEEDS) -> Recipe | None:
         """The recipe, or with other numbers, if the law breaks on it: what breaks by chance alone is no dependence."""
-        seeds = dict.fromkeys((recipe.seed, *range(SEEDS)))
-        return next((r for r in (replace(recipe, seed=n) for n in seeds) if breaks((*before, r))), None)
+        seeds = dict.fromkeys((recipe.seed, *range(draws)))
+        return next((r for r in (replace(recipe, seed=n) for n in seeds) if breaks((*before, r), other)), None)
+
+    def broken_of(draws: int) -> int:
+        return sum(bool(breaks((*before, replace(recipe, seed=n)))) for n in range(draws))
 
     group = found.group
     if not breaks(group):
@@ -342,15 +347,16 @@ def _narrowed(run: _Run, found: _Found) -> Finding:
             recipe, candidates = smaller, _simpler(smaller)
     group = (*before, recipe)
     depends = []
-    for dimension, values in _varied(recipe).items():
-        wrong = {said for said, other in values if in_any_seed(other)}
+    draws = SEEDS if broken_of(OWN) == OWN else MANY
+    for dimension, values in _varied(recipe).items() if draws == SEEDS or broken_of(MANY) > RARE * MANY else ():
+        wrong = {said for said, other in values if in_any_seed(other, draws=draws)}
         right = tuple(said for said, _ in values if said not in wrong)
         if right and monotonic() < until:
             also = tuple(said for said, _ in values if said in wrong)
             depends.append(Dependence(dimension, (_value(recipe, dimension), *also), right))
     for place, dimension in enumerate(("dtype", "arithmetic")):
         others = [v for v in run.variants if v[1 - place] == variant[1 - place] and v != variant]
-        right = tuple(v[place] for v in others if not breaks(group, v))
+        right = tuple(v[place] for v in others if not in_any_seed(recipe, v, draws))
         if right and monotonic() < until:
             depends.append(Dependence(dimension, (variant[place],), right))
     broken = breaks(group) or found.broken

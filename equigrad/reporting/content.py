@@ -18,9 +18,9 @@ from ..common.agreement import GOOD, agreed, bad
 from ..common.crossings import crossings
 from ..common.headline import is_written, shown
 from ..common.problem import PROBLEMS, Problem
-from ..common.words import first_three, listed, short
+from ..common.words import counted, first_three, listed, short
 from ..compare.result import INCONCLUSIVE
-from ..diverge.result import UNFINISHED
+from ..diverge.result import UNFINISHED, already
 from .documents import Documents
 from .recording import Replay, Track
 
@@ -41,6 +41,8 @@ class Verdict:
     good: bool | None
     """None for what is neither right nor wrong."""
     sha256: str = ""
+    aside: bool = False
+    """Not for the one line of all."""
 
     @property
     def kind(self) -> str:
@@ -71,9 +73,9 @@ def title(given: Documents, replay: Replay | None) -> dict[str, str]:
         return {"name": "crosscheck", "line": "of functions and their ports"}
     if p is None:
         return {"name": "timings", "line": "of several problems"}
-    parts = [f"{' → '.join(map(str, p['layers']))} units", f"{p['samples']:,} samples"]
+    parts = [f"{' → '.join(map(str, p['layers']))} units", counted(p["samples"], "sample")]
     if "updates" in p:
-        parts += [f"{p['updates']:,} updates", f"learning rate {p['learning_rate']:g}", f"seed {p['seed']}"]
+        parts += [counted(p["updates"], "update"), f"learning rate {p['learning_rate']:g}", f"seed {p['seed']}"]
     return {"name": p["name"], "line": ", ".join(parts)}
 
 
@@ -82,12 +84,12 @@ def headline(given: Documents, replay: Replay | None) -> str:
     found = verdicts(given, replay)
     runs = [run for d in given.compare for run in d["runs"] if run["outcome"] != "missing"]
     names = list(dict.fromkeys(nice(_run_name(run)) for run in runs))
-    if not found:
-        return "Timings" if given.bench else "Nothing to compare."
     if any(v.good is False for v in found):
         return "Not everything agrees."
     if len(names) < 2:
-        return "Checked, and in order."
+        if any(v.good for v in found):
+            return "Checked, and in order."
+        return "Compared, bit by bit." if given.diverge else "Timings" if given.bench else "Nothing to compare."
     kinds: dict[str, dict[str, set[str | None]]] = {}
     for run in runs:
         kinds.setdefault(run["arithmetic"], {}).setdefault(run["dtype"], set()).add(run["weights_sha256"])
@@ -133,11 +135,12 @@ def _of_comparisons(given: Documents) -> Iterator[Verdict]:
             text += f" ({listed(missing)} missing)" if missing else ""
             one = hashes.pop() if len(hashes) == 1 and not wrong else ""
             dtype = runs[0]["dtype"]
-            yield Verdict(f"{arithmetic}, {dtype}", text, not (wrong or unclear) and bool(ran), one or "")
+            good = not (wrong or unclear) and bool(ran)
+            yield Verdict(f"{arithmetic}, {dtype}", text, None if good and len(ran) == 1 else good, one or "")
 
 
 def _failing(run: dict[str, Any]) -> str:
-    return f"{nice(_run_name(run))} {run['outcome']}" + (f", {run['message']}" if run["message"] else "")
+    return f"{nice(_run_name(run))} ({run['outcome']})" + (f": {run['message']}" if run["message"] else "")
 
 
 def _of_checks(given: Documents) -> Iterator[Verdict]:
@@ -165,8 +168,8 @@ def _of_divergences(given: Documents) -> Iterator[Verdict]:
         kinds.setdefault(f"{_same(d['arithmetics'])} {_same(d['dtypes'])}", []).append(f"{pair} {where}")
     if kinds:
         others = any(d["backends"][0] != "numpy" for d in given.diverge)
-        name = "where bits part" if others else "where bits part from NumPy's"
-        yield Verdict(name, "; ".join(f"{k}: {', '.join(v)}" for k, v in kinds.items()), None)
+        name = "where weights part" if others else "where weights part from NumPy's"
+        yield Verdict(name, "; ".join(f"{k}: {', '.join(v)}" for k, v in kinds.items()), None, aside=True)
 
 
 def _of_failures(given: Documents, replay: Replay | None) -> Iterator[Verdict]:
@@ -257,15 +260,16 @@ def divergences(given: Documents) -> list[dict[str, Any]]:
             "first": first,
         }
         if first is None:
-            card["text"] = f"Every bit of every weight is the same, through {d['updates_compared']:,} updates."
+            card["text"] = f"Every bit of every weight is the same, through {counted(d['updates_compared'], 'update')}."
         else:
             differing = [o["name"] for o in first["operations"] if not o["same"]]
             card["text"] = (
-                f"They part in update {first['update']:,}, in the {first['quantity']} of layer {first['layer']}, "
-                f"by {first['max_ulp']:,} ULP at most."
+                f"Their weights part in update {first['update']:,}, from the {first['quantity']} of layer "
+                f"{first['layer']} on, by {first['max_ulp']:,} ULP at most."
             )
             card["differing"] = [(name, d["how"].get(name, [])) for name in differing]
             card["elements"] = first["elements"][:3]
+        card["already"] = already(d)
         cards.append(card)
     return sorted(cards, key=lambda card: card["first"] is None)
 

@@ -39,6 +39,7 @@ SHAPES: dict[str, Any] = {
         "updates_compared": int,
         "identical": bool,
         "first": (dict, None),
+        "earlier": (dict, None),
         "how": dict,
         "development": [{"update": int, "max_ulp": int, "max_abs_difference": DISTANCE}],
         "notes": [str],
@@ -97,6 +98,7 @@ FIRST = {
     "elements": [{"index": [int], "values": [DISTANCE], "hex": [str], "ulp": int}],
     "operations": [{"name": str, "same": bool, "differing": int, "max_ulp": int}],
 }  # fmt: skip
+EARLIER = {**FIRST, "size": int}
 CURVE = {
     "dtype": str,
     "elements": int,
@@ -161,7 +163,8 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         raise UsageError(f"'{path}' has schema {data.get('schema')!r}, this version reads schema {SCHEMA}")
     wrong = misfit(data, SHAPES[kind], "")
     if wrong is None and kind == "diverge":
-        wrong = None if data["first"] is None else misfit(data["first"], FIRST, "first")
+        parted = [(data[key], shape, key) for key, shape in (("first", FIRST), ("earlier", EARLIER)) if data[key]]
+        wrong = next(filter(None, (misfit(*each) for each in parted)), None)
         wrong = wrong or _not_two(data) or misfit([*data["how"].values()], [[str]], "how")
     if wrong is None and kind == "check" and data["curve"] is not None:
         wrong = misfit(data["curve"], CURVE, "curve")
@@ -239,7 +242,12 @@ def of_one_problem(documents: Documents, problem: Problem | None) -> Problem | N
     if problem is not None:
         return problem
     if not merged:
-        return PROBLEMS[timed[0]]() if len(timed) == 1 else None
+        updates = {t.get("updates") for d in documents.bench for t in d["tables"] if t["problem"] in PROBLEMS}
+        return (
+            PROBLEMS[timed[0]]().with_(updates=updates.pop() if len(updates) == 1 else None)
+            if len(timed) == 1
+            else None
+        )
     return _rebuilt(merged)
 
 

@@ -30,13 +30,14 @@ async function startLab(problem) {
     if (!text.trim()) throw new Error("is empty: give a whole number");
     if (!/^\d{1,15}$/.test(text.trim())) throw new Error(`must be a whole number, not ${quoted(text)}`);
     const value = Number(text);
-    if (value < low || value > high) throw new Error(`must be between ${low.toLocaleString("en")} and ${high.toLocaleString("en")}${hint}`);
+    if (value < low || value > high) throw new Error(`must be between ${low.toLocaleString("en")} and ${high.toLocaleString("en")}${value > high ? hint : ""}`);
     return value;
   }
   const quoted = (text) => `“${text.length > 40 ? `${text.slice(0, 40)}…` : text}”`;
   function fitting(value, dtype) {
     const held = dtype === "float32" ? Math.fround(value) : value;
     if (!Number.isFinite(held)) throw new Error(`does not fit into ${dtype}`);
+    if (Math.abs(held) >= 2 ** 960) throw new Error("is too large: from 2**960 (1e289) on the same bits are not promised");
     if (value !== 0 && Math.abs(held) < SMALLEST[dtype]) throw new Error(`is too small for ${dtype} (a subnormal number, or zero)`);
     return value;
   }
@@ -373,7 +374,7 @@ async function startLab(problem) {
       if (!text.trim()) continue;
       const cells = text.trim().replace(/^\[|\]$/g, "").trim().split(/\s*,\s*|\s+/);
       try {
-        if (cells.length !== wide) throw new Error(`has ${cells.length} ${cells.length === 1 ? "number" : "numbers"} where ${wide} are needed`);
+        if (cells.length !== wide) throw new Error(`has ${cells.length} ${cells.length === 1 ? "number" : "numbers"} where ${wide} are needed${/[;|]/.test(text) ? "; commas separate them" : ""}`);
         if (rows.length >= 100) throw new Error("is one too many: at most 100 at once");
         rows.push(cells.map((cell) => fitting(number(cell), task.dtype)));
       } catch (error) { wrong.textContent = `Line ${i + 1} ${error.message}.`; $("#unseen").setAttribute("aria-invalid", "true"); return; }

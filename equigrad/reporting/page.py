@@ -62,6 +62,7 @@ def report(
     backends: Spec | Sequence[Spec] | None = None,
     dtype: str = "both",
     out: str | os.PathLike[str] | None = None,
+    home: str = "#verdict",
     progress: Progress | None = None,
 ) -> Page:
     """The page about `problem`, or about the problem that `results` are of; written to `out` if that is given.
@@ -70,13 +71,15 @@ def report(
     is run here, but for timings and ports; without one the page shows what they hold, and a replay if their problem
     is built in. Neither means 'one-layer'. `backends` are as `equigrad.load` takes them, all that are usable
     here unless given; NumPy, with which the others are compared, is always first. `dtype` is 'float64', 'float32' or
-    'both', which is float64 alone for a large problem.
+    'both', which is float64 alone for a large problem. The name at the top leads `home`.
 
     Raises UsageError for arguments and files that cannot be used, before anything is written or run, and
     MissingError without the libraries of 'equigrad[report]'.
     """
     check_known("dtype", dtype, (*DTYPES, "both"))
     check_writable(out)
+    if out is not None and Path(out).suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"the page is written to .html, not to '{out}'")
     environment, plotly = libraries()
     template = environment.get_template("page.html")
     results = several(results)
@@ -99,7 +102,7 @@ def report(
         replay = recording.record(task, names, dtypes, ARITHMETICS, firsts, progress)
     else:
         notes = ["There is no replay: " + _why_not(given)] if given.of_problems else []
-    page = _page(template, plotly, given, replay, names, notes)
+    page = _page(template, plotly, given, replay, names, notes, home)
     if out is not None:
         page.write(out)
     return page
@@ -189,6 +192,7 @@ def _page(
     replay: recording.Replay | None,
     names: list[str],
     notes: list[str],
+    home: str,
 ) -> Page:
     verdicts = content.verdicts(given, replay)
     facts = given.passport or passport(names)
@@ -208,6 +212,7 @@ def _page(
         code=aligned.aligned([*names, aligned.BROWSER]) if replay else [],
         steps=aligned.CODE_STEPS,
         notes=notes,
+        home=home,
         charts=content.captions(data),
         timed=data["timings"],
         train=TRAIN,
@@ -224,7 +229,8 @@ def _page(
         scripts={name: text_of(f"{name}.js") for name in ("replay", "pictures", "lab", "charts")},
     )
     agreed = all(v.good is not False for v in verdicts)
-    verdict = " ".join(f"{v.name}: {v.text}." for v in verdicts if v.good is not None)
+    told = [v for v in verdicts if not v.aside] or verdicts
+    verdict = " ".join(f"{v.name}: {v.text}." for v in told)
     return Page(html, agreed, verdict or "Timings alone: there are no weights to compare.")
 
 

@@ -48,9 +48,12 @@ def site(
     environment, _ = libraries()
     template = environment.get_template("site.html")
     pages = {
-        name: report(make().with_(updates=updates), backends=backends, dtype=dtype, progress=named(name, progress))
+        name: report(
+            make().with_(updates=updates), backends=backends, dtype=dtype, home="index.html",
+            progress=named(name, progress),
+        )
         for name, make in PROBLEMS.items()
-    }
+    }  # fmt: skip
     documents = {path.stem: path.read_text(encoding="utf-8") for path in _documentation()}
     titles = {name: _title(text) for name, text in documents.items()}
     common = {"css": text_of("page.css"), "problems": list(pages), "titles": titles}

@@ -75,7 +75,7 @@ def row_of(table: Table, name: str) -> Row:
 @pytest.mark.parametrize(
     ("name", "outcome", "words"),
     [
-        pytest.param("OneMissing", "disagree", "after 1 updates", id="one update missing is refused"),
+        pytest.param("OneMissing", "disagree", "after 1 update", id="one update missing is refused"),
         pytest.param("Random", "nondeterministic", "other bits", id="other bits in another run are refused"),
         pytest.param("OtherDtype", "wrong-dtype", "an array of float32 - expected", id="another dtype is refused"),
         pytest.param("NotANumber", "disagree", "NaN", id="NaN is refused"),
@@ -87,9 +87,7 @@ def row_of(table: Table, name: str) -> Row:
             "Raising", "failed", "train raised ZeroDivisionError: no luck", id="an exception is a row of one line"
         ),
         pytest.param("Stale", "disagree", "after 5 updates", id="what was kept for other first weights is refused"),
-        pytest.param(
-            "Late", "disagree", "after 1 updates", id="what is computed once the clock has stopped is refused"
-        ),
+        pytest.param("Late", "disagree", "after 1 update", id="what is computed once the clock has stopped is refused"),
         pytest.param("Absent", "missing", "pip install not_installed_here", id="a missing peer is a row"),
         pytest.param("Submodule", "missing", "pip install not_installed_here", id="a missing peer's module is a row"),
         pytest.param("Unfit", "unsuitable", "small layers", id="an unsuitable problem is a row"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 
 from equigrad.bench import calls, headline, process, results, sizes, suite, targets
 from equigrad.bench.clock import Row, Table, rounded
@@ -275,6 +275,20 @@ def test_a_long_reason_leaves_the_numbers_alone(result: Result) -> None:
     assert "log scale" in capture.get()
 
 
+@pytest.mark.parametrize("name", ["torch", "my_long_package.my_long_module:MyClassOfALongName"], ids=["short", "long"])
+def test_no_number_is_cut_in_80_columns_where_the_backends_name_is(name: str, result: Result) -> None:
+    table = result.tables[0]
+    table.rows[1] = replace(table.rows[1], name=name)
+    table.base = name
+    screen = Console(width=80)
+    with screen.capture() as capture:
+        screen.print(Group(view.tables(result), view.against(result, copy.deepcopy(result), "before")))
+    shown = capture.get()
+    assert max(map(len, shown.splitlines())) <= 80
+    assert all(number in shown for number in ("4.1", "0.25 [0.247, 0.256]", "1 [0.976, 1.02]"))
+    assert "…" not in shown
+
+
 def test_why_a_peer_disagrees_is_said_beside_the_distance(result: Result) -> None:
     row = result.tables[0].rows[2]
     row.outcome, row.message, row.about = "disagree", "3 ULP from the reference", "it minimises another loss"
@@ -446,9 +460,7 @@ def test_a_size_that_does_not_fit_says_what_it_takes(monkeypatch: pytest.MonkeyP
     shape = sizes.Shape(250_000, [3, 1])
     assert Workload.of(sizes.sized(*shape), "float64").bytes_needed == 12_000_048
     monkeypatch.setattr(sizes, "free_memory", lambda: 50_000_000)
-    with pytest.raises(
-        UsageError, match=r"^250000x3-1 does not fit: about 0\.1 GB for 1 contestants, 0\.1 GB are free"
-    ):
+    with pytest.raises(UsageError, match=r"^250000x3-1 does not fit: about 0\.1 GB for 1 contestant, 0\.1 GB are free"):
         sizes.check_memory([shape])
     monkeypatch.setattr(sizes, "free_memory", lambda: 8 * 12_000_048)
     sizes.check_memory([shape])
@@ -520,6 +532,26 @@ def test_a_backend_of_two_names_is_timed_once(monkeypatch: pytest.MonkeyPatch) -
     assert [row.name for row in found.tables[0].rows] == ["numpy", "numpy reproducible"]
     assert list(found.imports) == ["numpy"]
     assert suite.status(found, asked[1:]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arithmetic", "names"),
+    [("both", ["native_only:Own"]), ("reproducible", ["native_only:Own reproducible"])],
+    ids=["left out of both", "timed where it is asked for"],
+)
+def test_an_arithmetic_that_a_class_lacks_is(
+    arithmetic: str, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(workload: Workload, field: Any, **_: Any) -> Table:
+        rows = [Row(one.name, one.group) for one in field]
+        return Table(workload.name, "float64", 4, [3, 1], 1, 1, 1, 1, 1, rows=rows)
+
+    methods = "    def predict(self, weights, x): ...\n    def gradient(self, weights, x, y): ...\n"
+    (tmp_path / "native_only.py").write_text(f"import equigrad\n\nclass Own(equigrad.Engine):\n{methods}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(suite, "measure", measured)
+    found = suite.bench(["one-layer"], ["native_only:Own"], who="backends", arithmetic=arithmetic)
+    assert [row.name for row in found.tables[0].rows] == names
 
 
 def test_a_size_of_two_spellings_is_timed_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import sys
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import equigrad
 from equigrad import console
@@ -133,7 +135,7 @@ def test_a_broken_backend_is_named_and_the_others_still_show(
     assert result.backends[2].outcome in ("agree", "missing")
     assert message in result.backends[1].message
     assert not result.agreed
-    assert f"{backend.__name__} native {outcome}" in result.verdict
+    assert f"{backend.__name__} native ({outcome})" in result.verdict
 
 
 class Single(NumpyBackend):
@@ -245,6 +247,19 @@ def test_lines_to_copy_are_broken_nowhere(capsys: pytest.CaptureFixture[str]) ->
     assert code == finding.reproduce("mine:Mine").splitlines()
 
 
+@pytest.mark.parametrize("name", ["numpy", "my_long_package.my_long_module:MyClassOfALongName"], ids=["short", "long"])
+def test_no_number_is_cut_in_80_columns_where_the_backends_name_is(name: str) -> None:
+    result = check("one-layer", ["numpy"])
+    result = replace(result, backends=tuple(replace(b, name=name) for b in result.backends))
+    screen = Console(file=io.StringIO(), width=80)
+    screen.print(view.check(result))
+    assert isinstance(screen.file, io.StringIO)
+    text = screen.file.getvalue()
+    assert max(map(len, text.splitlines())) <= 80
+    numbers = [f"{v:.1e}" for b in result.backends for layer in b.layers for v in (layer.relative_error, layer.bound)]
+    assert all(number in text for number in (*numbers, *(b.kept for b in result.backends)))
+
+
 def test_a_right_gradient_does_not_excuse_a_broken_law() -> None:
     result = check("one-layer", [Fickle], arithmetic="native")
     assert outcomes(result) == {"Fickle": "nondeterministic"}
@@ -343,7 +358,7 @@ def test_a_wrong_engine_fails_beside_a_right_one(command: Any) -> None:
     done = command("two-layer", *arguments)
     assert done.returncode == 1
     assert "gradient_is_exact: the gradient is off by 0.0109 at layer 1 element (1, 3)" in done.stdout
-    assert "NOT correct: wrong_engine:WrongBackend native disagree." in done.stdout
+    assert "NOT correct: wrong_engine:WrongBackend native (disagree)." in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,16 @@ import pytest
 
 from equigrad.backends import load
 from equigrad.backends.interface import Backend
-from equigrad.common.agreement import BOUNDS, FEW, Disagreement, assert_agreement, distance, holds_subnormal
+from equigrad.common.agreement import (
+    BOUNDS,
+    FEW,
+    Disagreement,
+    assert_agreement,
+    distance,
+    holds_subnormal,
+    told,
+    unpromised,
+)
 from equigrad.common.problem import PROBLEMS, problem
 
 Ready = Callable[..., Backend]
@@ -60,6 +69,19 @@ def test_subnormals_are_seen_in_either_dtype_and_zero_is_none() -> None:
     assert holds_subnormal([np.array([1e-310])])
     assert holds_subnormal([np.array([1e-40], "float32")])
     assert not holds_subnormal([np.array([0.0, -0.0, 1e-307]), np.array([1e-37], "float32")])
+
+
+def test_backends_of_one_outcome_are_told_together() -> None:
+    assert (
+        told([("torch", "disagree"), ("mine", "failed"), ("jax", "disagree")])
+        == "torch and jax (disagree), mine (failed)"
+    )
+
+
+def test_no_bits_are_promised_for_subnormals_and_for_numbers_of_2_to_the_960_or_more() -> None:
+    assert unpromised([np.array([0.0, -(2.0**960)]), np.ones(1, "float32")]).startswith("numbers of 2**960")
+    assert unpromised([np.array([1e-310])]).startswith("subnormal numbers")
+    assert not unpromised([np.array([9e288, 0.0]), np.array([3e38], "float32"), np.ones((0, 3))])
 
 
 @cache

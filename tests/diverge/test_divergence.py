@@ -21,7 +21,7 @@ from equigrad.cli import main
 from equigrad.common.errors import UsageError
 from equigrad.common.problem import problem
 from equigrad.diverge.divergence import _quantities
-from equigrad.diverge.result import Difference, Distance, Divergence
+from equigrad.diverge.result import Difference, Distance, Divergence, already
 from equigrad.diverge.view import divergence as render
 
 Ready = Callable[..., Backend]
@@ -86,6 +86,9 @@ def test_an_intermediate_that_leaves_no_trace_in_the_weights_is_told() -> None:
     assert (result.earlier.update, result.earlier.layer, result.earlier.quantity) == (1, 1, "activation")
     assert [(e.index, e.ulp) for e in result.earlier.elements] == [((1, 0), 1)]
     assert "never part" in result.verdict
+    assert already(result.to_json()).startswith(
+        "Already in update 1, 1 of 16 elements of activation of layer 1 differed"
+    )
 
 
 class Tanh(Engine):

@@ -65,4 +65,4 @@ def test_the_command_line_says_so_with_status_1_and_no_warning(tmp_path: Path) -
     assert done.stderr == ""
     assert done.returncode == 1
     assert done.stdout.count(f"overflow at update {last_good_update() + 1}:") == 2
-    assert "native: NOT in agreement: numpy failed." in done.stdout
+    assert "native: NOT in agreement: numpy (failed)." in done.stdout

@@ -261,7 +261,7 @@ def test_the_comparison_goes_on_past_one_that(body: str, outcome: str, message: 
     assert numpy.outcome == "identical"
     assert good.outcome in ("identical", "agree")
     assert not result.agreed
-    assert f"{module}:Wrong {outcome}" in result.verdict
+    assert f"{module}:Wrong ({outcome})" in result.verdict
     assert f"{module}:Wrong native: {wrong.message}" in shown(result)
     json.dumps(result.to_json(), allow_nan=False)
 

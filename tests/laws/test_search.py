@@ -70,8 +70,8 @@ TELLING = {
     "ClipsActivations",
     "layers 2-10, 2 samples": "OneOutputOnly",
     "layers 3-2, 33 samples": "Shuffles BatchesOf32 SortsRows",
-    "layers 3-3-3, 3 samples, inputs of very different sizes": "NanAtZero ScalesLargeInputs SubnormalsRaise",
-    "layers 3-3-3, 3 samples, weights of very different sizes": "NanToZero",
+    "layers 3-3-3, 3 samples, inputs very uneven": "NanAtZero ScalesLargeInputs SubnormalsRaise",
+    "layers 3-3-3, 3 samples, weights very uneven": "NanToZero",
     "layers 2-2, 2 samples, weights normal / 1,000, targets normal times 100, learning rate 1e-05, 1,501 updates":
     "IntegerTargets IgnoresNegativeTargets RateAtLeast",
     "layers 64-32-10, 70 samples": "BlocksOf64Rows",
@@ -152,6 +152,12 @@ def test_what_is_found_is_small_and_says_what_it_depends_on() -> None:
     ]
     assert {"gradient_is_exact", "weights_are_exact"} <= set(finding.broken)
     json.dumps(finding.to_json())
+
+
+def test_what_breaks_by_chance_of_the_numbers_is_said_to_depend_on_no_size() -> None:
+    finding = looked(wrong_engines.WRONG["HardSigmoidOutside"], 200).finding
+    assert finding is not None
+    assert [d.dimension for d in finding.depends_on] == ["weights"]
 
 
 def test_the_lines_of_python_show_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +361,7 @@ def test_the_command_without_a_problem_shows_the_smallest_network_and_writes_it(
     assert "gradient_is_exact: the gradient is off by" in done.stdout
     assert "the smallest network that shows it: " in done.stdout
     assert "sizes: right for " in done.stdout
-    assert "NOT correct: wrong_engines:SquareNotTransposed disagree." in done.stdout
+    assert "NOT correct: wrong_engines:SquareNotTransposed (disagree)." in done.stdout
     written = json.loads(path.read_text())
     wrong, right = written["searched"]
     assert (right["outcome"], right["finding"], right["networks"]) == ("agree", None, 20)

@@ -319,9 +319,10 @@ EVIL = "<img src=x onerror=alert(1)>"
 WRONG_FIELDS = {
     "letters": ("updates", "many", "The number of updates must be a whole number, not “many”."),
     "nothing": ("updates", " ", "The number of updates is empty: give a whole number."),
-    "no update": (
+    "no update": ("updates", "0", "The number of updates must be between 1 and 10,000,000."),
+    "many updates": (
         "updates",
-        "0",
+        "10000001",
         "The number of updates must be between 1 and 10,000,000; equigrad compare takes more.",
     ),
     "a fraction": ("updates", "1.5", "The number of updates must be a whole number, not “1.5”."),
@@ -360,9 +361,10 @@ def test_one_line_at_the_place_and_nothing_lost_for(window: Any, field: str, tex
         ("", "Row 2, input 3 is empty: give a number."),
         ("x", "Row 2, input 3 is not a number: “x”."),
         ("1e400", "Row 2, input 3 is too large for a number: “1e400”."),
+        ("-1e300", "Row 2, input 3 is too large: from 2**960 (1e289) on the same bits are not promised."),
         (EVIL, f"Row 2, input 3 is not a number: “{EVIL}”."),
     ],
-    ids=["empty", "letters", "1e400", "markup"],
+    ids=["empty", "letters", "1e400", "-1e300", "markup"],
 )
 def test_one_line_at_the_table_for_a_cell_that_is(window: Any, text: str, message: str) -> None:
     before = run(window)
@@ -468,6 +470,8 @@ def test_new_inputs_are_predicted_with_the_published_digits(window: Any) -> None
     ]
     window.page.fill("#unseen", "0 1")
     assert window.page.inner_text("#wrong-unseen") == "Line 1 has 2 numbers where 3 are needed."
+    window.page.fill("#unseen", "0;1;1")
+    assert window.page.inner_text("#wrong-unseen") == "Line 1 has 1 number where 3 are needed; commas separate them."
     window.page.fill("#unseen", "")
 
 

@@ -385,7 +385,7 @@ def test_a_training_that_overflows_is_shown_as_far_as_it_got() -> None:
     page = equigrad.report(TASK.with_(learning_rate=1e200), backends=["numpy"])
     assert not page.agreed
     assert "do not fit into float32" in page.html
-    assert "NumPy failed, the weights of layer 1 overflow at update" in page.verdict
+    assert "NumPy (failed): the weights of layer 1 overflow at update" in page.verdict
 
 
 BAD = {
@@ -424,6 +424,31 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     for key, inner in inside:
         yield (*path, key)
         yield from places(inner, (*path, key))
+
+
+def test_who_ran_alone_is_neither_right_nor_wrong(results: dict[str, Path]) -> None:
+    given = documents.read([results["compare"]])
+    assert [v.good for v in content.verdicts(given, None)] == [None, None]
+    assert content.headline(given, None) == "Nothing to compare."
+    assert content.headline(documents.read([results["compare"], results["check"]]), None) == "Checked, and in order."
+
+
+def test_a_page_of_timings_alone_says_how_many_updates_they_are_of(timed: Path, tmp_path: Path) -> None:
+    given = documents.read([edited(timed, tmp_path / "bench.json", lambda d: d["tables"][0].update(updates=500))])
+    task = documents.of_one_problem(given, None)
+    assert task is not None
+    assert (task.name, task.updates) == ("one-layer", 500)
+
+
+def test_what_differed_before_the_weights_did_is_on_the_page_too(results: dict[str, Path], tmp_path: Path) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["earlier"] = {**document["first"], "quantity": "activation", "size": 4, "max_ulp": 1, "update": 1}
+        document["earlier"]["elements"] = document["first"]["elements"][:1]
+        document["first"]["update"] = 5
+
+    page = equigrad.report(results=[edited(results["diverge"], tmp_path / "diverge.json", change)]).html
+    assert "Their weights part in update 5, from the " in page
+    assert "Already in update 1, 1 of 4 elements of activation of layer 1 differed, by 1 ULP at most; the " in page
 
 
 def test_where_the_development_ends_is_seen_in_its_chart_and_no_note() -> None:

@@ -285,7 +285,9 @@ def test_nothing_sticks_out_of_a_window_of_width(window: Any, width: int) -> Non
     for chart in ("chart-ulp", "chart-errors"):
         page.locator(f"#{chart}").scroll_into_view_if_needed()
         page.wait_for_selector(f"#{chart} .main-svg")
+    page.evaluate("document.querySelector('.eyebrow b').textContent = 'n'.repeat(200) + '.csv'")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert "local" in page.evaluate("getComputedStyle(document.querySelector('#samples').parentElement).background")
     page.set_viewport_size({"width": 1280, "height": 900})
 
 

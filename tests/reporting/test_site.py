@@ -41,6 +41,7 @@ def test_it_holds_an_index_three_problems_and_every_page_of_the_documentation(si
     assert names == {"index.html", "one-layer.html", "two-layer.html", "digits.html", "images", *documentation}
     assert {path.name for path in (site / "images").iterdir()} == {path.name for path in (DOCS / "images").iterdir()}
     index = (site / "index.html").read_text()
+    assert '<a class="brand" href="index.html">' in (site / "digits.html").read_text(encoding="utf-8")
     assert all(f'href="{name}"' in index for name in names - {"images", "index.html"})
 
 
