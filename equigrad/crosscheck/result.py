@@ -186,7 +186,7 @@ class Crosscheck:
             vague = [f.name for f in ran if f.outcome not in GOOD]
             right = f"{listed(vague)} {'are' if len(vague) > 1 else 'is'} right"
             return f"inconclusive: nothing can tell whether {right} here{skipped}."
-        words = ", ".join(f"{f.name} {f.outcome}" for f in bad)
+        words = agreement.told((f.name, f.outcome) for f in bad)
         return f"NOT in agreement: {words}{skipped}." + (f" They part here: {self.parting}." if self.parting else "")
 
     def __str__(self) -> str:
