@@ -77,7 +77,7 @@ TELLING = {
     "layers 64-32-10, 70 samples": "BlocksOf64Rows",
     "layers 3-2, 300 samples": "BatchesOf256",
     "layers 3-4-1, 4 samples, weights uniform from -1 to 1, learning rate 0.01, 3,000 updates": "CapsUpdates",
-    "layers 3-2, 1025 samples": "MeanBeyondAThousand",
+    "layers 3-2, 1,025 samples": "MeanBeyondAThousand",
     "layers 3-4-1, 4 samples, learning rate 10": "RateAtMostOne RateForgotten",
     "layers 3-4-1, 4 samples, inputs a row and a column of zeros, targets a row and a column of zeros": "DropsZeroRows",
     "layers 3-4-1, 4 samples, inputs every row the same, targets every row the same": "Deduplicates",
