@@ -7,14 +7,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ..console import NARROW, Fitting, outcome, titled
+from ..console import fitting, outcome, titled
 from .result import Crosscheck, Parting, Site
 
 
 def crosscheck(result: Crosscheck) -> RenderableType:
     """One row for each function and leaf, what is wrong, where torch and JAX part, notes and the verdict."""
-    whole, without = _leaves(result, True), _leaves(result, False)
-    parts: list[RenderableType] = [Fitting(whole, without, _leaves(result, False, **NARROW))]
+    parts: list[RenderableType] = [fitting(_leaves(result), "forward\nmode")]
     for f in result.functions:
         if f.message:
             parts.append(Text(f"{f.name} {f.outcome}: {f.message}"))
@@ -27,22 +26,21 @@ def crosscheck(result: Crosscheck) -> RenderableType:
     return Group(*parts)
 
 
-def _leaves(result: Crosscheck, forward: bool, **style: bool) -> Table:
-    table = titled(f"crosscheck, {result.dtype}, referee: {result.referee}", **style)
+def _leaves(result: Crosscheck) -> Table:
+    table = titled(f"crosscheck, {result.dtype}, referee: {result.referee}")
     for name in ("function", "outcome", "leaf", "shape", "gradient"):
-        table.add_column(name, no_wrap=name != "leaf", overflow="fold")
-    for name in ("error to\nreferee", "forward\nmode")[: 1 + forward]:
+        table.add_column(name, no_wrap=name != "leaf")
+    for name in ("error to\nreferee", "forward\nmode"):
         table.add_column(name, justify="right")
     for f in result.functions:
-        mode = "" if f.forward_mode is None else f"{f.forward_mode:.0e}"
         head: list[RenderableType] = [f.name, outcome(f.outcome)]
-        rows = [
-            (Text(leaf.path), " x ".join(map(str, leaf.shape)), outcome(leaf.outcome), f"{leaf.relative_error:.1e}")
-            for leaf in f.leaves
-        ]
-        for row in rows or [(Text(), "", Text(), "")]:
-            table.add_row(*head, *row, *[mode] * forward)
+        mode = "" if f.forward_mode is None else f"{f.forward_mode:.0e}"
+        for leaf in f.leaves:
+            shape = " x ".join(map(str, leaf.shape))
+            table.add_row(*head, Text(leaf.path), shape, outcome(leaf.outcome), f"{leaf.relative_error:.1e}", mode)
             head, mode = ["", ""], ""
+        if not f.leaves:
+            table.add_row(*head)
         table.add_section()
     return table
 
