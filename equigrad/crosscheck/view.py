@@ -13,7 +13,7 @@ from .result import Crosscheck, Parting, Site
 
 def crosscheck(result: Crosscheck) -> RenderableType:
     """One row for each function and leaf, what is wrong, where torch and JAX part, notes and the verdict."""
-    parts: list[RenderableType] = [fitting(_leaves(result), "forward\nmode")]
+    parts: list[RenderableType] = [fitting(_leaves(result), "forward\nmode", "shape")]
     for f in result.functions:
         if f.message:
             parts.append(Text(f"{f.name} {f.outcome}: {f.message}"))
