@@ -210,6 +210,7 @@ def test_first_update_and_preparation_are_kept_apart(table: Table) -> None:
     assert row.first_call_seconds not in row.samples
 
 
+@pytest.mark.slow(but=["seen when"])
 @pytest.mark.parametrize("waits", [True, False], ids=["seen when waited for", "missed when not"])
 @pytest.mark.parametrize("queue", ["jax", "torch:cuda"], ids=["jax", "torch-cuda"])
 def test_work_that_is_still_under_way(

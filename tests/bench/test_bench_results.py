@@ -534,6 +534,7 @@ def test_a_backend_of_two_names_is_timed_once(monkeypatch: pytest.MonkeyPatch) -
     assert suite.status(found, asked[1:]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arithmetic", "names"),
     [("both", ["native_only:Own"]), ("reproducible", ["native_only:Own reproducible"])],

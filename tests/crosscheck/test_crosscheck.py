@@ -390,6 +390,7 @@ def test_an_offset_loosens_no_more_than_the_verdict_says() -> None:
     assert 1e-9 < right.bound < 1e-3
 
 
+@pytest.mark.slow(but=["value-torch"])
 @pytest.mark.parametrize("wrong", ["torch", "jax"])
 @pytest.mark.parametrize("what", ["value", "gradient"])
 def test_of_three_functions_only_the_wrong_one_is_blamed(wrong: str, what: str) -> None:

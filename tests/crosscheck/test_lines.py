@@ -55,6 +55,7 @@ def interleaved(x: Any) -> Any:
     return h
 
 
+@pytest.mark.slow(but=["a concatenation"])
 @pytest.mark.parametrize(
     ("theirs", "port", "inputs"),
     [

@@ -320,6 +320,7 @@ def of_a_matrix(kind: str, library: Any, linalg: Any, factor: float = 1.0) -> An
     return f
 
 
+@pytest.mark.slow(but=["1e9"])
 @pytest.mark.parametrize("name", MATRICES)
 def test_a_right_function_of_an_ill_conditioned_matrix_is_not_called_wrong(name: str) -> None:
     """From afar such a function looks round, and nothing like what it is where it was asked."""
@@ -332,6 +333,7 @@ def test_a_right_function_of_an_ill_conditioned_matrix_is_not_called_wrong(name:
         assert crosscheck(numpy=of_a_matrix(kind, np, np.linalg), torch=ours, inputs=MATRICES[name]).agreed
 
 
+@pytest.mark.slow(but=["1e9"])
 @pytest.mark.parametrize("name", ["inv of condition number 1e9", "slogdet of Hilbert's, 7 x 7"])
 def test_a_wrong_function_of_an_ill_conditioned_matrix_is_called_wrong(name: str) -> None:
     torch, jnp, kind = pytest.importorskip("torch"), pytest.importorskip("jax.numpy"), name.partition(" ")[0]

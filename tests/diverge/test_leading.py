@@ -127,6 +127,7 @@ class Fused(Right):
         return weights
 
 
+@pytest.mark.slow(but=["updates of Engine-float64"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("cls", [Right, Fused], ids=["with the updates of Engine", "with fused multiply-adds"])
 def test_a_right_engines_trace_leads_to_its_weights(cls: type[Engine], dtype: str) -> None:

@@ -59,6 +59,7 @@ def independent_runs(spec: str, task: Problem, updates: int) -> Sequence[Weights
     return history
 
 
+@pytest.mark.slow(but=["torch-one-layer"])
 @pytest.mark.parametrize("name", ["one-layer", "two-layer"])
 @pytest.mark.parametrize("spec", ["torch", "jax"])
 def test_native_numpy_parts_from_them_where_independent_code_does(ready: Ready, spec: str, name: str) -> None:

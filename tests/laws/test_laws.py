@@ -471,6 +471,7 @@ def test_near_targets_are_near() -> None:
         assert 0.01 * size < off.max() < 10 * size
 
 
+@pytest.mark.slow(but=["float64"])
 def test_jax_traces_once_per_shape_and_dtype(ready: Ready, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loss is Python code: it runs while JAX traces, and never again."""
     backend: Any = ready("jax", dtype)

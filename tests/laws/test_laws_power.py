@@ -79,6 +79,7 @@ def test_a_law_made_blind_proves_nothing(to: str, law: str, when: Any, monkeypat
     assert not all(planted_trial(plan, *VARIANTS[n % 4]).caught for n, plan in enumerate(planted))
 
 
+@pytest.mark.slow(but=["preactivation"])
 @pytest.mark.parametrize("gone", LayerTrace._fields)
 def test_a_trace_law_that_looks_away_from_one_field_proves_nothing(gone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if gone == "change":

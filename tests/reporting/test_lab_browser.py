@@ -126,6 +126,7 @@ def settings_of(problem: Problem, dtype: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow(but=["float64-one-layer"])
 @pytest.mark.parametrize("name", ["one-layer", "two-layer"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_browser_reaches_the_published_hash_of(window: Any, name: str, dtype: str) -> None:
@@ -294,6 +295,7 @@ def test_an_address_that_changes_is_followed(tab: Any) -> None:
     assert tab.page.inner_text("#lab-hash") == by_numpy(replace(TASK, seed=11)).weights_sha256
 
 
+@pytest.mark.slow
 def test_a_link_opens_the_experiment_and_its_update(open_tab: Any, page: Path, tab: Any) -> None:
     tab.page.fill("#hidden", "2")
     tab.page.fill("#rate", "0.75")

@@ -121,7 +121,8 @@ SCRIPTS = 6
 """Data, engine, worker, replay, Plotly's library and charts; what trains comes only with a problem's data."""
 
 
-@pytest.mark.parametrize("turn", [0, *(pytest.param(turn, marks=pytest.mark.slow) for turn in (1, 2))])
+@pytest.mark.slow
+@pytest.mark.parametrize("turn", range(3))
 def test_a_browser_makes_no_element_of_what_stands_in_every_string(
     open_tab: Any, results: dict[str, Any], tmp_path: Path, turn: int
 ) -> None:
