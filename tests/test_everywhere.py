@@ -95,6 +95,7 @@ def test_a_line_is_run_again_where_it_may_say_something_else_after(change: dict[
     assert not replace(place, versions=None).keeps(line)
 
 
+@pytest.mark.slow(but=["an error"])
 @pytest.mark.parametrize(
     ("script", "why"),
     [

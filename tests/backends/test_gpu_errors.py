@@ -62,6 +62,7 @@ def test_an_unknown_cause_is_only_shortened() -> None:
     assert said(ZeroDivisionError("no\nluck")) == "ZeroDivisionError: no luck"
 
 
+@pytest.mark.slow(but=["from_numpy"])
 @pytest.mark.parametrize("method", ["from_numpy", "train"])
 def test_a_full_gpu_fails_alone(ready: Callable[..., Backend], monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     torch_backend = type(ready("torch"))

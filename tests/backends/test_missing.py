@@ -92,6 +92,7 @@ def test_status_3_if_the_missing_framework_was_asked_for_by_name_and_the_rest_is
     assert re.search("numpy +│ native +│ identical", done.stdout)
 
 
+@pytest.mark.slow
 def test_diverge_without_torch_offers_what_would_work() -> None:
     done = equigrad(["torch", "jax"], MISSING, "diverge")
     assert (done.returncode, done.stdout) == (3, "")

@@ -98,6 +98,7 @@ def part(name: str, seconds: float = 60) -> Part:
     return Part(name, lambda: iter(()), seconds)
 
 
+@pytest.mark.slow
 def test_what_fails_or_hangs_does_not_stop_the_others_and_keeps_what_it_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -506,6 +506,7 @@ def test_exit_status(result: Result, outcome: str, asked: list[str], status: int
     assert suite.status(result, asked) == status
 
 
+@pytest.mark.slow
 def test_the_command_times_prints_and_writes(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     command = [sys.executable, "-m", "equigrad", "bench", "--backend", "numpy", "--who", "backends", "--updates", "50"]

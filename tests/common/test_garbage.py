@@ -68,6 +68,7 @@ def test_the_command_looks_through_nothing_at_its_end() -> None:
     assert int(output(IN_THE_COMMAND).split("kept ")[1]) > 10_000
 
 
+@pytest.mark.slow
 def test_a_process_of_ours_keeps_what_it_imports_and_only_then() -> None:
     pytest.importorskip("jax")
     output(IN_A_PROCESS_OF_OURS)

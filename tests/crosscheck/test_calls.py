@@ -54,6 +54,7 @@ def powers(x: Any, n: Any) -> Any:
     return sum((x**i).sum() for i in range(n))
 
 
+@pytest.mark.slow(but=["the same as an array"])
 @pytest.mark.parametrize(
     ("f_torch", "f_jax", "inputs"),
     [
@@ -73,6 +74,7 @@ def test_a_python_number_or_flag_is_passed_on_as_it_is(f_torch: Any, f_jax: Any,
     assert result.agreed, str(result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["qr", "slogdet"])
 def test_a_named_tuple_is_compared_by_position_for_pytorchs_do_not_tell_their_names(name: str) -> None:
     functions = {"torch": getattr(torch.linalg, name), "jax": getattr(jnp.linalg, name)}
@@ -80,6 +82,7 @@ def test_a_named_tuple_is_compared_by_position_for_pytorchs_do_not_tell_their_na
     assert result.agreed, str(result)
 
 
+@pytest.mark.slow
 def test_none_in_a_result_stands_for_what_was_not_asked_for() -> None:
     attention = torch.nn.MultiheadAttention(4, 2, batch_first=True, dtype=torch.float64)
     taken = {name: p.detach().numpy() for name, p in attention.named_parameters()}
@@ -140,6 +143,7 @@ W = np.random.default_rng(0).standard_normal((3, 3))
 HELD = {"torch": torch.tensor(W), "jax": jnp.array(W, jnp.float32)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("port", ["of JAX", "of NumPy"])
 def test_it_is_said_where_jax_differs_by_the_rounding_of_its_own_float32_constants(port: str) -> None:
     if port == "of JAX":

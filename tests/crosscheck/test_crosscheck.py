@@ -414,6 +414,7 @@ def test_without_numpy_it_is_said_whose_gradient_is_the_derivative_of_its_value(
     assert "torch's gradient in inputs is not the derivative of its value, jax's is" in result.notes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("factor", "outcome"), [(1.0, "inconclusive"), (3.0, "disagree")], ids=["the same", "thrice"])
 def test_where_rounding_inside_hides_mistakes_nothing_is_said_to_agree(factor: float, outcome: str) -> None:
     torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
@@ -443,6 +444,7 @@ def test_where_both_hold_nan_they_do_not_part(inputs: np.ndarray) -> None:
     assert result.parting is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("eps", "agreed"), [(1e-5, True), (1e-2, False)], ids=["its port", "another epsilon"])
 def test_terms_that_cancel_in_float32_too_are_no_disagreement(eps: float, agreed: bool) -> None:
     torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")

@@ -83,6 +83,7 @@ def test_numbers_in_another_order_are_followed_back_to_where_they_are_moved(
     assert found.onward.operation == "mul"
 
 
+@pytest.mark.slow
 def test_a_move_that_one_side_lacks_is_named_beside_what_goes_on_without_it() -> None:
     found = parted(then(lambda x: x.flip(0), torch), then(lambda x: x, jnp))
     assert (found.torch.operation, found.jax.operation) == ("aten.flip", "tanh")
@@ -97,6 +98,7 @@ def test_what_writes_to_a_tensor_in_place_is_named(theirs: Any, line: int) -> No
     assert (found.torch.function, found.torch.line) == (theirs.__name__, theirs.__code__.co_firstlineno + line)
 
 
+@pytest.mark.slow
 def test_a_conjugate_is_no_other_order_and_nothing_is_warned_of() -> None:
     def theirs(x: Any) -> Any:
         z = torch.fft.fft(x)
@@ -142,6 +144,7 @@ def test_a_line_without_a_file_is_named_as_python_names_it(file: str) -> None:
     assert (found.torch.place, found.jax.place) == (f"{file}:2", f"{file}:4")
 
 
+@pytest.mark.slow
 def test_a_random_key_inside_is_no_hindrance() -> None:
     def port(x: Any) -> Any:
         h = x * 3

@@ -61,6 +61,7 @@ def test_square_weights_follow_the_others_or_the_name() -> None:
     assert [m.transposed for m in matched({"a.weight": square}, {"parameters['a']['kernel']": square}, {})] == [True]
 
 
+@pytest.mark.slow
 @pytest.mark.needs("equinox")
 def test_an_equinox_module_is_its_own_parameters() -> None:
     import equinox as eqx
@@ -172,6 +173,7 @@ def test_convolutions_and_matrices_are_turned_each_by_itself() -> None:
     assert [" transposed" in match or "axes" in match for match in result.matches] == [False, False, True, False]
 
 
+@pytest.mark.slow
 def test_a_guess_that_no_order_of_axes_bears_out_is_said_with_its_remedy() -> None:
     module = torch.nn.Linear(4, 4)
     given: dict[str, Any] = {"torch": module, "jax": lambda p, x: 2 * affine(p, x), "inputs": X, "parameters": SQUARE}

@@ -91,6 +91,7 @@ def test_a_row_that_nobody_looked_at_is_caught_along_a_direction_through_all() -
     assert "wrong along a direction through all" in result.functions[0].leaves[0].message
 
 
+@pytest.mark.slow
 def test_what_was_not_looked_at_is_said_and_can_be_set() -> None:
     few = crosscheck(numpy=((lambda t: (t**2).sum()), (lambda t: 2 * t)), inputs=TABLE[:40], elements=10)
     assert few.agreed
@@ -103,6 +104,7 @@ def test_what_was_not_looked_at_is_said_and_can_be_set() -> None:
         crosscheck(numpy=(np.sum, np.ones_like), inputs=TABLE, elements=0)
 
 
+@pytest.mark.slow
 def test_every_element_of_torch_and_jax_is_compared() -> None:
     """An embedding that gives no gradient to its padding, in PyTorch only."""
     torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
@@ -178,6 +180,7 @@ ODD: dict[str, tuple[Any, Any]] = {
 }
 
 
+@pytest.mark.slow(but=["3-up to 0.1"])
 @pytest.mark.parametrize("end", [0.1, 1.0, np.pi], ids=lambda end: f"up to {end:.3g}")
 @pytest.mark.parametrize("count", [3, 11])
 @pytest.mark.parametrize(("f", "df"), ODD.values(), ids=ODD)

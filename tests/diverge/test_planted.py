@@ -162,6 +162,7 @@ def test_an_own_backend_with_nothing_planted_is_identical(ready: Ready, spec: st
     assert all((d.max_ulp, d.max_abs_difference) == (0, 0.0) for d in result.development)
 
 
+@pytest.mark.slow
 @against
 def test_another_association_of_the_derivative_is_named(ready: Ready, spec: str) -> None:
     result = planted(ready, spec, OtherAssociation)
@@ -232,6 +233,7 @@ def test_one_update_missing_is_named(ready: Ready, spec: str) -> None:
     assert "left out" in how(result, "update").splitlines()[1]
 
 
+@pytest.mark.slow
 def test_an_update_missing_only_from_many_at_once_is_named(ready: Ready) -> None:
     result = planted(ready, "numpy", MissingUpdateAtOnce, updates=2_000)
     assert where(result) == (2_000, 1, "weight")

@@ -244,6 +244,7 @@ def test_rows_are_added_and_removed(tab: Any) -> None:
     assert tab.page.inner_text("#lab-hash") == by_numpy(expected).weights_sha256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "at"),
     [({}, 137), ({"hidden": "5", "seed": "3"}, 42), ({"precision": "float32", "updates": "5000"}, 4321)],
@@ -340,6 +341,7 @@ WRONG_FIELDS = {
 }
 
 
+@pytest.mark.slow(but=["letters", "markup"])
 @pytest.mark.parametrize(("field", "text", "message"), WRONG_FIELDS.values(), ids=WRONG_FIELDS)
 @pytest.mark.parametrize("way", ["typed", "in a link"])
 def test_one_line_at_the_place_and_nothing_lost_for(window: Any, field: str, text: str, message: str, way: str) -> None:
@@ -436,6 +438,7 @@ def spoiled(html: str, change: Callable[[dict[str, Any]], object]) -> str:
     return html[: found.start(2)] + json.dumps(data).replace("<", "\\u003c") + html[found.end(2) :]
 
 
+@pytest.mark.slow
 def test_a_browser_that_differs_is_told_with_the_update_and_the_value(open_tab: Any, page: Path, folder: Path) -> None:
     """As if the browser were wrong: the recorded number is another one."""
 

@@ -94,6 +94,7 @@ def test_the_library_gives_the_same_page_and_files_are_shown(results: dict[str, 
     assert {d["arithmetic"] for d in data["distances"]} == {"native / reproducible"}
 
 
+@pytest.mark.slow
 def test_files_alone_run_nothing_but_the_replay(results: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     for home, name in (
         ("compare.comparison", "compare"),
@@ -440,6 +441,7 @@ def test_a_page_of_timings_alone_says_how_many_updates_they_are_of(timed: Path, 
     assert (task.name, task.updates) == ("one-layer", 500)
 
 
+@pytest.mark.slow
 def test_what_differed_before_the_weights_did_is_on_the_page_too(results: dict[str, Path], tmp_path: Path) -> None:
     def change(document: dict[str, Any]) -> None:
         document["earlier"] = {**document["first"], "quantity": "activation", "size": 4, "max_ulp": 1, "update": 1}
@@ -568,6 +570,7 @@ main()
 """
 
 
+@pytest.mark.slow(but=["jinja2"])
 @pytest.mark.parametrize("library", ["jinja2", "plotly"])
 def test_a_missing_library_is_named_with_its_command(library: str, tmp_path: Path) -> None:
     code = HIDE.format(name=library)
