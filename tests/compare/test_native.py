@@ -135,9 +135,9 @@ RANDOM = pytest.mark.parametrize(
     ("dtype", "seeds"),
     [
         ("float64", range(48)),
-        pytest.param("float32", range(1_000, 1_024), marks=pytest.mark.slow),
-        pytest.param("float64", range(2_000, 2_100), marks=pytest.mark.slow),
-        pytest.param("float32", range(3_000, 3_048), marks=pytest.mark.slow),
+        ("float32", range(1_000, 1_024)),
+        ("float64", range(2_000, 2_100)),
+        ("float32", range(3_000, 3_048)),
     ],
     ids=["48 in float64", "24 in float32", "100 more in float64", "48 more in float32"],
 )
@@ -166,6 +166,7 @@ def test_correct_engines_use_little_of_what_is_allowed_where_that_has_power(dtyp
     assert max(used) < 0.1
 
 
+@pytest.mark.slow
 @RANDOM
 def test_no_engine_one_update_short_ever_agrees_on_random_problems(dtype: str, seeds: range) -> None:
     found = of(("Short", "ShorterStill"), seeds, dtype)
