@@ -239,6 +239,19 @@ def test_an_option_that_this_xla_does_not_know_is_left_out(monkeypatch: pytest.M
     assert crosscheck(numpy=network(np), jax=network(jnp), inputs=INPUTS).agreed
 
 
+def test_jax_computes_what_it_computes_elsewhere_however_quickly_it_is_compiled() -> None:
+    """Without any optimization XLA gave NaN."""
+    jnp = pytest.importorskip("jax.numpy")
+
+    def f(x: Any) -> Any:
+        off = jnp.exp(x) - jnp.exp(x).mean(-1, keepdims=True)
+        normed = off / jnp.sqrt((off**2).mean(-1, keepdims=True) + 1e-5)
+        weights = jnp.exp(normed - normed.max(-1, keepdims=True))
+        return (weights / weights.sum(-1, keepdims=True) * jnp.cos(jnp.arange(18.0).reshape(6, 3))).sum()
+
+    assert crosscheck(jax=f, inputs=1e-3 * np.random.default_rng(2).standard_normal((6, 3))).agreed
+
+
 def test_scanned_inputs_that_are_exchanged_are_named() -> None:
     torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
 
