@@ -15,7 +15,7 @@ from .measuring import ALLOWED, VAGUE, Measured, Measurements
 from .nesting import Leaves
 from .result import Crosscheck, FunctionCheck, LeafCheck, Parting
 
-NARROW = 4
+NARROW = 10
 """How far two gradients in float32 may be apart: that many times what the steadier one is from its own in float64."""
 
 

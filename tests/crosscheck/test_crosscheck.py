@@ -461,7 +461,7 @@ def test_where_both_hold_nan_they_do_not_part(inputs: np.ndarray) -> None:
 @pytest.mark.parametrize(("eps", "agreed"), [(1e-5, True), (1e-2, False)], ids=["its port", "another epsilon"])
 def test_terms_that_cancel_in_float32_too_are_no_disagreement(eps: float, agreed: bool) -> None:
     torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
-    x = 1e3 + np.random.default_rng(3).standard_normal((4, 8))
+    x = 1e3 + np.random.default_rng(2).standard_normal((4, 8))
 
     def norm(x: Any) -> Any:
         off = x - x.mean(-1, keepdims=True)

@@ -294,6 +294,19 @@ def test_float32_in_the_middle_of_a_numpy_function_is_seen() -> None:
         )
 
 
+@pytest.mark.parametrize("seed", range(15))
+def test_float32_inside_is_seen_wherever_it_is_asked(seed: int) -> None:
+    """Not taken for a kink, nor differenced as a staircase."""
+    draw = np.random.default_rng(seed).standard_normal
+    inputs = {"x": draw((4, 3)), "w": draw((3, 3))}
+    with pytest.raises(UsageError, match="computes in float32 inside"):
+        crosscheck(
+            numpy=(lambda x, w: (np.tanh((x @ w).astype(np.float32).astype(float)) ** 2).sum(), lambda x, w: (x, w)),
+            inputs=inputs,
+            elements=20,
+        )
+
+
 def ill_conditioned(exponent: int, n: int = 6) -> np.ndarray:
     """A matrix whose condition number is 10 to `exponent`."""
     draw = np.random.default_rng(exponent).normal
