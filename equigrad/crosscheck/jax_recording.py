@@ -24,8 +24,8 @@ FAST = {
 }
 """Each program runs a few times only: compiling it well would take longer.
 
-Not `xla_backend_optimization_level` 0, which takes half the time and gives wrong numbers: the gradients of 3 of 494
-random functions, NaN for a softmax of a layer norm (JAX 0.10.2, 2026-11-30).
+Not `xla_backend_optimization_level` 0, which would be quicker still: it gives NaN for a softmax of a layer norm, and
+other wrong numbers (JAX 0.10.2).
 """
 
 Where = tuple[tuple[Line, ...], str]

@@ -139,19 +139,20 @@ class Measurements:
         if any(v.dtype.kind == "f" and v.dtype.itemsize < 8 for v in self.value.values()):
             return True
         here, still = _weighed(self.value, self.cotangents), self._steps(function, self.cotangents, TINY)
-        moved, float32 = (self._steps(function, self.cotangents, step) for step in (1e-3, EPS32 / 4))
-        seen = max(largest(moved[:1] - here) * TINY / 1e-3, largest(np.diff(float32, 4)))
+        moved = self._steps(function, self.cotangents, 1e-3, 1)
+        float32 = self._steps(function, self.cotangents, EPS32 / 4)
+        seen = max(largest(moved - here) * TINY / 1e-3, largest(np.diff(float32, 4)))
         return bool((still == here).all()) and seen > 100 * max(EPS * abs(here), rounding)
 
-    def _steps(self, function: Any, cotangents: Leaves, step: float) -> np.ndarray:
-        """The weighted sum of the results, eight steps from the inputs on; NaN where the function is not defined."""
+    def _steps(self, function: Any, cotangents: Leaves, step: float, count: int = 8) -> np.ndarray:
+        """The weighted sum of the results, `count` steps from the inputs on; NaN where the function is not defined."""
         with np.errstate(all="ignore"):
-            return np.array([_at(function, partial(self._shifted, step), cotangents, k) for k in range(1, 9)])
+            return np.array([_at(function, self._shifted, cotangents, k * step) for k in range(1, count + 1)])
 
-    def _shifted(self, step: float, k: float = 1) -> Leaves:
-        """The inputs, each floating-point number moved by about k times `step` times itself."""
+    def _shifted(self, step: float) -> Leaves:
+        """The inputs, each floating-point number moved by about `step` times itself."""
         floats = {path: v for path, v in self.given.points.items() if v.dtype.kind == "f"}
-        return {**self.given.points, **{path: v * (1 + k * step * along(path, v.shape)) for path, v in floats.items()}}
+        return {**self.given.points, **{path: v * (1 + step * along(path, v.shape)) for path, v in floats.items()}}
 
     def _scatter(self, function: Any, cotangents: Leaves) -> float:
         """What rounding does to the weighted sum of the results, absolute: how unevenly it changes within some ULPs.
@@ -307,7 +308,8 @@ class Measurements:
         if narrow:
             allowed = NARROW_ROUNDINGS * max(one.coarse for one in narrow)
             if allowed > VAGUE:
-                allowed = min(allowed, 10 * max(self._share(one, self.beside(one, one.coarse)) for one in narrow))
+                moved = max(self._share(one, self.beside(one, one.coarse)) for one in narrow)
+                allowed = min(allowed, 10 * moved or allowed)
             return allowed, {}
         relative: list[float] = []
         absolute: dict[str, list[float]] = {}
@@ -318,14 +320,13 @@ class Measurements:
                 continue
             wide, rounded = {**one.results, **one.gradient}, {**results, **gradient}
             last = self.beside(one)
-            offs = []
+            offs: dict[str, float] = {}
             for path, v in wide.items():
                 if v.dtype.kind == "f" and v.size and np.isfinite(v).all():
-                    off = 1e3 * FINER * largest(rounded[path] - v)
-                    off = max(off for off in (off, 10 * last.get(path, 0.0), 0.0) if np.isfinite(off))
-                    absolute.setdefault(path, []).append(off)
-                    offs.append(off / (max(largest(v), LEAST_SHARE * largest(*one.gradient.values())) or 1.0))
-            relative.append(max(offs, default=0.0))
+                    both = 1e3 * FINER * largest(rounded[path] - v), 10 * last.get(path, 0.0)
+                    offs[path] = max((off for off in both if np.isfinite(off)), default=0.0)
+                    absolute.setdefault(path, []).append(offs[path])
+            relative.append(self._share(one, offs))
         noise = min(relative, default=0.0)
         return min(noise, NOISY) if np.isfinite(noise) else 0.0, {path: min(offs) for path, offs in absolute.items()}
 
@@ -348,7 +349,7 @@ class Measurements:
         """The largest change, relative to the result or leaf that changes."""
         least = LEAST_SHARE * largest(*one.gradient.values())
         whole = {**one.results, **one.gradient}
-        return max((off / (max(largest(whole[path]), least) or 1.0) for path, off in changes.items()), default=np.inf)
+        return max((off / (max(largest(whole[path]), least) or 1.0) for path, off in changes.items()), default=0.0)
 
 
 def _without_kinks(

@@ -428,10 +428,11 @@ def test_without_numpy_it_is_said_whose_gradient_is_the_derivative_of_its_value(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("factor", "outcome"), [(1.0, "inconclusive"), (3.0, "disagree")], ids=["the same", "thrice"])
+@pytest.mark.parametrize(("factor", "outcome"), [(1.0, "inconclusive"), (2.0, "disagree")], ids=["the same", "twice"])
 def test_where_rounding_inside_hides_mistakes_nothing_is_said_to_agree(factor: float, outcome: str) -> None:
     torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
-    inputs = {"x": GENERATOR.standard_normal((4, 8)), "w": GENERATOR.standard_normal((8, 8))}
+    draw = np.random.default_rng(0).standard_normal
+    inputs = {"x": draw((5, 16)), "w": draw((16, 16)) / 4}
 
     def coarse(x: Any, w: Any) -> Any:
         return factor * (jnp.tanh(x.astype(jnp.bfloat16) @ w.astype(jnp.bfloat16)) ** 2).mean().astype(x.dtype)

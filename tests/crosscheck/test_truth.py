@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -345,8 +344,11 @@ def test_a_right_function_of_an_ill_conditioned_matrix_is_not_called_wrong(name:
     for functions in ({"torch": ours}, {"jax": theirs}, {"torch": ours, "jax": theirs}):
         result = crosscheck(inputs=MATRICES[name], **functions)
         assert {f.outcome for f in result.functions} <= {"agree", "inconclusive"}, str(result)
-    with suppress(UsageError):  # differences of some of them do not say enough to judge by
-        assert crosscheck(numpy=of_a_matrix(kind, np, np.linalg), torch=ours, inputs=MATRICES[name]).agreed
+    try:
+        told = crosscheck(numpy=of_a_matrix(kind, np, np.linalg), torch=ours, inputs=MATRICES[name]).agreed
+    except UsageError as refused:  # differences of some of them do not say enough to judge by; none has a kink
+        told = "does rounding decide" in str(refused)
+    assert told
 
 
 @pytest.mark.slow(but=["1e9"])
