@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from equigrad.backends.numpy_arithmetic import Space
@@ -48,9 +48,10 @@ def over(shards: int, method: str, a: np.ndarray, b: np.ndarray) -> list[np.ndar
 
     def one(rank: int, rows: slice) -> np.ndarray:
         mine = Threads(rank, len(a), slots, barrier)
-        if method == "dot":
-            return mine.dot(Space, a[rows], b)
-        return mine.gradient_dot(Space, a[rows].T, b[rows])
+        with np.errstate(over="ignore"):  # each thread has a state of its own
+            if method == "dot":
+                return mine.dot(Space, a[rows], b)
+            return mine.gradient_dot(Space, a[rows].T, b[rows])
 
     with ThreadPoolExecutor(shards) as pool:
         return list(pool.map(one, range(shards), ranges(len(a), shards)))
@@ -63,6 +64,7 @@ def numbers(rng: np.random.Generator, rows: int, columns: int, spread: float, dt
 
 
 @settings(max_examples=60, deadline=None)
+@example(seed=16777217, shape=(24, 5, 6), shards=3, spread=20.0, dtype="float32")
 @given(
     seed=st.integers(0, 2**32 - 1),
     shape=st.tuples(st.integers(1, 40), st.integers(1, 9), st.integers(1, 9)),
@@ -76,7 +78,8 @@ def test_the_gradients_product_has_the_bits_of_one_process(
     samples, k, m = shape
     rng = np.random.default_rng(seed)
     a, b = numbers(rng, samples, k, spread, dtype), numbers(rng, samples, m, spread, dtype)
-    whole = reproducible.dot(Space, a.T, b)
+    with np.errstate(over="ignore"):  # what is beyond float32 is infinite on every shard
+        whole = reproducible.dot(Space, a.T, b)
     for part in over(min(shards, samples), "gradient_dot", a, b):
         assert part.tobytes() == whole.tobytes()
 
