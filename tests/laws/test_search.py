@@ -117,7 +117,7 @@ def test_the_engine_that_they_share_is_right() -> None:
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_a_right_backend_is_not_called_wrong(name: str, ready: Ready) -> None:
     ready(name)
-    result = looked(backend_class(name)[0], 12)
+    result = looked(backend_class(name)[0], 6)
     assert result.finding is None
     assert max(result.closest.values()) < 0.9
 
