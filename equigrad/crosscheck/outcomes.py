@@ -210,8 +210,8 @@ def _own_leaf(m: Measurements, one: Measured, path: str, other: Measured | None,
     elif message and other is not None:
         whose = "torch and jax alike" if other.own[path][2] else one.name
         m.note(
-            f"the gradient in {path} is not the derivative of the value, in {whose}: "
-            "is it stopped or redefined on purpose?"
+            f"the gradient in {path} is not the derivative of the value, in {whose}, "
+            "as if it were stopped or redefined on purpose"
         )
         outcome, message = "agree", ""
     elif rounding > m.bound and other is None:

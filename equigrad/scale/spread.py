@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -82,12 +83,14 @@ def turn(entry: Loaded, size: int) -> tuple[int, str]:
 def over(groups: Groups, spec: str, size: int, one: Backend) -> Backend:
     """`one` on `size` processes; itself if that is one.
 
-    Raises MissingError if what it needs is not installed, and for a backend that knows of no other processes.
+    Raises MissingError if what it needs is not here, and for a backend that knows of no other processes.
     """
     if size == 1:
         return one
     if spec.partition(":")[0] not in FRAMEWORKS:
         raise MissingError(f"{spec} trains in one process only")
+    if launcher.world is None and not hasattr(socket, "AF_UNIX"):
+        raise MissingError("several processes are started on Linux and macOS only")
     if spec == "numpy" and launcher.world is None:
         mpiexec()
     return OverProcesses(one.device, one.dtype, one.arithmetic, one=one, group=partial(groups.get, spec, size))

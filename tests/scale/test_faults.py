@@ -294,6 +294,16 @@ def test_without_mpi4py_the_command_that_installs_it_is_said(monkeypatch: pytest
     assert result.missing(["numpy"]) == ["numpy"]
 
 
+def test_without_sockets_of_the_system_itself_as_on_windows_no_process_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(socket, "AF_UNIX")
+    task = equigrad.problem("one-layer").with_(updates=20)
+    result = equigrad.compare(task, ["numpy"], arithmetic="reproducible", processes=[1, 2])
+    assert [run.outcome for run in result.runs] == ["identical", "missing"]
+    assert result.runs[1].message == "several processes are started on Linux and macOS only"
+
+
 def test_where_somebody_took_the_port_the_next_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("jax")
     with socket.socket() as taken:
