@@ -191,6 +191,8 @@ class Measurements:
         except Exception as error:
             advice = _advice(error) if self.dtype == "float64" else ""
             one.outcome, one.message = "failed", said(error) + advice
+            if self.given.parameters is not None and not (name == "torch" and self.given.matches):
+                self.note(f"{name}'s function was called with the parameters first, then the inputs")
 
     def _measure(self, one: Measured) -> None:
         points, f = self.given.points, one.function

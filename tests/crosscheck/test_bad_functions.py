@@ -245,3 +245,16 @@ def test_a_torch_function_with_tensors_of_float32_is_compared_where_that_is_aske
 def test_a_numpy_function_that_is_random_is_refused_for_that() -> None:
     with pytest.raises(UsageError, match="two calls of the NumPy function differ in result: fix its random seed"):
         crosscheck(numpy=lambda x: (x * np.random.rand()).sum(), torch=square, inputs=X)
+
+
+def test_a_function_that_takes_its_parameters_last_is_told_the_order() -> None:
+    result = crosscheck(
+        torch=torch.nn.Linear(3, 2),
+        jax=lambda x, p: x @ p["weight"].T + p["bias"],
+        parameters={"weight": np.zeros((2, 3)), "bias": np.zeros(2)},
+        inputs=np.ones((4, 3)),
+    )
+    assert message(result, "jax").startswith("failed: ")
+    assert [note for note in result.notes if "parameters first" in note] == [
+        "jax's function was called with the parameters first, then the inputs"
+    ]
