@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.extend import core
 
 from ..common.errors import UsageError
 from .arguments import Arguments
@@ -101,11 +102,23 @@ class JaxFunction:
         found = kinds(self._traced.jaxpr)
         return max((float(jax.numpy.finfo(kind).eps) for kind in found if kind != np.float64), default=0.0)
 
-    def holds_float32(self) -> bool:
-        """Whether the function has arrays of its own of fewer digits than float64, as JAX makes them by default."""
-        consts = () if self._traced is None else self._traced.consts
-        kinds = [v.dtype for v in consts if jax.numpy.issubdtype(v.dtype, jax.numpy.floating)]
-        return any(kind != np.float64 for kind in kinds)
+    def rounded_otherwise(self) -> Leaves | None:
+        """The results if the function's own arrays of fewer digits than float64, as JAX makes them by default, had
+        other last bits; None if it has none."""
+        if self._traced is None:
+            return None
+        consts, draw = [], np.random.RandomState(0)
+        for v in self._traced.consts:
+            narrow = jax.numpy.issubdtype(v.dtype, jax.numpy.floating) and v.dtype != np.float64
+            ulp = float(jax.numpy.finfo(v.dtype).eps) if narrow else 0.0
+            consts.append(v * (1 + ulp * draw.choice([-1, 1], v.shape)).astype(v.dtype) if narrow else v)
+        if all(v is w for v, w in zip(consts, self._traced.consts, strict=True)):
+            return None
+        points = self.arguments.points
+        with _counting_in("float64"):
+            changed = core.jaxpr_as_fun(core.ClosedJaxpr(self._traced.jaxpr, consts))
+            found = changed(*jax.tree.leaves(self._varied(self._arrays(points, "float64"))))
+            return _numpy(dict(zip(sorted(self.results(points)), found, strict=True)))
 
     @cached_property
     def _traced(self) -> Any:

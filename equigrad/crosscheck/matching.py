@@ -280,9 +280,12 @@ def _oriented(
         return None if count > 2 or 2 * sum(turns) == len(turns) else ((0, 1), (1, 0))[2 * sum(turns) > len(turns)]
 
     word = "kernel" if "kernel" in leaf.lower() else _last(leaf)
-    named = {"kernel": _channels_last(count), "weight": tuple(range(count))}.get(word)
-    decided = voted({_last(leaf)}) or (named if named in orders else None) or voted({word for word, _ in votes})
-    return (decided, ()) if decided else (orders[0], rivals)
+    as_it_is = tuple(range(count))
+    named = {"kernel": _channels_last(count), **dict.fromkeys(("weight", "embedding", "embeddings"), as_it_is)}.get(
+        word
+    )
+    decided = voted({_last(leaf)}) or (named if named in orders else None)
+    return (decided, ()) if decided else (voted({word for word, _ in votes}) or orders[0], rivals)
 
 
 def _turns(tensor: np.ndarray, leaf: np.ndarray) -> set[bool]:

@@ -114,9 +114,9 @@ def call(function: Function, tree: Any, *first: Any, signature: Function | None 
 
 
 def _spread(tree: Any) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    if type(tree) is tuple and len(tree) > 1:
+    if type(tree) is tuple and tree:
         yield tree, {}
-    if isinstance(tree, dict) and len(tree) > 1 and all(isinstance(key, str) for key in tree):
+    if isinstance(tree, dict) and tree and all(isinstance(key, str) for key in tree):
         yield (), tree
 
 

@@ -34,6 +34,7 @@ def outcomes(m: Measurements) -> Crosscheck:
             own = {name: _undecided(check, noise) for name, check in own.items()}
     checks += [own.get(one.name) or FunctionCheck(one.name, one.outcome, one.message) for one in m.functions.values()]
     _of_constants(m, checks)
+    _of_data(m, pair, checks)
     _of_last_bits(m, pair, checks)
     parting = _parting(m, *pair) if differing else None
     if m.truth is not None:
@@ -70,15 +71,35 @@ def _kept(m: Measurements) -> list[str]:
 def _of_constants(m: Measurements, checks: list[FunctionCheck]) -> None:
     """Note it where JAX's function differs by no more than the float32 constants that it holds explain."""
     wrong = any(check.name == "jax" and check.outcome == "disagree" for check in checks)
-    if not wrong or m.dtype != "float64" or not m.functions["jax"].function.holds_float32():
+    otherwise = m.functions["jax"].function.rounded_otherwise() if wrong and m.dtype == "float64" else None
+    if otherwise is None:
         return
-    torch = m.functions.get("torch")
+    torch, results = m.functions.get("torch"), m.functions["jax"].results
     value = torch.results if torch is not None and not torch.outcome else m.value
-    if value and not unlike(m.functions["jax"].results, value, ALLOWED["float32"], ""):
+    floors = {path: 10 * largest(v - results[path]) for path, v in otherwise.items()}
+    if value and not unlike(results, value, 0.0, "", floors=floors):
         m.note(
             "jax holds constants in float32, JAX's default, and differs by no more than their rounding: make them "
             'with jax_enable_x64 or in NumPy, or ask with dtype="float32"'
         )
+
+
+def _of_data(m: Measurements, pair: list[Measured], checks: list[FunctionCheck]) -> None:
+    """Note it where one function rounds data that are not differentiated, and that is all that differs."""
+    wrong = any(check.outcome == "disagree" for check in checks)
+    data = [path for path, v in m.given.points.items() if v.dtype.kind == "f" and path not in m.given.varied]
+    if len(pair) < 2 or not wrong or m.dtype != "float64" or not data:
+        return
+    rounded = {path: m.given.points[path].astype(np.float32).astype(np.float64) for path in data}
+    points = {**m.given.points, **rounded}
+    for one, other in (pair, pair[::-1]):
+        found, expected = one.function.results(points), other.function.results(points)
+        blind = all(np.array_equal(v, one.results[path], equal_nan=True) for path, v in found.items())
+        if blind and not unlike(found, expected, ALLOWED["float64"], ""):
+            m.note(
+                f"{one.name} rounds {listed(data)} to float32 inside, which is all that differs in the results: "
+                'ask with dtype="float32"'
+            )
 
 
 def _of_last_bits(m: Measurements, pair: list[Measured], checks: list[FunctionCheck]) -> None:

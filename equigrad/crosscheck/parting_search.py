@@ -32,6 +32,8 @@ def search(torch: Any, jax: Any, given: Arguments, cotangents: Leaves, narrow: b
     for backward in (False, True):
         recording = torch.record(given.points, cotangents, "float64", backward)
         program = jax.record(given.points, cotangents, "float64", backward)
+        for each in (recording, program.recording):
+            each.settle_lines()
         rounded, slim = (_in_float32(one, given, cotangents, backward) for one in (torch, jax))
         sides = (
             Side(recording, Tolerance(recording, rounded, narrow)),

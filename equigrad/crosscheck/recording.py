@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sysconfig
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,6 +19,8 @@ class Line(NamedTuple):
     file: str
     line: int
     function: str
+    installed: bool = False
+    """Whether it is in an installed package."""
 
     def __str__(self) -> str:
         return f"{Path(self.file).name}:{self.line}"
@@ -31,7 +34,7 @@ class Recorded:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     lines: tuple[Line, ...] = ()
-    """Of the user's code, the innermost call first."""
+    """Of the user's code, and of packages that it calls, the innermost call first."""
     part_of: str = ""
     """The library's function, module or fused operation that the user called, if it did more than this."""
     backward: bool = False
@@ -60,6 +63,23 @@ class Recording:
             self.maker.setdefault(output, len(self.operations))
         self.operations.append(operation)
 
+    def settle_lines(self) -> None:
+        """Keep the user's lines alone, but where most is done behind one of them, as by a model that is installed."""
+        count = Counter(own[0] for o in self.operations if (own := _own(o.lines)))
+        broad = {line for line, n in count.items() if 2 * n > len(self.operations)}
+
+        def kept(lines: tuple[Line, ...]) -> tuple[Line, ...]:
+            own = _own(lines)
+            return own if own and own[0] not in broad else lines
+
+        for operation in self.operations:
+            operation.lines = kept(operation.lines)
+        self.stopped = {i: kept(lines) for i, lines in self.stopped.items()}
+
+
+def _own(lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    return tuple(line for line in lines if not line.installed)
+
 
 GENERATED = ("<frozen ", "<__array_function__", "<eval_with_key")
 """Files without a file, of Python, NumPy and torch.fx; `<stdin>`, `<string>` or a notebook's cell are the user's."""
@@ -83,12 +103,11 @@ def _kind(file: str) -> str:
 
 
 def user_lines(frames: Iterable[Line]) -> tuple[tuple[Line, ...], str]:
-    """(the user's lines, the function of a framework that the innermost of them calls).
+    """(the lines of the user's and of installed packages, the function of a framework that the innermost calls).
 
-    `frames` come innermost first and are read as far as this package, which called the user. Code that is
-    installed counts as the user's where there is no other, as with a module that a library made.
+    `frames` come innermost first and are read as far as this package, which called the user.
     """
-    users, libraries, called, begun = [], [], "", False
+    found, called, begun, users = list[Line](), "", False, False
     for frame in frames:
         kind = _kind(frame.file)
         if kind == "own":
@@ -96,10 +115,9 @@ def user_lines(frames: Iterable[Line]) -> tuple[tuple[Line, ...], str]:
                 break
             continue
         begun = True
-        if kind == "user":
-            users.append(frame)
-        elif kind == "library" and "/functools.py" not in frame.file:
-            libraries.append(frame)
+        if kind == "user" or (kind == "library" and "/functools.py" not in frame.file):
+            found.append(frame._replace(installed=kind == "library"))
+            users = users or kind == "user"
         elif kind == "framework" and not users and any(part in frame.file for part in NAMED):
             called = called if frame.function.startswith(("_", "<")) or "." in frame.function else frame.function
-    return tuple(users or libraries), called
+    return tuple(found), called

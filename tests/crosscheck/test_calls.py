@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -153,8 +154,24 @@ def test_it_is_said_where_jax_differs_by_the_rounding_of_its_own_float32_constan
     result = crosscheck(jax=lambda x: jnp.tanh(x @ HELD["jax"]).sum(), inputs=V, **given)
     assert not result.agreed
     assert any("jax holds constants in float32" in note for note in result.notes)
-    wrong = crosscheck(jax=lambda x: jnp.tanh(x @ HELD["jax"] * 1.01).sum(), inputs=V, **given)
+    wrong = crosscheck(jax=lambda x: jnp.tanh(x @ HELD["jax"] * (1 + 1e-5)).sum(), inputs=V, **given)
     assert not any("constants" in note for note in wrong.notes)
+
+
+@pytest.mark.parametrize("side", ["torch", "jax"])
+def test_it_is_said_where_one_side_rounds_data_to_float32_and_nothing_else_differs(side: str) -> None:
+    def theirs(p: Any, x: Any) -> Any:
+        return torch.tanh((x.float().double() if side == "torch" else x) @ p).sum()
+
+    def port(p: Any, x: Any, factor: float = 1.0) -> Any:
+        return factor * jnp.tanh((x.astype("float32").astype("float64") if side == "jax" else x) @ p).sum()
+
+    told = f"{side} rounds inputs to float32 inside, which is all that differs in the results"
+    result = crosscheck(torch=theirs, jax=port, parameters=W, inputs=V)
+    assert not result.agreed
+    assert [note for note in result.notes if told in note]
+    result = crosscheck(torch=theirs, jax=partial(port, factor=1 + 1e-6), parameters=W, inputs=V)
+    assert not [note for note in result.notes if told in note]
 
 
 def test_where_they_part_is_found_in_a_torch_function_that_refuses_float32() -> None:

@@ -105,13 +105,13 @@ def test_a_missing_leaf_is_named() -> None:
         (np.ones(2), lambda x: (2 * x,), "inputs - not inputs[0]"),
         (np.ones(9), lambda x: list(2 * x), "inputs - not inputs[0], inputs[1], inputs[2], inputs[3], ..."),
         ([1.0, 2.0], lambda x: 2 * np.array(x), "inputs[0], inputs[1] - not inputs"),
-        ({"x": np.ones(2)}, lambda x: {"X": 2 * x["x"]}, "inputs['x'] - not inputs['X']"),
+        ({"x": np.ones(2)}, lambda data: {"X": 2 * data["x"]}, "inputs['x'] - not inputs['X']"),
     ],
     ids=["a tuple", "a list", "an array", "another key"],
 )
 def test_a_gradient_in_another_nesting_is_told_so(inputs: Any, df: Any, said: str) -> None:
-    def f(x: Any) -> Any:
-        return sum(np.sum(v * v) for v in (x.values() if isinstance(x, dict) else x))
+    def f(data: Any) -> Any:
+        return sum(np.sum(v * v) for v in (data.values() if isinstance(data, dict) else data))
 
     (function,) = crosscheck(numpy=(f, df), inputs=inputs).functions
     assert function.outcome == "failed"
@@ -470,3 +470,11 @@ def test_terms_that_cancel_in_float32_too_are_no_disagreement(eps: float, agreed
 
     ours = lambda x: torch.nn.functional.layer_norm(x, (8,)).pow(3).sum()  # noqa: E731
     assert crosscheck(torch=ours, jax=norm, inputs=x, dtype="float32").agreed is agreed
+
+
+@pytest.mark.parametrize("inputs", [(np.ones(3),), {"x": np.ones(3)}], ids=["a tuple", "a dictionary"])
+def test_inputs_of_one_part_are_taken_apart_as_those_of_several(inputs: Any) -> None:
+    def f(x: Any, power: int = 2) -> Any:
+        return (x**power).sum()
+
+    assert crosscheck(torch=f, jax=f, inputs=inputs).agreed

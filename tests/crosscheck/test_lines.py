@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sysconfig
 import warnings
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from equigrad.console import show
+from equigrad.crosscheck import recording
 from equigrad.crosscheck.crosschecks import crosscheck
 from equigrad.crosscheck.result import Parting
 from equigrad.crosscheck.view import crosscheck as view
@@ -160,3 +163,41 @@ def test_square_brackets_in_a_files_name_are_shown(capsys: pytest.CaptureFixture
     show(view(result), width=300)
     title = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("where they part"))
     assert "o[v2].py:3" in title
+
+
+INSTALLED = """
+import jax.numpy as jnp
+
+
+def norm(x):
+    mean = x.mean(-1, keepdims=True)
+    variance = ((x - mean) ** 2).mean(-1, keepdims=True)
+    return (x - mean) / jnp.sqrt(variance + 1e-3)
+
+
+def model(x):
+    return 2 * jnp.tanh(norm(x))
+"""
+
+
+def test_of_a_model_in_an_installed_package_its_own_line_is_named(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "installed_norm.py").write_text(INSTALLED)
+    paths = sysconfig.get_path
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path) if name == "platlib" else paths(name))
+    recording._kind.cache_clear()  # as it was asked of files under other paths
+    model = importlib.import_module("installed_norm").model
+
+    def theirs(x: Any) -> Any:
+        return 2 * torch.tanh(torch.nn.functional.layer_norm(x, (3,)))
+
+    def port(x: Any) -> Any:
+        return model(x)
+
+    found = parted(theirs, port).jax
+    assert (found.file, found.line) == (str(tmp_path / "installed_norm.py"), 8)
+    assert found.called_from[-1] == (__file__, port.__code__.co_firstlineno + 1)
+    of_the_user = parted(theirs, lambda x: 2 * jnp.tanh((x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)))
+    assert of_the_user.jax.file == __file__

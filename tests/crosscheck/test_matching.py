@@ -253,3 +253,18 @@ def test_a_kernel_of_a_convolution_has_its_channels_last_whatever_its_sizes(ndim
     weight = np.zeros((3, 3, *[size] * ndim))
     (match,) = matched({"weight": weight}, {"parameters['kernel']": np.zeros((*[size] * ndim, 3, 3))}, {})
     assert (match.axes, match.rivals) == ((*range(2, ndim + 2), 1, 0), ())
+
+
+@pytest.mark.parametrize("word", ["embedding", "embeddings"])
+def test_a_square_embedding_is_as_it_is_whatever_the_kernels_are(word: str) -> None:
+    state = {"emb.weight": SQUARE, "fc.weight": np.zeros((5, 3))}
+    learned = {f"parameters['emb']['{word}']": SQUARE, "parameters['fc']['kernel']": np.zeros((3, 5))}
+    embedding, kernel = matched(state, learned, {})
+    assert (embedding.axes, embedding.rivals) == ((0, 1), ())
+    assert kernel.transposed
+
+
+def test_where_only_other_leaves_tell_how_a_square_one_is_turned_both_ways_are_tried() -> None:
+    state = {"wpe.weight": SQUARE, "fc.weight": np.zeros((5, 3))}
+    position, _ = matched(state, {"parameters['wpe']": SQUARE, "parameters['fc']": np.zeros((3, 5))}, {})
+    assert (position.axes, set(position.rivals)) == ((1, 0), {(0, 1), (1, 0)})
