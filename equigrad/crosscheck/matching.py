@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import permutations, product
+from itertools import accumulate, permutations, product
+from math import prod
+from operator import mul
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,10 +86,10 @@ def matched(state: Mapping[str, np.ndarray], learned: Leaves, mapping: Mapping[s
             raise UsageError(f"{leaf} {learned[leaf].shape} has no counterpart in the module: say which with mapping=")
     alone = {family[0] for family in _families(leaves, True) if len(family) == 1}
     votes = [
-        (_last(leaf), turn)
+        (_last(leaf), turn, turn or leaf not in alone)  # an embedding is as it is, whatever the others are
         for leaf, name in pairs.items()
         for turn in (_turns(state[name], learned[leaf]) if leaf not in found else {found[leaf].axes == (1, 0)})
-        if learned[leaf].ndim == 2 and (turn or leaf not in alone)  # an embedding is as it is, whatever the others are
+        if learned[leaf].ndim == 2
     ]
     for leaf, name in pairs.items():
         if leaf not in found:
@@ -227,7 +229,8 @@ def _likeness(leaf: str, name: str) -> float:
     ours, theirs = _named(leaf), _named(name)
     same = sum(max((_alike(a, b) for b in theirs.words), default=0.0) for a in ours.words)
     role = (ours.role == theirs.role) + 0.1 * _alike(ours.called, theirs.called)  # b is bias rather than beta is
-    return 4 * same / (len(ours.words) + len(theirs.words) or 1) + role
+    whole = 2 * (ours.words == theirs.words != ())  # of long paths one word is little, and may be all that differs
+    return 4 * same / (len(ours.words) + len(theirs.words) or 1) + role + whole
 
 
 @cache
@@ -243,7 +246,8 @@ def _alike(a: str, b: str) -> float:
 def _orders(shape: tuple[int, ...], wanted: tuple[int, ...]) -> list[Axes]:
     """The orders of axes that make one shape the other: as it is, as linear and convolution layers have it, any.
 
-    Axes of length 1 may be lacking or added, a bias (4, 1, 1), if the shape cannot be had otherwise.
+    Axes of length 1 may be lacking or added, a bias (4, 1, 1), or an axis may be several, heads and what each has, if
+    the shape cannot be had otherwise.
     """
     count = len(shape)
     if count > 5:
@@ -251,9 +255,17 @@ def _orders(shape: tuple[int, ...], wanted: tuple[int, ...]) -> list[Axes]:
     usual = [tuple(range(count)), _channels_last(count)]
     every = [*dict.fromkeys([*usual, *permutations(range(count))])]
     lean = [n for n in wanted if n != 1]
-    return [a for a in every if tuple(shape[i] for i in a) == wanted] or [
-        a for a in every if [shape[i] for i in a if shape[i] != 1] == lean
-    ]
+    return (
+        [a for a in every if tuple(shape[i] for i in a) == wanted]
+        or [a for a in every if [shape[i] for i in a if shape[i] != 1] == lean]
+        or [a for a in every if count < len(wanted) and _splits([shape[i] for i in a], wanted)]
+    )
+
+
+def _splits(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether each axis is one or several of the wanted ones, in order."""
+    ends = {*accumulate(shape, mul)}
+    return len(ends) == len(shape) and ends <= {*accumulate(wanted, mul)} and prod(shape) == prod(wanted)
 
 
 def _channels_last(count: int) -> Axes:
@@ -262,9 +274,12 @@ def _channels_last(count: int) -> Axes:
 
 
 def _oriented(
-    leaf: str, shape: tuple[int, ...], wanted: tuple[int, ...], votes: Sequence[tuple[str, bool]]
+    leaf: str, shape: tuple[int, ...], wanted: tuple[int, ...], votes: Sequence[tuple[str, bool, bool]]
 ) -> tuple[Axes, tuple[Axes, ...]]:
-    """(the order of its axes, its rivals): as others of its name have it, as its name says, as any others have it."""
+    """(the order of its axes, its rivals): as others of its name have it, as its name says; else a guess.
+
+    A vote is a leaf's name, whether it is transposed, and whether that says much.
+    """
     orders, count = _orders(shape, wanted), len(shape)
     spatial = tuple(range(2, count))
     likely = [
@@ -272,11 +287,11 @@ def _oriented(
     ]
     fitting = [a for a in (orders[0], *likely) if a in orders]
     rivals = tuple({tuple(i for i in a if shape[i] != 1): a for a in reversed(fitting)}.values())[::-1]
-    if len(wanted) != count or len(rivals) < 2:
+    if len(wanted) < count or len(rivals) < 2:
         return orders[0], ()
 
-    def voted(words: set[str]) -> Axes | None:
-        turns = [turn for word, turn in votes if word in words]
+    def voted(asked: Callable[[str, bool], bool]) -> Axes | None:
+        turns = [turn for name, turn, sure in votes if asked(name, sure)]
         return None if count > 2 or 2 * sum(turns) == len(turns) else ((0, 1), (1, 0))[2 * sum(turns) > len(turns)]
 
     word = "kernel" if "kernel" in leaf.lower() else _last(leaf)
@@ -284,8 +299,12 @@ def _oriented(
     named = {"kernel": _channels_last(count), **dict.fromkeys(("weight", "embedding", "embeddings"), as_it_is)}.get(
         word
     )
-    decided = voted({_last(leaf)}) or (named if named in orders else None)
-    return (decided, ()) if decided else (voted({word for word, _ in votes}) or orders[0], rivals)
+    decided = voted(lambda name, sure: name == _last(leaf) and sure) or (named if named in orders else None)
+    if decided:
+        return decided, ()
+    guess = voted(lambda name, sure: sure) or voted(lambda name, sure: name == _last(leaf))
+    guess = guess or ((1, 0) if count == 2 else orders[0])  # x @ w is what most write
+    return guess, tuple(sorted(rivals, key=guess.__ne__))
 
 
 def _turns(tensor: np.ndarray, leaf: np.ndarray) -> set[bool]:

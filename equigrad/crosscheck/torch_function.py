@@ -128,9 +128,10 @@ class TorchFunction:
             .permute(np.argsort(match.axes).tolist())
             for leaf, match in self.matches.items()
         }
-        self._before = {name: b.detach().clone() for name, b in module.named_buffers()}
-        self._after = {name: b.clone() for name, b in self._before.items()}
-        state = {**self._after, **own}
+        buffers = {name: own.get(name, b).detach() for name, b in module.named_buffers()}
+        self._before = {name: b.clone() for name, b in buffers.items()}
+        self._after = {name: b.clone() for name, b in buffers.items()}  # what the module writes to is not its input
+        state = {**own, **self._after}
 
         def run(*args: Any, **named: Any) -> Any:
             return torch.func.functional_call(module, state, args, named, tie_weights=True)

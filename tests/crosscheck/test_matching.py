@@ -268,3 +268,31 @@ def test_where_only_other_leaves_tell_how_a_square_one_is_turned_both_ways_are_t
     state = {"wpe.weight": SQUARE, "fc.weight": np.zeros((5, 3))}
     position, _ = matched(state, {"parameters['wpe']": SQUARE, "parameters['fc']": np.zeros((3, 5))}, {})
     assert (position.axes, set(position.rivals)) == ((1, 0), {(0, 1), (1, 0)})
+
+
+def test_of_long_paths_the_word_that_differs_decides_whatever_the_embeddings_say() -> None:
+    tensors = ("x.block.0.layer.1.dense.wi.weight", "x.block.0.layer.1.dense.wo.weight")
+    kernels = (
+        "['x']['block']['0']['layer']['1']['dense']['wi']['kernel']",
+        "['x']['block']['0']['layer']['1']['dense']['wo']['kernel']",
+    )
+    state = {tensors[0]: np.zeros((4, 3)), tensors[1]: np.zeros((3, 4))}
+    learned = {f"parameters{kernels[0]}": np.zeros((3, 4)), f"parameters{kernels[1]}": np.zeros((4, 3))}
+    for i in range(3):
+        state[f"embed{i}.weight"] = learned[f"parameters['embed{i}']['embedding']"] = np.zeros((5 + i, 3))
+    found = {match.leaf: match for match in matched(state, learned, {})}
+    for tensor, kernel in zip(tensors, kernels, strict=True):
+        assert found[f"parameters{kernel}"].name == tensor
+        assert found[f"parameters{kernel}"].transposed
+
+
+def test_an_axis_of_heads_is_split_as_attention_kernels_have_it() -> None:
+    layers = ("query", "key", "value", "out")
+    state = {f"{n}.{p}": np.zeros((6, 6) if p == "weight" else 6) for n in layers for p in ("weight", "bias")}
+    learned = {f"parameters['{n}']['kernel']": np.zeros((2, 3, 6) if n == "out" else (6, 2, 3)) for n in layers}
+    learned |= {f"parameters['{n}']['bias']": np.zeros(6 if n == "out" else (2, 3)) for n in layers}
+    for match in matched(state, learned, {}):
+        layer = match.leaf.split("'")[1]
+        assert match.name == f"{layer}.{'weight' if 'kernel' in match.leaf else 'bias'}"
+        assert match.axes == ((1, 0) if "kernel" in match.leaf else (0,))
+        assert match.rivals == ()
