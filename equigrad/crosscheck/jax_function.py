@@ -32,17 +32,20 @@ class JaxFunction:
         self.function, self.arguments = function, arguments
         self._compiled: dict[Any, Callable[..., Any]] = {}
         self._backward_only = False
+        self.widest = "float64"
+        """The widest dtype that it is called in: float32 for a function that makes arrays of float32 by itself."""
 
     def results(self, points: Mapping[str, np.ndarray]) -> Leaves:
         """In float64."""
         try:
             return self._both(points, {})[0]
         except Exception:  # a custom rule for the backward pass has none for forward mode; or there is a mistake
-            with _counting_in("float64"):
-                return _numpy(self._fast("results", self._results)(self._arrays(points, "float64")))
+            with self.wide():
+                return _numpy(self._fast(("results", self.widest), self._results)(self._arrays(points)))
 
     def gradient(self, points: Mapping[str, np.ndarray], cotangents: Leaves, dtype: str) -> tuple[Leaves, Leaves]:
         """(results, the gradient of the sum of results times cotangents)."""
+        dtype = min(dtype, self.widest)  # float32 comes before float64
         with _counting_in(dtype):
             given = self._arrays(points, dtype), self._arrays(cotangents, dtype)
             results, slopes = self._fast(("gradient", dtype), self._pull)(*given)
@@ -65,10 +68,10 @@ class JaxFunction:
             return results, tangents
 
         full = {path: direction.get(path, np.zeros_like(points[path])) for path in self.arguments.varied}
-        with _counting_in("float64"):
-            given = self._arrays(points, "float64"), self._arrays(full, "float64")
+        with self.wide():
+            given = self._arrays(points), self._arrays(full)
             try:
-                results, tangents = self._fast("forward", push)(*given)
+                results, tangents = self._fast(("forward", self.widest), push)(*given)
             except Exception:
                 self._backward_only = True
                 raise
@@ -76,6 +79,7 @@ class JaxFunction:
 
     def record(self, points: Mapping[str, np.ndarray], cotangents: Leaves, dtype: str, backward: bool) -> Any:
         """The Program, with its recording; raises what JAX raises for a function that it cannot trace."""
+        dtype = min(dtype, self.widest)
         with _counting_in(dtype):
             arrays, weights = self._arrays(points, dtype), self._arrays(cotangents, dtype)
             function = (lambda a: self._pull(a, weights)) if backward else (lambda a: (self._results(a), {}))
@@ -115,23 +119,23 @@ class JaxFunction:
         if all(v is w for v, w in zip(consts, self._traced.consts, strict=True)):
             return None
         points = self.arguments.points
-        with _counting_in("float64"):
+        with self.wide():
             changed = core.jaxpr_as_fun(core.ClosedJaxpr(self._traced.jaxpr, consts))
-            found = changed(*jax.tree.leaves(self._varied(self._arrays(points, "float64"))))
+            found = changed(*jax.tree.leaves(self._varied(self._arrays(points))))
             return _numpy(dict(zip(sorted(self.results(points)), found, strict=True)))
 
     @cached_property
     def _traced(self) -> Any:
         """None of a function that looks at numbers while it is traced."""
-        with _counting_in("float64"), suppress(*TRACED):
-            arrays = self._arrays(self.arguments.points, "float64")
+        with self.wide(), suppress(*TRACED):
+            arrays = self._arrays(self.arguments.points)
             return jax.make_jaxpr(lambda varied: self._results({**arrays, **varied}))(self._varied(arrays))
 
     def gradients_like(
         self, program: Any, wanted: Leaves, cotangents: Leaves, same: Callable[[np.ndarray, np.ndarray], bool]
     ) -> Callable[[set[int], set[int]], bool]:
         """Whether the gradients of a recorded program are `wanted` once some are stopped and others let through."""
-        arrays, weights = self._arrays(self.arguments.points, "float64"), self._arrays(cotangents, "float64")
+        arrays, weights = self._arrays(self.arguments.points), self._arrays(cotangents)
         paths = sorted(program.recording.results)
 
         def like(stop: set[int], let: set[int]) -> bool:
@@ -145,10 +149,9 @@ class JaxFunction:
 
         return like
 
-    @staticmethod
-    def wide() -> Any:
-        """The context in which JAX counts in float64."""
-        return _counting_in("float64")
+    def wide(self) -> Any:
+        """The context in which JAX counts in float64, if the function bears it."""
+        return _counting_in(self.widest)
 
     def _fast(self, key: Any, function: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any) -> Any:
@@ -165,7 +168,8 @@ class JaxFunction:
     def _varied(self, arrays: dict[str, Any]) -> dict[str, Any]:
         return {path: arrays[path] for path in self.arguments.varied}
 
-    def _arrays(self, points: Mapping[str, np.ndarray], dtype: str) -> dict[str, Any]:
+    def _arrays(self, points: Mapping[str, np.ndarray], dtype: str = "") -> dict[str, Any]:
+        dtype = dtype or self.widest
         floats = {path: v.astype(dtype) if v.dtype.kind == "f" else v for path, v in points.items()}
         return {path: jax.numpy.asarray(v) for path, v in floats.items()}
 

@@ -199,9 +199,9 @@ class Measurements:
         try:
             one.results = f.results(points)
         except Exception:
-            if self.dtype != "float32" or one.name != "torch":
+            if self.dtype != "float32":
                 raise
-            f.widest = "float32"  # that of its own constants, perhaps; JAX's are promoted
+            f.widest = "float32"  # that of its own constants, perhaps
             one.results = f.results(points)
         again = f.results(points)
         _refuse_complex(one.results)
@@ -217,6 +217,8 @@ class Measurements:
         if changed:
             self.note(f"{one.name}'s module changes its buffers ({', '.join(changed[:3])}): eval() stops that")
         _, one.gradient = f.gradient(points, self._cotangents(one), "float64")
+        if getattr(f, "detached", False):
+            self.note("no gradient flows through torch's result: its derivatives are 0")
         one.in_dtype = one.gradient
         if self.dtype != "float64":
             _, one.in_dtype = f.gradient(points, self._cotangents(one), self.dtype)
@@ -398,7 +400,8 @@ def _wrapped(name: str, function: Function, given: Arguments) -> Any:
 
 def _advice(error: Exception) -> str:
     text = str(error)
-    if "same dtype" in text or "expected scalar type" in text or ("but found" in text and "ouble" in text):
+    both = ("float32" in text and "float64" in text) or ("but found" in text and "ouble" in text)
+    if both or "same dtype" in text or "expected scalar type" in text:
         return ' (constants of its own in float32? Convert them, or ask with dtype="float32")'
     return ""
 

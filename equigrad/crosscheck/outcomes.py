@@ -36,6 +36,8 @@ def outcomes(m: Measurements) -> Crosscheck:
     _of_constants(m, checks)
     _of_data(m, pair, checks)
     _of_last_bits(m, pair, checks)
+    if differing and getattr(pair[0].function, "detached", False):
+        m.note("with jax.lax.stop_gradient around JAX's result too, the values alone are compared")
     parting = _parting(m, *pair) if differing else None
     if m.truth is not None:
         referee, error = m.truth.name, m.truth.error

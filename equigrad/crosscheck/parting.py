@@ -179,9 +179,20 @@ class _Repairs:
         pairs = (pair for group in groups.values() for pair in combinations(group.items(), 2))
         for (a, i), (b, j) in islice(pairs, MOST_TRIALS):
             if self._right(self.program.exchanged(a, b, self.targets)):
+                i, j = self._unmoved(i, j)
                 t = jax.same[i][0]
                 return Fork("exchanged", Spot(self.torch.operation(t), t), Spot(jax.operation(j), j))
         return None
+
+    def _unmoved(self, i: int, j: int) -> tuple[int, int]:
+        """What two exchanged values of JAX's were before one and the same line did no more than move them."""
+        while all(o is not None and o.name in MOVING for o in map(self.jax.operation, (i, j))):
+            k, m = (self.jax.recording.operations[self.jax.recording.maker[v]].inputs[0] for v in (i, j))
+            makers = self.jax.operation(k), self.jax.operation(m)
+            if k == m or None in makers or _line(makers[0]) != _line(makers[1]) or not self.jax.same[k]:
+                break
+            i, j = k, m
+        return i, j
 
     def reversed(self) -> Fork | None:
         """A scan that runs the other way."""

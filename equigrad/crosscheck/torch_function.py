@@ -28,6 +28,8 @@ class TorchFunction:
         self.function = function
         self.widest = "float64"
         """The widest dtype that it is called in: float32 for a function that holds tensors of float32."""
+        self.detached = False
+        """Whether no gradient flows through its results."""
         self.matches = {match.leaf: match for match in arguments.matches}
 
     @property
@@ -145,8 +147,9 @@ class TorchFunction:
         pulled = {path: v for path, v in results.items() if v.requires_grad and path in cotangents}
         if not varied:
             return {}
+        self.detached = not pulled
         if not pulled:
-            raise ValueError("the result carries no gradient - expected a tensor computed from the inputs")
+            return {path: torch.zeros_like(tensor) for path, tensor in varied.items()}
         weights = [torch.tensor(cotangents[path], dtype=v.dtype) for path, v in pulled.items()]
         slopes = torch.autograd.grad(
             list(pulled.values()), list(varied.values()), weights, allow_unused=True, materialize_grads=True

@@ -71,13 +71,12 @@ def message(result: Crosscheck, name: str) -> str:
         ({"torch": writes, "jax": square}, "torch", "failed: ValueError: it changes its input inputs"),
         ({"torch": lambda x: square(x.cuda()), "jax": square}, "torch", "failed: "),
         ({"torch": square, "jax": elsewhere}, "jax", "failed: RuntimeError: Unknown backend"),
-        ({"torch": lambda x: square(x.detach()), "jax": square}, "torch", "the result carries no gradient"),
         ({"torch": lambda x: x @ torch.ones(3), "jax": lambda x: x.sum(1)}, "torch", 'or ask with dtype="float32"'),
         ({"torch": lambda x: (x - x).sum() / (x - x).sum(), "jax": square}, "torch", "torch's value holds NaN"),
     ],
     ids=[
         "a torch function that raises", "a JAX function that raises", "another structure", "another shape", "no tensor",
-        "random", "writes to its input", "a device that is absent", "a platform that is absent", "no gradient",
+        "random", "writes to its input", "a device that is absent", "a platform that is absent",
         "constants in float32", "NaN",
     ],
 )  # fmt: skip
@@ -258,3 +257,34 @@ def test_a_function_that_takes_its_parameters_last_is_told_the_order() -> None:
     assert [note for note in result.notes if "parameters first" in note] == [
         "jax's function was called with the parameters first, then the inputs"
     ]
+
+
+def test_where_no_gradient_flows_in_torch_values_are_compared_and_its_line_is_named() -> None:
+    def theirs(x: Any) -> Any:
+        return torch.sin(x.detach()).sum()
+
+    def port(x: Any, factor: float = 1.0) -> Any:
+        return factor * jnp.sin(x).sum()
+
+    flowing = crosscheck(torch=theirs, jax=port, inputs=X)
+    assert not flowing.agreed
+    assert flowing.parting is not None
+    assert (flowing.parting.kind, flowing.parting.torch.line) == ("stopped", theirs.__code__.co_firstlineno + 1)
+    assert any("no gradient flows through torch's result" in note for note in flowing.notes)
+    assert crosscheck(torch=theirs, jax=lambda x: jax.lax.stop_gradient(port(x)), inputs=X).agreed
+    wrong = crosscheck(torch=theirs, jax=lambda x: jax.lax.stop_gradient(port(x, 1.001)), inputs=X)
+    assert "torch's value is" in message(wrong, "jax")
+
+
+def test_a_function_that_makes_float32_of_its_own_is_checked_in_float32_and_told_so() -> None:
+    def theirs(x: Any) -> Any:
+        return 3 * torch.tanh(x).sum()
+
+    def port(x: Any) -> Any:
+        step = lambda carry, _: (carry + jnp.tanh(x).sum(), None)  # noqa: E731
+        return jax.lax.scan(step, jnp.zeros((), "float32"), length=3)[0]
+
+    assert 'ask with dtype="float32"' in message(crosscheck(torch=theirs, jax=port, inputs=X), "jax")
+    assert crosscheck(torch=theirs, jax=port, inputs=X, dtype="float32").agreed
+    wrong = crosscheck(torch=theirs, jax=lambda x: 1.001 * port(x), inputs=X, dtype="float32")
+    assert [f.outcome for f in wrong.functions] == ["disagree", "disagree"]

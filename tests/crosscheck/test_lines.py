@@ -201,3 +201,21 @@ def test_of_a_model_in_an_installed_package_its_own_line_is_named(
     assert found.called_from[-1] == (__file__, port.__code__.co_firstlineno + 1)
     of_the_user = parted(theirs, lambda x: 2 * jnp.tanh((x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)))
     assert of_the_user.jax.file == __file__
+
+
+def test_exchanged_parts_are_named_where_they_are_made_and_not_in_a_helper_that_moves_them() -> None:
+    def heads(x: Any) -> Any:
+        return x.reshape(2, 2, 3)
+
+    def theirs(x: Any) -> Any:
+        q, k, v = x[:, :6], x[:, 6:12], x[:, 12:]
+        q, k, v = heads(q), heads(k), heads(v)
+        return (torch.sin(q) * torch.cos(k) + v).sum()
+
+    def port(x: Any) -> Any:
+        k, q, v = jnp.split(x, 3, axis=-1)
+        q, k, v = heads(q), heads(k), heads(v)
+        return (jnp.sin(q) * jnp.cos(k) + v).sum()
+
+    found = parted(theirs, port, np.random.default_rng(2).standard_normal((2, 18)))
+    assert (found.kind, found.jax.line) == ("exchanged", port.__code__.co_firstlineno + 1)

@@ -206,7 +206,7 @@ def test_a_weight_that_is_tied_to_a_parameter_is_not_one_that_the_module_keeps()
 
 
 def test_attention_with_kernels_by_head_is_matched_and_agrees() -> None:
-    class Heads(torch.nn.Module):
+    class Heads(torch.nn.Module):  # type: ignore[misc, name-defined, unused-ignore]
         def __init__(self) -> None:
             super().__init__()
             self.query, self.out = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
