@@ -117,10 +117,10 @@ class Side:
                 found.append(i)
         return found
 
-    def first(self, i: int, region: set[int]) -> Recorded | None:
-        """The operation with which the part of the region that leads to a value begins: its own, if that is one."""
+    def beginnings(self, i: int, region: set[int]) -> list[int]:
+        """The values with which the part of the region that leads to a value begins: itself alone, if it is one."""
         sources = self.sources(self.before(i, region))
-        return self.operation(i if i in sources else sources[0]) if sources else None
+        return [i] if i in sources else sources
 
     def edge(self, region: set[int]) -> set[int]:
         """The values on the region's edge: those that it is computed from."""

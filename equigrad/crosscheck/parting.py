@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .counterparts import MOVING, Side, aligned, keep_order
+from .differences import LEAST_SHARE, largest
 from .recording import Recorded
 
 Same = Callable[[np.ndarray, np.ndarray], bool]
@@ -64,6 +65,8 @@ def part(torch: Side, program: Any, jax: Side, outputs: list[tuple[int, int]], s
     wrong = [(t, j) for t, j in outputs if not same(jax.recording.values[j], torch.recording.values[t])]
     if not wrong:
         return None
+    size = [largest(torch.recording.values[t], jax.recording.values[j]) for t, j in wrong]
+    wrong = [pair for pair, each in zip(wrong, size, strict=True) if not each < LEAST_SHARE * max(size)]
     repairs = _Repairs(torch, program, jax, wrong, same, signs)
     fork = repairs.exchanged() or repairs.reversed()
     if fork is not None:
@@ -95,7 +98,7 @@ class _Repairs:
                     break
                 return self._said(t, self._counterpart(t, j))
         # no repair but that of the result helps, as with two mistakes or one in a loop: the first to go astray
-        t, j = self.torch.sources(self.lost_t)[0], self.jax.sources(self.lost_j)[0]
+        t, j = self._beginning(self.torch.sources(self.lost_t), self.jax.sources(self.lost_j))
         return Fork("differs", Spot(self.torch.operation(t), t), Spot(self.jax.operation(j), j), repaired=False)
 
     def _candidates(self) -> Iterator[tuple[int, int, np.ndarray]]:
@@ -149,7 +152,7 @@ class _Repairs:
         onward = jax.first_user(j, self.lost_j)
         there, here = torch.operation(t), jax.operation(j)
         user = torch.first_user(t, self.lost_t) or there
-        first, theirs = jax.first(j, self.lost_j), torch.first(t, self.lost_t)
+        first, theirs = self._first(t, j)
         if t in jax.same[j]:
             values = torch.recording.values[t], jax.recording.values[j]
             kind = "order" if self.same(*(np.sort(v, axis=None) for v in values)) else "differs"
@@ -165,6 +168,34 @@ class _Repairs:
         makers = [jax.operation(i) for i in jax.edge(jax.before(j, self.lost_j)) if t in jax.same[i]]
         beside = there is not None and any(_line(o) == _line(first) for o in makers)
         return Fork("missing in torch", Spot(there if beside else user, t), Spot(first, j))
+
+    def _first(self, t: int, j: int) -> tuple[Recorded | None, Recorded | None]:
+        """(JAX's, torch's) operation with which the part of the region that leads to j, or t, begins."""
+        ours, theirs = self.jax.beginnings(j, self.lost_j), self.torch.beginnings(t, self.lost_t)
+        if ours and theirs:
+            t, j = self._beginning(theirs, ours)
+            return self.jax.operation(j), self.torch.operation(t)
+        return (self.jax.operation(ours[0]) if ours else None), (self.torch.operation(theirs[0]) if theirs else None)
+
+    def _beginning(self, theirs: list[int], ours: list[int]) -> tuple[int, int]:
+        """(torch's, JAX's) first values that are made of the same numbers and matter, or else the first of either."""
+        torch, jax = self.torch, self.jax
+        for j in ours if len(ours) == 1 else filter(self._matters, ours):
+            made_of = {t for i in getattr(jax.operation(j), "inputs", ()) if not jax.trivial(i) for t in jax.same[i]}
+            for t in theirs:
+                if made_of & {*getattr(torch.operation(t), "inputs", ())}:
+                    return t, j
+        return theirs[0], ours[0]
+
+    def _matters(self, j: int) -> bool:
+        """Whether the results change with this value, unlike with a mask that hides by -1e9 or by -1e30."""
+        values = self.jax.recording.values
+        theirs = (self.torch.recording.values[t] for t in sorted(self.lost_t) if self.torch.floats(t))
+        trials = (
+            v for w in theirs for v in aligned(w, values[j]) if self.jax.floats(j) and not self.same(v, values[j])
+        )
+        now = [values[i] for i in self.targets]
+        return not any(all(map(self.same, self._repair(j, v, EVERYWHERE), now)) for v in islice(trials, MOST_TRIALS))
 
     def exchanged(self) -> Fork | None:
         """Two values that one line makes, such as the parts of a split, each used in the place of the other."""

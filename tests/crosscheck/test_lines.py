@@ -219,3 +219,43 @@ def test_exchanged_parts_are_named_where_they_are_made_and_not_in_a_helper_that_
 
     found = parted(theirs, port, np.random.default_rng(2).standard_normal((2, 18)))
     assert (found.kind, found.jax.line) == ("exchanged", port.__code__.co_firstlineno + 1)
+
+
+def test_a_gradient_that_is_rounding_alone_is_not_where_they_part() -> None:
+    """Of a softmax that does not change if a number is added to all, beside an embedding's missing gradient."""
+
+    def theirs(p: Any) -> Any:
+        h = torch.nn.functional.embedding(torch.tensor([0, 1]), p["w"], padding_idx=0)
+        return (torch.softmax(h + p["b"].sum(), -1) * torch.arange(3.0, dtype=h.dtype)).sum()
+
+    def port(p: Any) -> Any:
+        h = p["w"].astype("float32")[jnp.array([0, 1])]
+        return (jax.nn.softmax(h + p["b"].astype("float32").sum(), -1) * jnp.arange(3.0, dtype="float32")).sum()
+
+    found = parted(theirs, port, {"w": S, "b": X})
+    assert (found.torch.operation, found.jax.operation) == ("aten.embedding_dense_backward", "scatter-add")
+
+
+def test_of_a_mistake_in_every_layer_both_lines_are_named_though_another_step_has_no_counterpart() -> None:
+    layers = np.random.default_rng(3).standard_normal((2, 3, 3))
+    mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]], dtype=torch.float64)
+
+    def theirs(x: Any) -> Any:
+        bias = (1 - mask) * -1e9
+        for w in torch.tensor(layers):
+            h = torch.softmax(x @ w + bias, -1)
+            x = torch.nn.functional.gelu(x + h)
+        return x.sum()
+
+    def port(x: Any) -> Any:
+        bias = jnp.where(jnp.asarray(mask.numpy()) > 0, 0.0, -1e30)
+        for w in layers:
+            h = jax.nn.softmax(x @ w + bias)
+            x = jax.nn.gelu(x + h)
+        return x.sum()
+
+    found = parted(theirs, port)
+    lines = [
+        side.line - function.__code__.co_firstlineno for side, function in ((found.torch, theirs), (found.jax, port))
+    ]
+    assert lines == [4, 4]
