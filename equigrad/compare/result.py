@@ -13,7 +13,7 @@ from ..common.agreement import GOOD
 from ..common.files import SCHEMA
 from ..common.markup import table
 from ..common.problem import Problem
-from ..common.words import counted, first_three, listed
+from ..common.words import at_most, counted, first_three, listed
 
 INCONCLUSIVE = "inconclusive: rounding may hide any difference in {}"
 
@@ -138,7 +138,7 @@ class Comparison:
         else:
             ulp = max(run.max_ulp or 0 for run in good)
             difference = max(run.max_abs_difference or 0.0 for run in good)
-            sentence = f"{names} agree, {ulp:,} ULP or {difference:.1e} apart at most, not bit for bit"
+            sentence = f"{names} agree, {ulp:,} ULP or {at_most(difference)} apart at most, not bit for bit"
         skipped = f" ({', '.join(missing)} missing)" if missing else ""
         return f"{arithmetic}: {sentence}{skipped}."
 
