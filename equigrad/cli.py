@@ -479,7 +479,9 @@ def report(
     With JSON files alone it shows these results, and replays their problem.
     """
     from . import console, reporting
+    from .common.data import refuse_files
 
+    refuse_files(problem or ())
     if site is not None:
         others = (name for name in OF_A_PROBLEM if name != "updates")
         leave_out(context, "--site writes a page for each built-in problem", *others, "out")
