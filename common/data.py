@@ -48,7 +48,7 @@ def refuse_files(problems: Sequence[str]) -> None:
     for name in problems:
         if Path(name).suffix.lower() in (".csv", ".npz"):
             target = "" if name.lower().endswith(".npz") else " --target COLUMN"
-            raise UsageError(f"'{name}' is no problem: to use your own data: --data {name}{target}")
+            raise UsageError(f"'{name}' is a file, not a problem; to use your own data: --data {name}{target}")
 
 
 def load_data(
@@ -155,7 +155,7 @@ def _refuse_dialects(file: Path, line: int, row: list[str]) -> None:
         raise UsageError(f"'{file}': line {line} begins with '#', but comments are not read: delete it, or the '#'")
     for mark, what in ((";", "semicolons"), ("\t", "tabs")):
         if any(mark in cell for cell in row) and (len(row) == 1 or any(map(_is_number, row))):
-            raise UsageError(f"'{file}': commas separate columns and points decimals, but line {line} has {what}")
+            raise UsageError(f"'{file}': line {line} has {what}: separate columns by commas, and decimals by points")
 
 
 def _column(file: Path, name: str, names: list[str], width: int) -> int:

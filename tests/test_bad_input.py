@@ -258,7 +258,11 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("a number beyond float64 in a CSV", "compare --data huge.csv --target y", "row 3 of the inputs holds NaN or inf"),
     ("a number beyond float32 in a CSV", "compare --data wide.csv --target y --dtype float32", "not fit into float32"),
     *(
-        (f"a CSV with {what}, {name}", f"compare --data {name}.csv --target y", f"decimals, but line {line} has {what}")
+        (
+            f"a CSV with {what}, {name}",
+            f"compare --data {name}.csv --target y",
+            f"line {line} has {what}: separate columns by commas",
+        )
         for what, name, line in (
             ("semicolons", "semicolon", 1),
             ("tabs", "tabs", 1),
@@ -277,7 +281,7 @@ BAD: list[tuple[str, str | list[str], str]] = [
     (
         "an archive as the problem",
         "compare good.npz",
-        "'good.npz' is no problem: to use your own data: --data good.npz",
+        "'good.npz' is a file, not a problem; to use your own data: --data good.npz",
     ),
     ("a CSV in Latin-1", "compare --data latin.csv --target y", "is not a CSV text file in UTF-8: save it as UTF-8"),
     ("a CSV of bytes", "compare --data binary.csv --target y", "not a CSV text file"),
