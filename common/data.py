@@ -17,6 +17,7 @@ from .nearest import nearest
 from .problem import Problem, bytes_needed
 from .problem import problem as built_in
 from .values import count, several
+from .words import counted
 
 
 def chosen(
@@ -30,6 +31,7 @@ def chosen(
     seed: int | None = None,
 ) -> Problem:
     """The built-in problem of that name, one-layer unless given, or the one in the file `data`; raises UsageError."""
+    refuse_files([problem or ""])
     if data is None:
         if target or hidden:
             raise UsageError("--target and --hidden go with --data; a built-in problem has its own")
@@ -39,6 +41,14 @@ def chosen(
         raise UsageError(f"give a problem or --data, not both: '{problem}' and '{data}'")
     how = {"updates": updates, "learning_rate": learning_rate, "seed": 1 if seed is None else seed}
     return load_data(data, target=target or (), hidden=hidden or (), **how)  # type: ignore[arg-type]
+
+
+def refuse_files(problems: Sequence[str]) -> None:
+    """Raise UsageError if a file of data is given where a problem is expected."""
+    for name in problems:
+        if Path(name).suffix.lower() in (".csv", ".npz"):
+            target = "" if name.lower().endswith(".npz") else " --target COLUMN"
+            raise UsageError(f"'{name}' is a file, not a problem; to use your own data: --data {name}{target}")
 
 
 def load_data(
@@ -98,29 +108,37 @@ def load_data(
 def _read_csv(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     try:
         with file.open(newline="", encoding="utf-8-sig") as stream:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(stream) if any(map(str.strip, row))]
+            lines = csv.reader(stream)
+            rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines if any(map(str.strip, row))]
     except UnicodeDecodeError:
         raise UsageError(f"'{file}' is not a CSV text file in UTF-8: save it as UTF-8") from None
     except csv.Error as error:
         raise UsageError(f"'{file}' is not a CSV text file: {error}") from error
     if not rows:
         raise UsageError(f"'{file}' is empty")
-    names = rows.pop(0) if not any(map(_is_number, rows[0])) else []
+    _refuse_dialects(file, *rows[0])
+    names = rows.pop(0)[1] if not any(map(_is_number, rows[0][1])) else []
     if not rows:
         raise UsageError(f"'{file}' has column names but no rows")
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
         raise UsageError(f"'{file}' has {names.count(twice)} columns named '{twice}': give each a name of its own")
-    width = len(names or rows[0])
-    first = 2 if names else 1
-    for number, row in enumerate(rows, first):
+    if names and not names[0]:
+        raise UsageError(
+            f"'{file}': column 1 has no name: if it numbers the rows, leave it out (in pandas: to_csv(index=False)), "
+            "else name it"
+        )
+    width = len(names or rows[0][1])
+    for line, row in rows:
+        if len(row) != width or not all(map(_is_number, row)):
+            _refuse_dialects(file, line, row)
         if len(row) != width:
-            raise UsageError(f"'{file}': line {number} has {len(row)} columns where {width} are expected")
+            expected = f"{width} {'is' if width == 1 else 'are'} expected"
+            raise UsageError(f"'{file}': line {line} has {counted(len(row), 'column')} where {expected}")
         for column, cell in enumerate(row, 1):
             if not _is_number(cell):
-                hint = "; commas separate columns" if {";", "\t"} & {*cell} else ""
-                raise UsageError(f"'{file}': line {number}, column {column} is not a number: '{cell[:40]}'{hint}")
-    data = np.array(rows, dtype=float)
+                raise UsageError(f"'{file}': line {line}, column {column} is not a number: '{cell[:40]}'")
+    data = np.array([[number(cell) for cell in row] for _, row in rows])
     columns = [_column(file, name, names, width) for name in target]
     if len(set(columns)) < len(columns):
         raise UsageError(f"'{file}': the same column is a target twice: {', '.join(target)}")
@@ -129,6 +147,15 @@ def _read_csv(file: Path, target: Sequence[str]) -> tuple[np.ndarray, np.ndarray
     if len(columns) == width:
         raise UsageError(f"'{file}': every column is a target, none is left as an input")
     return np.delete(data, columns, axis=1), data[:, columns]
+
+
+def _refuse_dialects(file: Path, line: int, row: list[str]) -> None:
+    """Raise UsageError if a line is a comment, or has another mark than commas between its columns."""
+    if row[0].startswith("#"):
+        raise UsageError(f"'{file}': line {line} begins with '#', but comments are not read: delete it, or the '#'")
+    for mark, what in ((";", "semicolons"), ("\t", "tabs")):
+        if any(mark in cell for cell in row) and (len(row) == 1 or any(map(_is_number, row))):
+            raise UsageError(f"'{file}': line {line} has {what}: separate columns by commas, and decimals by points")
 
 
 def _column(file: Path, name: str, names: list[str], width: int) -> int:
@@ -149,7 +176,11 @@ def _is_number(cell: str) -> bool:
 
 
 def number(text: str) -> float:
-    """The number in `text`, as programs write it: Python alone reads 1_000 and the digits of every script too."""
+    """The number in `text`, as programs write it: Python alone reads 1_000 and the digits of every script too.
+
+    The minus sign that people typeset, U+2212, is one.
+    """
+    text = text.replace("\N{MINUS SIGN}", "-")
     if not text.isascii() or "_" in text:
         raise ValueError(f"not a number: {text}")
     return float(text)

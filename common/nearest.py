@@ -1,5 +1,6 @@
 """The name that somebody who mistyped may have meant."""
 
+import re
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
@@ -7,10 +8,11 @@ from .errors import UsageError
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """': did you mean X?', or ': known are ...' where nothing is near."""
+    """': did you mean X?', with another that differs in digits alone, or ': known are ...' where nothing is near."""
     names = list(known)
-    close = get_close_matches(str(name).lower(), names, n=1, cutoff=0.6)
-    return f": did you mean '{close[0]}'?" if close else f": known are {', '.join(names)}"
+    close = get_close_matches(str(name).lower(), names, n=2, cutoff=0.6)
+    alike = [f"'{each}'" for each in close if re.sub("[0-9]", "", each) == re.sub("[0-9]", "", close[0])]
+    return f": did you mean {' or '.join(alike)}?" if close else f": known are {', '.join(names)}"
 
 
 def unknown(what: str, name: object, known: Iterable[str], hint: str = "") -> UsageError:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
+from decimal import ROUND_CEILING, Context
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,21 @@ def counted(number: int, what: str) -> str:
 def short(value: float | None) -> str:
     """Two digits of a small number, 0 for zero, nothing for what is not known."""
     return "" if value is None else "0" if value == 0 else f"{value:.1e}"
+
+
+def at_most(value: float) -> str:
+    """Two digits of a number that is not negative, rounded up, so that "at most" may stand before them."""
+    return short(float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(float(value))))
+
+
+def percent(share: float) -> str:
+    """A share in whole per cent, rounded up, so that "no more than" may stand before it."""
+    return f"{math.ceil(100 * share)}%" if math.isfinite(share) else f"{share:%}"
+
+
+def exact(value: float) -> str:
+    """The shortest text that is read as the same number; 1 and not 1.0."""
+    return repr(float(value)).removesuffix(".0")
 
 
 def first_three(weights: Iterable[Any], dtype: str) -> str:

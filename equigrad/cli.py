@@ -41,10 +41,18 @@ BackendNames = Annotated[
 ]
 Dtype = Annotated[str, typer.Option(help="float64 or float32")]
 Arithmetic = Annotated[str, typer.Option(help="native, reproducible or both")]
-Updates = Annotated[int | None, typer.Option(help="number of updates", show_default="the problem's")]
-LearningRate = Annotated[float | None, typer.Option(help="learning rate", show_default="the problem's")]
+Updates = Annotated[int | None, typer.Option(help="number of updates", show_default="the problem's; 1000 with --data")]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(
+        help="learning rate",
+        show_default="the problem's; with --data the power of two at or below 4 / rows, at most 1",
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="seed of the first weights", show_default="1")]
-Data = Annotated[Path | None, typer.Option(help="your own data instead of a problem, .csv or .npz")]
+Data = Annotated[
+    Path | None, typer.Option(help="your own data instead of a problem, .csv or .npz; as a bias add a column of ones")
+]
 TargetColumns = Annotated[
     list[str] | None, typer.Option(help="target column in the CSV file, by name or number; repeatable")
 ]
@@ -372,7 +380,7 @@ def bench(
     backend: BackendNames = None,
     dtype: Annotated[str, typer.Option(help="float64, float32 or both")] = "float64",
     arithmetic: Arithmetic = "both",
-    updates: Updates = None,
+    updates: Annotated[int | None, typer.Option(help="number of updates", show_default="the problem's")] = None,
     who: Annotated[
         str,
         typer.Option(
@@ -479,7 +487,9 @@ def report(
     With JSON files alone it shows these results, and replays their problem.
     """
     from . import console, reporting
+    from .common.data import refuse_files
 
+    refuse_files(problem or ())
     if site is not None:
         others = (name for name in OF_A_PROBLEM if name != "updates")
         leave_out(context, "--site writes a page for each built-in problem", *others, "out")

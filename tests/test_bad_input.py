@@ -68,6 +68,13 @@ FILES: dict[str, str | bytes] = {
     "wide.csv": CSV + "0,1e300,1\n",
     "latin.csv": "\xe9,y\n1,0\n".encode("latin-1"),
     "semicolon.csv": "a;b;y\n0;1;0\n",
+    "tabs.csv": "a\tb\ty\n0\t1\t0\n",
+    "decimals.csv": "0,1;0,2;0\n",
+    "mixed.csv": CSV[:6] + "\n0,1;0,2;0\n",
+    "comment.csv": "# made by hand\n" + CSV,
+    "below.csv": CSV + "\n# made by hand\n",
+    "index.csv": ",a,b,y\n0,0,1,0\n1,1,0,1\n",
+    "narrow.csv": "y\n0,1\n",
     "twice.csv": "a,y,y\n0,1,0\n",
     "binary.csv": bytes(range(256)),
     "escape.csv": CSV + "0,\x1b[31mred\x07,1\n",
@@ -183,7 +190,7 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("a learning rate in words", "compare --learning-rate fast", "Invalid value for '--learning-rate'"),
     ("a negative seed", "compare --seed -1", "between 0 and 4294967295, not -1"),
     ("a seed beyond 32 bits", "compare --seed 4294967296", "between 0 and 4294967295"),
-    ("an unknown dtype, with the nearest", "compare --dtype float16", "did you mean 'float"),
+    ("an unknown dtype, with the nearest", "compare --dtype float16", "did you mean 'float64' or 'float32'?"),
     ("an unknown arithmetic, with the nearest", "compare --arithmetic reproducable", "did you mean 'reproducible'?"),
     ("watching a negative number of updates", "compare --watch -1", "must not be negative, not -1"),
     ("watching in words", "compare --watch all", "Invalid value for '--watch'"),
@@ -250,7 +257,32 @@ BAD: list[tuple[str, str | list[str], str]] = [
     ("infinity in a CSV", "compare --data inf.csv --target y", "row 3 of the targets holds NaN or inf"),
     ("a number beyond float64 in a CSV", "compare --data huge.csv --target y", "row 3 of the inputs holds NaN or inf"),
     ("a number beyond float32 in a CSV", "compare --data wide.csv --target y --dtype float32", "not fit into float32"),
-    ("a CSV with semicolons", "compare --data semicolon.csv --target y", "not a number: '0;1;0'; commas separate"),
+    *(
+        (
+            f"a CSV with {what}, {name}",
+            f"compare --data {name}.csv --target y",
+            f"line {line} has {what}: separate columns by commas",
+        )
+        for what, name, line in (
+            ("semicolons", "semicolon", 1),
+            ("tabs", "tabs", 1),
+            ("semicolons", "decimals", 1),
+            ("semicolons", "mixed", 3),
+        )
+    ),
+    ("a comment in a CSV", "compare --data comment.csv --target y", "line 1 begins with '#', but comments are not"),
+    ("a comment below in a CSV", "compare --data below.csv --target y", "line 5 begins with '#', but comments are not"),
+    ("a CSV with pandas' index", "compare --data index.csv --target y", "column 1 has no name: if it numbers the rows"),
+    ("a CSV of one column", "compare --data narrow.csv --target y", "line 2 has 2 columns where 1 is expected"),
+    *(
+        (f"data as the problem of {words}", f"{words} good.csv", "your own data: --data good.csv --target COLUMN")
+        for words in ("compare", "check", "diverge", "trace", "report")
+    ),
+    (
+        "an archive as the problem",
+        "compare good.npz",
+        "'good.npz' is a file, not a problem; to use your own data: --data good.npz",
+    ),
     ("a CSV in Latin-1", "compare --data latin.csv --target y", "is not a CSV text file in UTF-8: save it as UTF-8"),
     ("a CSV of bytes", "compare --data binary.csv --target y", "not a CSV text file"),
     ("terminal codes in a CSV", "compare --data escape.csv --target y", "not a number: '?[31mred?'"),

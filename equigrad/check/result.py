@@ -10,7 +10,7 @@ from ..common import agreement
 from ..common.agreement import GOOD
 from ..common.files import SCHEMA
 from ..common.markup import table
-from ..common.words import counted, listed
+from ..common.words import counted, listed, percent
 from ..laws.search import Search
 from ..referee.exact import Curve
 
@@ -131,7 +131,7 @@ class Check(Outcomes):
             return self.complaint(lambda b: f"{b.name} {b.arithmetic}")
         good = [b for b in self.backends if b.outcome in GOOD]
         worst = max(layer.margin for b in good for layer in b.layers)
-        return f"every gradient is right: no error above {worst:.0%} of what rounding explains."
+        return f"every gradient is right: no error above {percent(worst)} of what rounding explains."
 
     def _repr_html_(self) -> str:
         """How a notebook shows it."""
@@ -235,7 +235,7 @@ class Thorough(Outcomes):
         left = sum(len(search.left_out) for search in good)
         rest = f" {left} with long training {'was' if left == 1 else 'were'} left out." if left else ""
         tried = counted(networks, "network")
-        return f"no law broken on {tried}: no error above {worst:.0%} of what rounding explains.{rest}"
+        return f"no law broken on {tried}: no error above {percent(worst)} of what rounding explains.{rest}"
 
     def _repr_html_(self) -> str:
         """How a notebook shows it."""

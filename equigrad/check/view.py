@@ -9,6 +9,7 @@ from math import log10
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from ..common.words import percent
 from ..console import fitting, outcome, titled
 from ..laws.power import Power
 from ..referee.exact import Curve
@@ -80,7 +81,7 @@ def thorough(result: Thorough) -> RenderableType:
         row: list[RenderableType] = [b.name, outcome(b.outcome)]
         if b.search:
             nearest = max(b.search.closest.values(), default=0.0)
-            row += [f"{b.search.networks:,}", f"{b.search.seconds:.1f}", f"{nearest:.0%}"]
+            row += [f"{b.search.networks:,}", f"{b.search.seconds:.1f}", percent(nearest)]
         table.add_row(*row)
     parts: list[RenderableType] = [fitting(table, "seconds")]
     for line in (line for b in result.backends for line in b.lines()):
@@ -124,7 +125,7 @@ def power(proof: Power) -> RenderableType:
         right.add_column("law", no_wrap=True)
         right.add_column("largest error, share of its bound", justify="right")
         for law, used in proof.closest.items():
-            right.add_row(law, f"{used:.0%}" if used else "same bits")
+            right.add_row(law, percent(used) if used else "same bits")
         parts.append(right)
     parts += [Text(f"{name}: {count} networks") for name, count in proof.problems.items()]
     for why, names in groupby(sorted(proof.equivalent, key=proof.equivalent.__getitem__), proof.equivalent.__getitem__):

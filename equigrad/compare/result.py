@@ -13,7 +13,7 @@ from ..common.agreement import GOOD
 from ..common.files import SCHEMA
 from ..common.markup import table
 from ..common.problem import Problem
-from ..common.words import counted, first_three, listed
+from ..common.words import at_most, counted, first_three, listed
 
 INCONCLUSIVE = "inconclusive: rounding may hide any difference in {}"
 
@@ -138,7 +138,7 @@ class Comparison:
         else:
             ulp = max(run.max_ulp or 0 for run in good)
             difference = max(run.max_abs_difference or 0.0 for run in good)
-            sentence = f"{names} agree, {ulp:,} ULP or {difference:.1e} apart at most, not bit for bit"
+            sentence = f"{names} agree, {ulp:,} ULP or {at_most(difference)} apart at most, not bit for bit"
         skipped = f" ({', '.join(missing)} missing)" if missing else ""
         return f"{arithmetic}: {sentence}{skipped}."
 
@@ -159,7 +159,15 @@ class Comparison:
         title = f"{p.name}: {' → '.join(map(str, p.layers))}, {counted(p.updates, 'update')}"
         header = ("backend", "arithmetic", "outcome", "max ULP to NumPy", "first weights", "SHA-256")
         messages = [f"{run.label} {run.arithmetic}: {run.message}" for run in self.runs if run.message]
-        return table(title, header, rows, [*messages, *self.verdicts])
+        return table(title, header, rows, [*messages, *self.notes, *self.verdicts])
+
+    @property
+    def notes(self) -> list[str]:
+        """What was trained as it was asked, and can hardly be meant."""
+        targets = self.problem.targets
+        beyond = int(((targets < 0) | (targets > 1)).sum())
+        said = f"{beyond:,} of {counted(targets.size, 'target')} {'is' if beyond == 1 else 'are'} not between 0 and 1"
+        return [f"Note: {said}, where every output of the sigmoid is: scale them."] * (beyond > 0)
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/json.md."""

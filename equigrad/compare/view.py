@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ..common.data import number
 from ..common.errors import UsageError
-from ..common.words import counted, first_three, listed, short
+from ..common.words import counted, exact, first_three, listed, short
 from ..console import NARROW, Fitting, fitting, outcome, titled
 from .result import Comparison, Run
 
@@ -45,6 +45,7 @@ def comparison(result: Comparison, rows: np.ndarray | None = None) -> Renderable
     if any(run.microseconds_per_update for run in result.runs):
         parts.append(Text(TIMES, style="dim"))
     parts += [Text(f"{run.label} {run.arithmetic}: {run.message}") for run in result.runs if run.message]
+    parts += [Text(note) for note in result.notes]
     if rows is not None:
         shown = [run for run in result.runs if run.predictions is not None]
         parts.append(Fitting(_predictions_in_columns(shown, rows), _predictions_in_rows(shown, rows)))
@@ -103,7 +104,7 @@ def _runs(result: Comparison, columns: Sequence[Column]) -> Table:
     p = result.problem
     title = (
         f"{p.name}: {' -> '.join(map(str, p.layers))}, {counted(p.samples, 'sample')}, {counted(p.updates, 'update')}, "
-        f"learning rate {p.learning_rate:g}, {result.runs[0].dtype}"
+        f"learning rate {exact(p.learning_rate)}, {result.runs[0].dtype}"
     )
     table = titled(title)
     for column in columns:

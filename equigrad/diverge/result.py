@@ -12,7 +12,7 @@ from ..common.files import SCHEMA
 from ..common.markup import table
 from ..common.problem import Problem
 from ..common.ulp import any_differs, differs, distances, farthest
-from ..common.words import counted, listed
+from ..common.words import at_most, counted, listed
 from ..session import Matrices
 
 MOST_SHOWN = 8
@@ -134,7 +134,7 @@ class Divergence:
         )
         return (
             f"{a} and {b} part in update {first.update:,}, in {first.where}{cause}. In {updates} they "
-            f"are never more than {ulp:,} ULP ({absolute:.1e}) apart; {healed}."
+            f"are never more than {ulp:,} ULP ({at_most(absolute)}) apart; {healed}."
         )
 
     def _repr_html_(self) -> str:

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..common.words import counted, listed, short
+from ..common.words import counted, exact, listed, short
 from ..console import BAR, bar, titled
 from .result import MOST_SHOWN, Difference, Distance, Divergence, LoopLine, Trace, already
 
@@ -31,7 +31,7 @@ def divergence(result: Divergence) -> RenderableType:
     """Where they part, why, how the distance develops, and one sentence at the end."""
     p, (a, b) = result.problem, result.sides
     same = [v[0] if v[0] == v[1] else f"{v[0]} / {v[1]}" for v in (result.arithmetics, result.dtypes)]
-    how = [*same, counted(p.updates, "update"), f"learning rate {p.learning_rate:g}"]
+    how = [*same, counted(p.updates, "update"), f"learning rate {exact(p.learning_rate)}"]
     parts: list[RenderableType] = [Text(f"{p.name}: {a} against {b}, {', '.join(how)}", style="bold")]
     if result.first:
         parts += [Text(), Text(_where(result.first)), _elements(result.first, result.sides)]
@@ -103,7 +103,7 @@ def tracing(result: Trace) -> RenderableType:
     """Every line of the loop with what each backend holds, side by side; what differs from the first is marked."""
     p = result.problem
     parts: list[RenderableType] = [
-        Text(f"{p.name}: {' -> '.join(map(str, p.layers))}, learning rate lr = {p.learning_rate:g}", style="bold"),
+        Text(f"{p.name}: {' -> '.join(map(str, p.layers))}, learning rate lr = {exact(p.learning_rate)}", style="bold"),
         Text(LEGEND),
     ]
     if len(result.sides) > 1:

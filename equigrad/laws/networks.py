@@ -17,7 +17,7 @@ import numpy as np
 
 from ..common.errors import needed
 from ..common.problem import problem
-from ..common.words import counted
+from ..common.words import counted, exact
 from .laws import STEPS, Network
 
 Draw = Callable[[np.random.RandomState, tuple[int, ...]], np.ndarray]
@@ -146,7 +146,7 @@ class Recipe:
         words = [f"layers {'-'.join(map(str, self.layers))}", counted(self.samples, "sample")]
         words += [f"{name} {v}" for name in ("weights", "inputs", "targets") if (v := getattr(self, name)) != PLAIN
                   and v != plain.targets]  # fmt: skip
-        words += [f"learning rate {self.lr:g}"] * (self.lr != plain.lr)
+        words += [f"learning rate {exact(self.lr)}"] * (self.lr != plain.lr)
         words += [counted(self.updates, "update")] * (self.updates != plain.updates)
         return ", ".join(words)
 

@@ -13,6 +13,7 @@ from ..backends.interface import ARITHMETICS, DTYPES, Backend
 from ..common.files import SCHEMA
 from ..common.progress import named
 from ..common.values import count
+from ..common.words import percent
 from ..passport import passport
 from ..session import Progress, canonical_names, having, like, loaded
 from . import networks
@@ -118,7 +119,7 @@ class Power:
             nearest = max(self.closest.values(), default=0.0)
             sentence += (
                 f"; {len(self.false_alarms)} false alarms in {right:,} correct runs, "
-                f"which used {nearest:.0%} of a bound at most"
+                f"which used {percent(nearest)} of a bound at most"
             )
         else:
             sentence += "; no backend of this project was tried, so nothing is known of false alarms"

@@ -14,6 +14,7 @@ from typing import Any
 from ..backends.interface import DTYPES, Backend
 from ..common.progress import PARTS
 from ..common.values import count, positive, seed_of
+from ..common.words import exact
 from ..referee import exact as referee
 from ..referee import roundoff
 from ..session import Fault, Progress
@@ -428,7 +429,7 @@ def _varied(recipe: Recipe) -> dict[str, list[tuple[str, Recipe]]]:
             found[name] = [(kind, replace(recipe, **{name: kind})) for kind in others]  # type: ignore[arg-type]
     if recipe.lr != Recipe.lr:
         rates = [rate for rate in (1e-3, 0.1, 0.5, 1.0, 10.0) if rate != recipe.lr]
-        found["learning rate"] = [(f"{rate:g}", replace(recipe, lr=rate)) for rate in rates]
+        found["learning rate"] = [(exact(rate), replace(recipe, lr=rate)) for rate in rates]
     if recipe.updates != STEPS:
         numbers = sorted({1, recipe.updates - 1, recipe.updates + 1} - {recipe.updates, -1})
         found["updates"] = [(f"{n:,}", replace(recipe, updates=n)) for n in numbers]
@@ -440,7 +441,7 @@ def _value(recipe: Recipe, dimension: str) -> str:
         "layers": str(recipe.depth),
         "sizes": "-".join(map(str, recipe.layers)),
         "samples": str(recipe.samples),
-        "learning rate": f"{recipe.lr:g}",
+        "learning rate": exact(recipe.lr),
         "updates": f"{recipe.updates:,}",
     }.get(dimension) or str(getattr(recipe, dimension))
 

@@ -47,6 +47,13 @@ def test_the_gradient_of_the_first_problem_is_correctly_rounded() -> None:
     assert outcomes(result) == {"numpy": "identical"}
 
 
+def test_no_error_is_above_what_the_verdict_says() -> None:
+    result = check("one-layer", ["numpy"], arithmetic="native")
+    (found,) = result.backends
+    found = replace(found, layers=(replace(found.layers[0], margin=0.0142),))
+    assert "no error above 2% of what" in replace(result, backends=(found,)).verdict
+
+
 def test_the_gradient_is_taken_at_the_weights_given() -> None:
     trained = equigrad.compare("two-layer", ["numpy"], arithmetic="native").runs[0].weights
     result = check("two-layer", ["numpy"], weights=trained)

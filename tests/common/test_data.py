@@ -28,6 +28,8 @@ ROWS = "0,1.5,0\n-2,3e-5,1\n4,1e3,.5\n"
         ("\na , b, y\n\n" + ROWS.replace(",", " , ") + "\n\n", "y"),
         ('"a","the b, no less",y\n' + ROWS, "y"),
         ("größe,b,y\n" + ROWS, "y"),
+        ("a; cm,b,y\n" + ROWS, "y"),
+        (ROWS.replace("-", "\N{MINUS SIGN}"), "3"),
         ("1,2,3\n" + ROWS.replace("0,1.5,0\n", "", 1), "3"),
     ],
     ids=[
@@ -40,6 +42,8 @@ ROWS = "0,1.5,0\n-2,3e-5,1\n4,1e3,.5\n"
         "blanks and blank lines",
         "quotes",
         "letters beyond ASCII",
+        "a semicolon in a name",
+        "typeset minus signs",
         "numbers in the first line, which are data",
     ],
 )

@@ -54,6 +54,18 @@ def test_no_number_of_a_comparison_is_cut_at_width(width: int, one_layer: Compar
     assert ("9.67299303 -0.20784350 -4.62963669" in text) == (width >= 140)
 
 
+@pytest.mark.parametrize(
+    ("targets", "says"),
+    [([0, 0.5, 1], ""), ([0, 3, 1], "1 of 3 targets is not"), ([-1, 3, 1], "2 of 3 targets are not")],
+)
+def test_targets_that_no_sigmoid_reaches_are_told(targets: list[float], says: str) -> None:
+    task = replace(problem("one-layer"), inputs=np.c_[[1, 2, 3]], targets=np.c_[targets], layers=(1, 1), updates=1)
+    result = compare(replace(task, figures=(), golden={}), ["numpy"], arithmetic="native")
+    for shown in ("\n".join(lines(tables.comparison(result), 140)), result._repr_html_()):
+        assert says in shown
+        assert ("Note" in shown) == bool(says)
+
+
 @pytest.mark.parametrize(("width", "columns"), [(79, 1), (99, 1), (120, 1), (280, 4)])
 def test_what_happens_inside_a_wide_layer_is_shown_below_where_it_does_not_fit_beside(width: int, columns: int) -> None:
     result = compare(problem("two-layer").with_(updates=3), ["numpy"], arithmetic="native", watch=1)
