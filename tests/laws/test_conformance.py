@@ -153,7 +153,7 @@ def test_an_expected_failure_needs_a_reason(tmp_path: Path) -> None:
         read_expected(tmp_path / "expected.txt")
     with pytest.raises(pytest.UsageError, match="No such file") as refused:
         read_expected(tmp_path / "missing.txt")
-    assert refused.value.__suppress_context__  # the message alone
+    assert refused.value.__cause__ is None  # the message alone
     assert read_expected(None) == {}
 
 
