@@ -154,7 +154,8 @@ def given(**options: Any) -> dict[str, Any]:
 
 def _is_given(context: typer.Context, name: str) -> bool:
     source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+    absent = context.params.get(name) in (None, (), [])  # which click 8.1 says is from the command line, too
+    return not absent and source is not None and source.name == "COMMANDLINE"
 
 
 OF_A_PROBLEM = tuple(get_type_hints(Chosen))
@@ -577,11 +578,12 @@ def _explain(error: BaseException) -> int:
 def _usage(error: Any) -> str:
     """What click says is wrong with the command line, and what it leaves out: the value, and what there is."""
     message, cause = str(error.format_message()), error.__cause__
-    if hasattr(cause, "errors"):  # pydantic's, by which typer reads numbers
+    if hasattr(cause, "errors"):  # pydantic's, by which newer versions of typer read numbers
         wrong = cause.errors()[0]
-        kind = "whole number" if wrong["type"].startswith("int") else "number"
+        message = f"{message.partition(':')[0]}: '{wrong['input']}' is not a valid {wrong['type']}."
+    if number := re.fullmatch(r"(.*?)(?: \(env var.*?\))?: '(.*)' is not a valid (int|float)\w*\.", message, re.DOTALL):
         again = f": give {error.param.opts[0]} once for each" if error.param.multiple else ""
-        return f"{message.partition(':')[0]}: '{wrong['input']}' is not a {kind}{again}"
+        return f"{number[1]}: '{number[2]}' is not a {'whole ' * (number[3] == 'int')}number{again}"
     if not (unknown := re.fullmatch("No such command '(.*)'.", message)):
         return message
     every = error.ctx.command.commands

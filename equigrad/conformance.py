@@ -22,16 +22,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
-import pytest
-
 from .backends import backend_class
 from .backends.interface import Backend
-from .common.errors import EquigradError, UsageError
+from .common.errors import EquigradError, MissingError, UsageError, needed
 from .common.values import positive
 from .laws import networks
 from .laws.laws import LAWS, LawBroken, Network, unasked
 from .laws.search import search
 from .session import Spec, having, made, path_of
+
+with needed("pytest", extra="check,bench", why="the conformance kit runs under pytest"):
+    import pytest
 
 SECONDS = 10.0
 
@@ -105,7 +106,10 @@ class Conformance:
         __tracebackhide__ = True
         sought.backend("any_law")
         cls, device, dtype, arithmetic = sought.made_from
-        found = search(partial(made, cls, device), (arithmetic,), (dtype,), seconds=seconds).finding
+        try:
+            found = search(partial(made, cls, device), (arithmetic,), (dtype,), seconds=seconds).finding
+        except MissingError as error:
+            pytest.fail(str(error), pytrace=False)
         if found:
             lines = "\n".join(found.lines(sought.spec))
             raise LawBroken(found.law, found.outcome, f"{found.message}\n{lines}", found.margin)
@@ -162,7 +166,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise pytest.UsageError(f"cannot read expected failures '{path}': {error.strerror}") from error
+        raise pytest.UsageError(f"cannot read expected failures '{path}': {error.strerror}") from None
     for number, line in enumerate(text.splitlines(), 1):
         pattern, _, reason = (part.strip() for part in line.partition(":"))
         if not pattern or pattern.startswith("#"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -221,3 +222,13 @@ def test_what_is_given_on_the_command_line_reaches_the_function(option: str, com
     asked["dtype"] = ",".join(asked.get("dtypes", ()))
     assert str(asked[name]).removesuffix(".0") == value
     assert {"dtypes", "seconds", "seed"} & asked.keys() == {name.replace("dtype", "dtypes")} - {"examples"}
+
+
+@pytest.mark.parametrize(("others", "given"), [((), False), (("digits",), True)])
+def test_a_list_that_is_empty_was_not_given_whatever_click_says(
+    others: tuple[str, ...], given: bool, command_line: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = SimpleNamespace(name="COMMANDLINE")  # as click 8.1 has it
+    monkeypatch.setattr(typer.Context, "get_parameter_source", lambda *_: here)
+    done = command_line("report", *others, "--site", "nowhere/site", "--out", "x", cwd=tmp_path)
+    assert done.stderr.endswith(f"leave out {'problem, ' * given}--out\n"), done.stderr

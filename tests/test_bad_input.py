@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,7 @@ BAD: list[tuple[str, str | list[str], str]] = [
         "Invalid value for '--hidden': '3,4' is not a whole number: give --hidden once",
     ),
     ("a word for a number", "compare --learning-rate x", "Invalid value for '--learning-rate': 'x' is not a "),
-    ("an unknown option", "compare --update 5", "No such option: --update"),
+    ("an unknown option", "compare --update 5", "No such option"),
     ("an option without its value", "compare --updates", "requires an argument"),
     ("two problems", "compare one-layer two-layer", "two-layer"),
     # problem and backend
@@ -424,6 +425,20 @@ def test_one_line_and_the_status_of_a_failure_for_a_foreign_class_that_cannot_be
     status, err = complaint(arguments, monkeypatch, capsys)
     assert_one_line(err, says)
     assert status == 1
+
+
+@pytest.mark.parametrize(
+    ("message", "multiple", "says"),
+    [
+        ("'--hidden': '3,4' is not a valid integer.", True, "'3,4' is not a whole number: give --hidden once for each"),
+        ("'--hidden' (env var: 'None'): '3' is not a valid int.", False, "'3' is not a whole number"),
+        ("'--hidden': 'x' is not a valid float.", False, "'x' is not a number"),
+    ],
+)
+def test_older_versions_of_typer_are_put_in_the_same_words(message: str, multiple: bool, says: str) -> None:
+    param = SimpleNamespace(opts=["--hidden"], multiple=multiple)
+    error = SimpleNamespace(format_message=lambda: f"Invalid value for {message}", __cause__=None, param=param)
+    assert cli._usage(error) == f"Invalid value for '--hidden': {says}"
 
 
 def test_there_are_at_least_sixty_bad_inputs_and_each_is_named_once() -> None:

@@ -124,10 +124,10 @@ def tinygrad(workload: Workload) -> Loop:
     """tinygrad, one update under TinyJit."""
     from tinygrad import Device, Tensor, TinyJit
 
-    if Device.DEFAULT != "CPU":
-        raise Unsuitable(f"tinygrad would compute on {Device.DEFAULT}")
     if shutil.which(os.environ.get("CC", "clang")) is None:
         raise MissingError("tinygrad compiles with clang, which is not installed")
+    if Device.DEFAULT != "CPU":
+        raise Unsuitable(f"tinygrad would compute on {Device.DEFAULT}")
     x, y = Tensor(workload.x).realize(), Tensor(workload.y).realize()
     weights = [Tensor(w).realize() for w in workload.weights]
 

@@ -117,7 +117,9 @@ def thorough(
         broken = came.finding
         outcome = (broken.outcome, f"{broken.law}: {broken.message}") if broken else ("agree", "")
         results[name] = Searched(name, made.device, *outcome, came)
-    return Thorough(passport(list(results)), tuple(given), arithmetic, seed, tuple(results.values()))
+    had = {one.backend.dtype for one in found if isinstance(one.backend, Backend)} or given
+    dtypes = tuple(dtype for dtype in given if dtype in had)
+    return Thorough(passport(list(results)), dtypes, arithmetic, seed, tuple(results.values()))
 
 
 def _usable(weights: Sequence[np.ndarray] | None, task: Problem, dtype: str) -> Sequence[np.ndarray] | None:

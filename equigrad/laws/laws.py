@@ -658,8 +658,25 @@ def layout_is_free(subject: Subject) -> float:
         if made is None:
             continue
         for method in subject.methods:
-            margin = max(margin, made.right(method, made.run(method, n), f"{method} with {how} arguments", n))
+            what = f"{method} with {how} arguments"
+            try:
+                margin = max(margin, made.right(method, made.run(method, n), what, n))
+            except Broken as error:
+                message = f"{error.message}{_in_order(subject, method, what, n, error)}"
+                raise Broken(error.outcome, message, error.margin) from None
     return margin
+
+
+def _in_order(subject: Subject, method: str, what: str, n: int, error: Broken) -> str:
+    """What the same call does with arguments that lie row by row, in words."""
+    try:
+        subject.right(method, subject.run(method, n), what, n)
+    except Fault as plain:
+        same = plain.message == error.message
+        return (
+            "; the same in C order: the layout is not to blame" if same else "; in C order it is wrong in another way"
+        )
+    return "; in C order it is right"
 
 
 def _transposed(subject: Subject, held: Any, array: np.ndarray) -> Any:

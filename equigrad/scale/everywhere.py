@@ -54,7 +54,7 @@ VECTOR_SETTINGS = {
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 OURS = {*THREADS, *(name for environment in VECTOR_SETTINGS.values() for name in environment)}
 """Taken out of the environment, so that a line's command says all that was set."""
-OTHERS = ("typer==0.15.1", "rich==13.7.0")
+OTHERS = ("typer==0.15.4", "rich==13.7.0")
 """What else the package needs, in old versions."""
 LONGEST = 3600
 """Seconds that one command may take."""

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +19,10 @@ import pytest
 from equigrad.backends import load
 from equigrad.backends.interface import Backend
 from equigrad.bench.clock import measure
-from equigrad.bench.contestants import backend, floors, roster
+from equigrad.bench.contestants import backend, floors, peers, roster
 from equigrad.bench.workload import Contestant, Unsuitable, Workload
 from equigrad.common.agreement import BOUNDS, assert_agreement
+from equigrad.common.errors import MissingError
 from equigrad.common.problem import problem
 
 ELSEWHERE = ("Keras", "tinygrad", "scikit-learn", "torch.compile")
@@ -167,3 +169,12 @@ def test_a_backend_holds_the_only_copy_of_the_data(ready: Callable[..., Backend]
     del workload
     gc.collect()
     assert [array() for array in data] == [None, None]
+
+
+@pytest.mark.needs("tinygrad")
+def test_without_clang_tinygrad_is_not_asked_for_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setattr("tinygrad.Device", object())  # tinygrad's own raises then, too
+    workload: Any = None
+    with pytest.raises(MissingError, match="clang, which is not installed"):
+        peers.tinygrad(workload)

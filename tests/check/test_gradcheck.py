@@ -166,6 +166,7 @@ class Misspelt(NumpyBackend):
 def test_an_engine_that_has_one_dtype_is_asked_for_that_alone() -> None:
     searched = thorough(Single, examples=2)
     assert searched.agreed
+    assert searched.title == "every law on many networks, float32, seed 0"
     assert [b.outcome for b in searched.backends] == ["agree"]
     assert not thorough(Single, dtypes="float64", examples=2).agreed
     assert thorough(Single, dtypes="float64", examples=2).status(["Single"]) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import re
@@ -17,9 +18,11 @@ from unittest.mock import patch
 
 import pytest
 
+from equigrad.common.errors import MissingError
 from equigrad.conformance import Conformance, read_expected
 from equigrad.laws.laws import LAWS
 from equigrad.laws.networks import chosen
+from equigrad.referee import exact
 
 pytestmark = pytest.mark.needs("flint", "hypothesis", "autograd")
 
@@ -148,8 +151,9 @@ def test_an_expected_failure_needs_a_reason(tmp_path: Path) -> None:
     (tmp_path / "expected.txt").write_text("\n# a comment: fine\ncalls_repeat-*:\n")
     with pytest.raises(pytest.UsageError, match=r"expected\.txt:3: an expected failure needs a reason"):
         read_expected(tmp_path / "expected.txt")
-    with pytest.raises(pytest.UsageError, match="No such file"):
+    with pytest.raises(pytest.UsageError, match="No such file") as refused:
         read_expected(tmp_path / "missing.txt")
+    assert refused.value.__cause__ is None  # the message alone
     assert read_expected(None) == {}
 
 
@@ -214,6 +218,21 @@ def test_a_dtype_in_which_it_cannot_be_made_may_be_expected(tmp_path: Path) -> N
     assert re.search("2 passed, .*2 xfailed", done.stdout)
     alone = kit(*selected, folder=tmp_path)
     assert "LawBroken: gradient_is_exact: loading raised RuntimeError: no double precision" in alone.stdout
+
+
+def test_without_the_referee_the_search_fails_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact._flint.cache_clear()
+    monkeypatch.setitem(sys.modules, "flint", None)
+    out = kit_on("numpy", "-k", "any_law and float64-native").stdout
+    assert "\nthe referee needs python-flint: pip install 'equigrad[check]'\n" in out
+    assert "needed(" not in out  # none of our code
+
+
+def test_without_pytest_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "equigrad.conformance")
+    monkeypatch.setitem(sys.modules, "pytest", None)
+    with pytest.raises(MissingError, match=r"pip install 'equigrad\[check,bench\]'"):
+        importlib.import_module("equigrad.conformance")
 
 
 @pytest.mark.parametrize("seconds", ["nan", "-1", "inf"])
