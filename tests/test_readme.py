@@ -41,8 +41,9 @@ def untyped(source: str) -> str:
 
 def test_the_columns_side_by_side_fit_a_page_of_github() -> None:
     """In its 12 px, of which a character takes 7.2; what surrounds the code of a column takes 59."""
-    assert len(COLUMNS) == 3
-    assert sum(59 + 7.2 * max(map(len, block.splitlines())) for block in COLUMNS) <= 1_012
+    numpy, *others = (59 + 7.2 * max(map(len, block.splitlines())) for block in COLUMNS)
+    assert len(others) == 2
+    assert numpy + max(others) <= 1_012
 
 
 @pytest.mark.slow
