@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from decimal import ROUND_CEILING, Context
+from decimal import ROUND_CEILING, Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,11 @@ import numpy as np
 def listed(names: Sequence[str]) -> str:
     """a, b and c"""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def some(names: Sequence[str]) -> str:
+    """a, b, c and 7 more"""
+    return listed(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3:,} more"
 
 
 def a(value: object) -> str:
@@ -31,14 +36,15 @@ def short(value: float | None) -> str:
     return "" if value is None else "0" if value == 0 else f"{value:.1e}"
 
 
-def at_most(value: float) -> str:
-    """Two digits of a number that is not negative, rounded up, so that "at most" may stand before them."""
-    return short(float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(float(value))))
+def at_most(value: float, digits: int = 2) -> str:
+    """The first digits of a number that is not negative, rounded up, so that "at most" may stand before them."""
+    rounded = Context(prec=digits, rounding=ROUND_CEILING).create_decimal(repr(float(value)))
+    return f"{float(rounded):.{digits - 1}e}" if value else "0"
 
 
 def percent(share: float) -> str:
     """A share in whole per cent, rounded up, so that "no more than" may stand before it."""
-    return f"{math.ceil(100 * share)}%" if math.isfinite(share) else f"{share:%}"
+    return f"{math.ceil(100 * Decimal(repr(float(share))))}%" if math.isfinite(share) else f"{share:%}"
 
 
 def exact(value: float) -> str:

@@ -85,6 +85,8 @@ class Measurements:
         self.loosest = 0.0
         """What the uncertainty of differences of a function itself allowed, relative, if more than `bound`."""
         self.notes: list[str] = []
+        self.untold: list[str] = []
+        """Leaves in which differences are too uncertain."""
 
     def note(self, note: str) -> None:
         if note not in self.notes:
@@ -272,8 +274,8 @@ class Measurements:
                 forward = None
             vague = 10 * found.uncertainty / scale
             if found.kinked or not vague <= VAGUE:
-                if not found.kinked:
-                    self.note(f"differences in {path} are too uncertain to tell anything")
+                if not found.kinked and path not in self.untold:
+                    self.untold.append(path)
                 one.own[path] = (np.nan, forward, "")
                 continue
             self.loosest = max(self.loosest, vague)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice, product
 from typing import Any
 
-from ..common.words import listed
+from ..common.words import some
 from .arguments import Arguments
 from .differences import unlike
 
@@ -29,7 +29,7 @@ def oriented(given: Arguments, numpy: Any, torch: Any, jax: Any) -> tuple[Argume
         agreeing = _agreeing(given, numpy, torch, jax)
     except Exception:
         agreeing = []
-    which = listed([match.leaf for match in guessed[:3]]) + f" and {len(guessed) - 3} more" * (len(guessed) > 3)
+    which = some([match.leaf for match in guessed])
     axes = [match.axes for match in given.matches]
     for found in agreeing[:1]:
         if [match.axes for match in found.matches] == axes:

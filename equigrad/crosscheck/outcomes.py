@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..common.errors import UsageError, said
-from ..common.words import listed
+from ..common.words import listed, some
 from ..passport import passport
 from .differences import gradients_unlike, largest, unfit, unlike
 from .measuring import ALLOWED, VAGUE, Measured, Measurements
@@ -51,6 +51,8 @@ def outcomes(m: Measurements) -> Crosscheck:
     else:
         referee = "central differences of each function itself, and its forward mode"
         error = max((one.referee_error for one in pair), default=0.0)
+    if m.untold:
+        m.note(f"differences in {some(m.untold)} are too uncertain to tell anything")
     kept = _kept(m)
     if kept:
         m.note(f"the module keeps its own {', '.join(kept)}")

@@ -8,7 +8,7 @@ from typing import Any
 from ..common import agreement
 from ..common.agreement import GOOD
 from ..common.files import SCHEMA
-from ..common.words import listed
+from ..common.words import at_most, listed
 
 KIND = "crosscheck"
 
@@ -180,7 +180,7 @@ class Crosscheck:
         if self.agreed:
             agree = "agree" if len(ran) > 1 else "agrees"
             names = listed([f.name for f in ran])
-            return f"{names} {agree} within {self.bound:.0e} of the largest derivative{skipped}."
+            return f"{names} {agree} within {at_most(self.bound, 1)} of the largest derivative{skipped}."
         bad = [f for f in ran if agreement.bad(f.outcome)]
         if not bad:
             vague = [f.name for f in ran if f.outcome not in GOOD]

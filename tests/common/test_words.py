@@ -16,17 +16,23 @@ def test_the_noun_fits_a_number_of(number: int, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "words"), [(0.0, "0%"), (0.0042, "1%"), (0.0141, "2%"), (0.5, "50%"), (1.001, "101%"), (np.inf, "inf%")]
+    ("share", "words"),
+    [(0.0, "0%"), (0.0042, "1%"), (0.0141, "2%"), (0.07, "7%"), (0.5, "50%"), (1.001, "101%"), (np.inf, "inf%")],
 )
 def test_a_share_is_no_more_than_the_percentage_shown(share: float, words: str) -> None:
     assert percent(share) == words
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(0.0, "0"), (1.11e-16, "1.2e-16"), (9.91e-7, "1.0e-06"), (2.0, "2.0e+00"), (np.inf, "inf")]
+    ("value", "words"),
+    [(0.0, "0"), (1.11e-16, "1.2e-16"), (9.91e-7, "1.0e-06"), (1e-9, "1.0e-09"), (2.0, "2.0e+00"), (np.inf, "inf")],
 )
 def test_a_distance_is_at_most_the_number_shown(value: float, words: str) -> None:
     assert at_most(np.float64(value)) == words
+
+
+def test_of_a_distance_as_many_digits_are_shown_as_are_asked_for() -> None:
+    assert [at_most(1.01e-9, digits) for digits in (1, 2, 3)] == ["2e-09", "1.1e-09", "1.01e-09"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,8 +11,11 @@ import pytest
 
 import equigrad
 from equigrad.common.errors import UsageError
+from equigrad.console import show
+from equigrad.crosscheck import view
 from equigrad.crosscheck.crosschecks import crosscheck
 from equigrad.crosscheck.nesting import leaves, over
+from equigrad.crosscheck.result import Crosscheck
 
 GENERATOR = np.random.RandomState(0)
 INPUTS = {"layer": (GENERATOR.standard_normal((3, 2)), [GENERATOR.standard_normal(2)]), "x": np.ones((4, 3)) / 3}
@@ -479,3 +483,25 @@ def test_inputs_of_one_part_are_taken_apart_as_those_of_several(inputs: Any) -> 
         return (x**power).sum()
 
     assert crosscheck(torch=f, jax=f, inputs=inputs).agreed
+
+
+def test_of_many_parameters_the_terminal_shows_those_that_do_not_agree(capsys: pytest.CaptureFixture[str]) -> None:
+    torch = pytest.importorskip("torch")
+
+    def shown(result: Crosscheck) -> str:
+        show(view.crosscheck(result))
+        return capsys.readouterr().out
+
+    many = view.MANY + 5
+    points = {f"w{i}": np.full(2, 1.0 + i) for i in range(many)}
+    right = crosscheck(torch=lambda p: sum(torch.sin(v).sum() for v in p.values()), inputs=points)
+    text = shown(replace(right, matches=tuple(f"{name} is {name}, by values" for name in points)))
+    assert f"all {many}" in text
+    assert "w0" not in text
+    assert f"{many} parameters are matched" in text
+    (function,) = right.functions
+    wrong = [replace(leaf, outcome="disagree", message="off") for leaf in function.leaves[: view.FEW + 2]]
+    text = shown(replace(right, functions=(replace(function, leaves=(*wrong, *function.leaves[len(wrong) :])),)))
+    assert text.count(": off") == view.FEW
+    assert "torch: 2 more like these; --json has them all" in text
+    assert f"{many - len(wrong)} more" in text
