@@ -95,17 +95,23 @@ def crosscheck(
         measurements.note(note)
     named: dict[str, Any] = {"numpy": numpy, "torch": torch, "jax": jax}
     asked = {name: function for name, function in named.items() if function is not None}
-    tell = progress or (lambda what, done, total: None)
-    for done, (name, function) in enumerate(asked.items()):
-        tell("crosscheck", done, len(asked) + 1)
+    each = len(given.varied) + 1
+    steps = each * (len(asked) + 1)  # the last are those of the comparison
+
+    def tell(done: int) -> None:
+        if progress:
+            progress("crosscheck", done, steps)
+
+    for i, (name, function) in enumerate(asked.items()):
+        tell(i * each)
         if name == "numpy":
             measurements.ask_numpy(NumpyFunction(function, given))
         else:
-            measurements.ask(name, function)
-    tell("crosscheck", len(asked), len(asked) + 1)
+            measurements.ask(name, function, lambda leaf, first=i * each: tell(first + leaf))  # type: ignore[misc]
+    tell(steps - each)
     with np.errstate(all="ignore"):
         result = outcomes(measurements)
-    tell("crosscheck", len(asked) + 1, len(asked) + 1)
+    tell(steps)
     return result
 
 

@@ -179,13 +179,16 @@ class Measurements:
         if any(w.size > 1 for w in self.cotangents.values()) or len(self.cotangents) > 1:
             self.note("the result is not one number: its gradient is that of a sum with fixed random weights")
 
-    def ask(self, name: str, function: Function) -> None:
-        """Call one framework's function, twice, and differentiate it; what goes wrong is kept."""
+    def ask(self, name: str, function: Function, tell: Callable[[int], None] = lambda leaf: None) -> None:
+        """Call one framework's function, twice, and differentiate it; what goes wrong is kept.
+
+        `tell` is called with the number of each leaf, from 1, before its gradient is held to differences.
+        """
         one = self.functions[name] = Measured(name)
         try:
             one.function = _wrapped(name, function, self.given)
             with np.errstate(all="ignore"):
-                self._measure(one)
+                self._measure(one, tell)
         except MissingError as error:
             one.outcome, one.message = "missing", str(error)
         except UsageError as error:
@@ -196,7 +199,7 @@ class Measurements:
             if self.given.parameters is not None and not (name == "torch" and self.given.matches):
                 self.note(f"{name}'s function was called with the parameters first, then the inputs")
 
-    def _measure(self, one: Measured) -> None:
+    def _measure(self, one: Measured, tell: Callable[[int], None]) -> None:
         points, f = self.given.points, one.function
         try:
             one.results = f.results(points)
@@ -225,18 +228,19 @@ class Measurements:
         if self.dtype != "float64":
             _, one.in_dtype = f.gradient(points, self._cotangents(one), self.dtype)
         if self.numpy is None:
-            self._ask_itself(one)
+            self._ask_itself(one, tell)
 
     def _cotangents(self, one: Measured) -> Leaves:
         """The weights of the results, in the shapes that this function gives them."""
         fitting = {p: v for p, v in one.results.items() if p in self.cotangents and v.dtype.kind == "f"}
         return {p: self.cotangents[p].reshape(v.shape) for p, v in fitting.items() if v.size == self.cotangents[p].size}
 
-    def _ask_itself(self, one: Measured) -> None:
+    def _ask_itself(self, one: Measured, tell: Callable[[int], None]) -> None:
         """Hold a function's gradient to differences of the function and to its forward mode, along one
         direction through all of each leaf, but for elements at which it has a kink."""
         cotangents, steepest = self._cotangents(one), largest(*one.gradient.values())
-        for path in self.given.varied:
+        for leaf, path in enumerate(self.given.varied, 1):
+            tell(leaf)
             gradient, point = one.gradient[path], self.given.points[path]
 
             def through(

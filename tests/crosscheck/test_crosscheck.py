@@ -226,12 +226,15 @@ def test_a_missing_framework_is_missing_not_wrong(monkeypatch: pytest.MonkeyPatc
     assert result.agreed
 
 
-def test_each_step_is_told() -> None:
+def test_each_step_is_told_and_each_leaf_that_is_held_to_differences() -> None:
+    torch = pytest.importorskip("torch")
     told: list[tuple[str, int, int]] = []
-    crosscheck(
-        numpy=(lambda x: (x**2).sum(), lambda x: 2 * x), inputs=np.ones(2), progress=lambda *step: told.append(step)
-    )
-    assert told == [("crosscheck", done, 2) for done in (0, 1, 2)]
+    given: dict[str, Any] = {"inputs": (np.ones(2), np.ones(2)), "progress": lambda *step: told.append(step)}
+    crosscheck(numpy=(lambda x, y: (x * y).sum(), lambda x, y: (y, x)), **given)
+    assert told == [("crosscheck", done, 6) for done in (0, 3, 6)]
+    told.clear()
+    crosscheck(torch=lambda x, y: torch.sin(x * y).sum(), **given)
+    assert told == [("crosscheck", done, 6) for done in (0, 1, 2, 3, 6)]
 
 
 def test_an_option_that_this_xla_does_not_know_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
