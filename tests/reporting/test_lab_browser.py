@@ -236,7 +236,7 @@ def test_rows_are_added_and_removed(tab: Any) -> None:
     tab.page.click("#add-row")
     for j, text in enumerate(["1", "0", "0", "0.5"]):
         tab.page.locator("#rows tbody tr").nth(4).locator("input").nth(j).fill(text)
-    tab.page.click('button[aria-label="Remove row 2"]')
+    tab.page.click('button[aria-label="Remove sample 2"]')
     tab.page.click("#train")
     settled(tab)
     inputs = np.vstack([TASK.inputs[[0, 2, 3]], [1, 0, 0]])
@@ -334,7 +334,7 @@ WRONG_FIELDS = {
     "hexadecimal": ("rate", "0x10", "The learning rate is not a number: “0x10”."),
     "a subnormal rate": ("rate", "1e-310", "The learning rate is too small for float64 (a subnormal number, or zero)."),
     "markup": ("rate", EVIL, f"The learning rate is not a number: “{EVIL}”."),
-    "a negative seed": ("seed", "-1", "The seed must be a whole number, not “-1”."),
+    "a negative seed": ("seed", "-1", "The seed must be between 0 and 4,294,967,295."),
     "a large seed": ("seed", str(2**32), "The seed must be between 0 and 4,294,967,295."),
     "65 units": ("hidden", "65", "The number of hidden units must be between 1 and 64 in each layer."),
     "five layers": ("hidden", "1,1,1,1,1", "The number of hidden units can be given for at most 4 layers."),
@@ -362,11 +362,11 @@ def test_one_line_at_the_place_and_nothing_lost_for(window: Any, field: str, tex
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "Row 2, input 3 is empty: give a number."),
-        ("x", "Row 2, input 3 is not a number: “x”."),
-        ("1e400", "Row 2, input 3 is too large for a number: “1e400”."),
-        ("-1e300", "Row 2, input 3 is too large: from 2**960 (1e289) on the same bits are not promised."),
-        (EVIL, f"Row 2, input 3 is not a number: “{EVIL}”."),
+        ("", "Sample 2, input 3 is empty: give a number."),
+        ("x", "Sample 2, input 3 is not a number: “x”."),
+        ("1e400", "Sample 2, input 3 is too large for a number: “1e400”."),
+        ("-1e300", "Sample 2, input 3 is too large: from 2**960 (1e289) on the same bits are not promised."),
+        (EVIL, f"Sample 2, input 3 is not a number: “{EVIL}”."),
     ],
     ids=["empty", "letters", "1e400", "-1e300", "markup"],
 )
@@ -384,8 +384,8 @@ def test_one_line_at_the_table_for_a_cell_that_is(window: Any, text: str, messag
 WRONG_LINKS = {
     "an unknown word": (urlencode({EVIL: 1}), f"it has “{EVIL}”, which this page does not know"),
     "the same word twice": ("seed=1&seed=2", "it has “seed” twice"),
-    "a ragged table": ("inputs=0,1;1,0&targets=0;1", "each of at most 64 rows needs 3 inputs and 1 target"),
-    "rows without targets": ("inputs=0,1,1", "it has 1 rows of inputs and 4 of targets"),
+    "a ragged table": ("inputs=0,1;1,0&targets=0;1", "each of at most 64 samples needs 3 inputs and 1 target"),
+    "rows without targets": ("inputs=0,1,1", "it has inputs of 1 and targets of 4 samples"),
     "another precision": ("precision=float16", "the precision must be float64 or float32, not “float16”"),
     "far too much": ("seed=" + "1" * 30_000, "it is too long"),
     "a property of every object": (
@@ -452,7 +452,7 @@ def test_a_browser_that_differs_is_told_with_the_update_and_the_value(open_tab: 
     other = open_tab(folder / "other.html")
     text = other.page.inner_text("#mine-text")
     assert other.page.inner_text("#mine-title") == "your browser: different"
-    assert "in update 5, activation [1, 1] of layer 1: 0." in text
+    assert "in update 5, activation of layer 1, sample 1, unit 1: 0." in text
     assert "here, 0 in NumPy" in text
     other.close()
 
@@ -529,7 +529,7 @@ def test_the_error_curve_starts_and_ends_where_numpys_does(window: Any) -> None:
     label = window.page.get_attribute("#error-curve", "aria-label")
     track = equigrad.compare(replace(TASK, updates=999), ["numpy"], arithmetic="reproducible").runs[0]
     last = np.abs(TASK.targets - track.outputs).mean()
-    assert f"{last:.3g} in update 1,000" in str(label)
+    assert f"{last:.3g} before update 1,000" in str(label)
 
 
 @pytest.mark.slow
