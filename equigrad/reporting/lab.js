@@ -281,7 +281,7 @@ async function startLab(problem) {
     $("#banner").hidden = !differs;
     $$(".page-run").forEach((note) => { note.hidden = !differs; });
     $("#seen-in").textContent = differs ? "in your browser, which alone has trained your experiment" : "in every framework and in your browser";
-    if (differs) { const t = shown.task; $("#banner span").textContent = `Your experiment: ${t.layers.join(" → ")} units, ${t.inputs.length.toLocaleString("en")} samples, ${t.updates.toLocaleString("en")} updates, learning rate ${t.learningRate}, seed ${t.seed}, ${t.dtype}. What is above “Five steps” and below “Code” is of the page’s own run.`; }
+    if (differs) { const t = shown.task; $("#banner span").textContent = `Your experiment: ${t.layers.join(" → ")} units, ${t.inputs.length.toLocaleString("en")} samples, ${t.updates.toLocaleString("en")} updates, learning rate ${t.learningRate}, seed ${t.seed}, ${t.dtype}.`; }
   }
 
   // any update, from the nearest one that is written down
