@@ -75,7 +75,11 @@ def title(given: Documents, replay: Replay | None) -> dict[str, str]:
         return {"name": "timings", "line": "of several problems"}
     parts = [f"{' → '.join(map(str, p['layers']))} units", counted(p["samples"], "sample")]
     if "updates" in p:
-        parts += [counted(p["updates"], "update"), f"learning rate {repr(float(p['learning_rate'])).removesuffix('.0')}", f"seed {p['seed']}"]
+        parts += [
+            counted(p["updates"], "update"),
+            f"learning rate {repr(float(p['learning_rate'])).removesuffix('.0')}",
+            f"seed {p['seed']}",
+        ]
     return {"name": p["name"], "line": ", ".join(parts)}
 
 

@@ -297,8 +297,8 @@ def paper(tab: Any) -> Iterator[Any]:
     tab.page.emulate_media(color_scheme="dark", media="print")
     tab.page.set_viewport_size({"width": 718, "height": 1000})
     tab.page.evaluate(  # where no chart has come into view, Plotly is unpacked while nothing else is done
-        "async () => { for (let i = 0; i < 250 && !window.Plotly; i++) await new Promise((done) => setTimeout(done, 20));"
-        " dispatchEvent(new Event('beforeprint')); }"
+        "async () => { for (let i = 0; i < 250 && !window.Plotly; i++)"
+        " await new Promise((done) => setTimeout(done, 20)); dispatchEvent(new Event('beforeprint')); }"
     )
     yield tab
     tab.page.evaluate("dispatchEvent(new Event('afterprint'))")
