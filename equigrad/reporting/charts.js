@@ -121,7 +121,7 @@ const watcher = new IntersectionObserver((entries) => entries.forEach((entry) =>
 for (const id of charts.keys()) watcher.observe(document.getElementById(id));
 document.addEventListener("theme", () => drawn.forEach(draw));
 // Paper has all charts, in light colours and no wider than it is. Printing waits for nothing, so Plotly is there by then.
-window.addEventListener("load", () => (window.requestIdleCallback ?? setTimeout)(() => { plotly ??= unpack(); }));
+window.addEventListener("load", () => (window.requestIdleCallback ?? setTimeout)(() => { if (charts.size) plotly ??= unpack(); }));
 window.addEventListener("beforeprint", () => {
   [onPaper, onScreen] = [true, root.dataset.theme];
   theme("light");
