@@ -26,7 +26,9 @@ class LessonStep:
 
 CODE_STEPS = (
     LessonStep("predict", "z = a_prev · w,  a = σ(z)", "Sum the weighted inputs, then squash."),
-    LessonStep("error", "e = y − a", "How far off is each output?"),
+    LessonStep(
+        "error", "e = y − a, hidden: δ_next · w_nextᵀ", "How far off? A hidden unit takes it from the next layer."
+    ),
     LessonStep("delta", "δ = e · a(1 − a)", "Scale it by the slope of the sigmoid."),
     LessonStep("update", "w ← w + η · a_prevᵀ · δ", "Move each weight by what its inputs caused."),
 )

@@ -7,11 +7,12 @@ const symbolOf = (name) => SYMBOL[name.split(/[: ]/)[0]] ?? "diamond";
 
 function layout(x, y, more = {}) {
   const axis = (options) => ({ gridcolor: css("line"), zerolinecolor: css("line"), linecolor: css("line"), tickfont: { color: css("soft") }, exponentformat: "power", automargin: true, ...options, title: { text: options.title, font: { color: css("soft"), size: 12 } } });
-  return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "system-ui, sans-serif", color: css("ink"), size: 12 }, margin: { l: 50, r: 12, t: 22, b: 44 }, hovermode: "closest", hoverlabel: { bgcolor: css("panel"), bordercolor: css("line"), font: { color: css("ink") } }, legend: { orientation: "h", y: narrow.matches ? -0.34 : -0.2, yanchor: "top", x: 0, font: { size: 11 } }, dragmode: false, ...more, xaxis: axis(x), yaxis: axis(y) };
+  return { paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "system-ui, sans-serif", color: css("ink"), size: 12 }, margin: { l: 50, r: 12, t: 22, b: 44 }, hovermode: "closest", ...(onPaper ? { width: 640 } : {}), hoverlabel: { bgcolor: css("panel"), bordercolor: css("line"), font: { color: css("ink") } }, legend: { orientation: "h", y: narrow.matches ? -0.34 : -0.2, yanchor: "top", x: 0, font: { size: 11 } }, dragmode: false, ...more, xaxis: axis(x), yaxis: axis(y) };
 }
 // Plotly takes some markup in names: what comes from a file is spelled so that it stays text.
 const asText = (name) => String(name).replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-const UPDATES = { type: "log", title: "update", dtick: 1 };
+const UPDATES = { type: "log", title: "update", dtick: 1 }, BEFORE = { ...UPDATES, title: "before update" };
+let onPaper = false, onScreen = "light"; // the theme to go back to
 const CONFIG = { displayModeBar: false, responsive: true, scrollZoom: false };
 
 // A logarithmic axis has no zero: zeros get a place of their own below the smallest number.
@@ -60,14 +61,14 @@ function curves(id) {
 function outputs(id) {
   const d = DATA.iterations, units = d.units.length, palette = ["numpy", "torch", "jax", "negative", "positive", "other"], traces = [];
   const lines = d.shown.flatMap((k, i) => d.units.map((u, j) => [k, i, u, j])).filter(([, i, , j]) => units === 1 || d.targets[i][j] === 1);
-  for (const [k, i, u, j] of lines) traces.push({ type: "scatter", mode: "lines+markers", name: `sample ${k + 1}${units > 1 ? `, output ${u + 1}` : ""} → ${d.targets[i][j]}`, x: d.updates, y: d.outputs.map((o) => o[i][j]), line: { color: css(palette[i % palette.length]), width: 2 }, marker: { size: 4, symbol: ["circle", "square", "triangle-up", "diamond", "cross", "x"][i % 6] } });
-  Plotly.react(id, traces, layout(UPDATES, { title: "output", range: [-0.04, 1.04] }, { shapes: [own(d)], annotations: [label(d)] }), CONFIG);
+  for (const [k, i, u, j] of lines) traces.push({ type: "scatter", mode: "lines+markers", name: `sample ${k + 1}${units > 1 ? `, ${outputName(u)}` : ""} → ${d.targets[i][j]}`, x: d.updates, y: d.outputs.map((o) => o[i][j]), line: { color: css(palette[i % palette.length]), width: 2 }, marker: { size: 4, symbol: ["circle", "square", "triangle-up", "diamond", "cross", "x"][i % 6] } });
+  Plotly.react(id, traces, layout(BEFORE, { title: "output", range: [-0.04, 1.04] }, { shapes: [own(d)], annotations: [label(d)], showlegend: true }), CONFIG);
 }
 const own = (d) => ({ type: "line", xref: "x", yref: "paper", x0: d.own, x1: d.own, y0: 0, y1: 1, line: { color: css("soft"), dash: "dot", width: 1.5 } });
 const label = (d) => ({ xref: "x", yref: "paper", x: Math.log10(d.own), y: 1, text: `${d.own.toLocaleString("en")} updates `, showarrow: false, xanchor: "right", yanchor: "bottom", font: { color: css("soft"), size: 11 } });
 function errors(id) {
   const d = DATA.iterations;
-  Plotly.react(id, [{ type: "scatter", mode: "lines+markers", name: "error", x: d.updates, y: d.errors, line: { color: css("ink"), width: 2 }, marker: { size: 4 } }], layout(UPDATES, { type: "log", title: "mean |y − a|", dtick: Math.max(...d.errors) > 30 * Math.min(...d.errors) ? 1 : null }, { shapes: [own(d)], annotations: [label(d)], showlegend: false }), CONFIG);
+  Plotly.react(id, [{ type: "scatter", mode: "lines+markers", name: "error", x: d.updates, y: d.errors, line: { color: css("ink"), width: 2 }, marker: { size: 4 } }], layout(BEFORE, { type: "log", title: "mean |y − a|", dtick: Math.max(...d.errors) > 30 * Math.min(...d.errors) ? 1 : null }, { shapes: [own(d)], annotations: [label(d)], showlegend: false }), CONFIG);
 }
 
 function timings(id) {
@@ -119,4 +120,12 @@ async function draw(id) {
 const watcher = new IntersectionObserver((entries) => entries.forEach((entry) => { if (entry.isIntersecting && !drawn.has(entry.target.id)) draw(entry.target.id); }), { rootMargin: "600px" });
 for (const id of charts.keys()) watcher.observe(document.getElementById(id));
 document.addEventListener("theme", () => drawn.forEach(draw));
+// Paper has all charts, in light colours and no wider than it is. Printing waits for nothing, so Plotly is there by then.
+window.addEventListener("load", () => (window.requestIdleCallback ?? setTimeout)(() => { if (charts.size) plotly ??= unpack(); }));
+window.addEventListener("beforeprint", () => {
+  [onPaper, onScreen] = [true, root.dataset.theme];
+  theme("light");
+  if (window.Plotly) for (const [id, chart] of charts) { drawn.add(id); chart(id); }
+});
+window.addEventListener("afterprint", () => { onPaper = false; theme(onScreen); });
 for (const id of ["chart-ulp", "chart-abs"]) if (!charts.has(id)) document.getElementById(id)?.closest("figure").replaceChildren(html("p", { class: "note" }, "Nothing to compare with NumPy was given."));

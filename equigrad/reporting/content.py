@@ -75,7 +75,11 @@ def title(given: Documents, replay: Replay | None) -> dict[str, str]:
         return {"name": "timings", "line": "of several problems"}
     parts = [f"{' → '.join(map(str, p['layers']))} units", counted(p["samples"], "sample")]
     if "updates" in p:
-        parts += [counted(p["updates"], "update"), f"learning rate {p['learning_rate']:g}", f"seed {p['seed']}"]
+        parts += [
+            counted(p["updates"], "update"),
+            f"learning rate {repr(float(p['learning_rate'])).removesuffix('.0')}",
+            f"seed {p['seed']}",
+        ]
     return {"name": p["name"], "line": ", ".join(parts)}
 
 
@@ -264,7 +268,7 @@ def divergences(given: Documents) -> list[dict[str, Any]]:
         else:
             differing = [o["name"] for o in first["operations"] if not o["same"]]
             card["text"] = (
-                f"Their weights part in update {first['update']:,}, from the {first['quantity']} of layer "
+                f"Their weights part in update {first['update']:,}, from the {_spelled(first['quantity'])} of layer "
                 f"{first['layer']} on, by {first['max_ulp']:,} ULP at most."
             )
             card["differing"] = [(name, d["how"].get(name, [])) for name in differing]
@@ -272,6 +276,10 @@ def divergences(given: Documents) -> list[dict[str, Any]]:
         card["already"] = already(d)
         cards.append(card)
     return sorted(cards, key=lambda card: card["first"] is None)
+
+
+def _spelled(quantity: str) -> str:
+    return "pre-activation" if quantity == "preactivation" else quantity
 
 
 def crosschecks(given: Documents) -> list[dict[str, Any]]:
@@ -548,7 +556,7 @@ def captions(data: dict[str, Any]) -> dict[str, str]:
     found["curve"] = "Error of difference quotients by step size, V-shaped. " + " ".join(lows)
     if data["iterations"]:
         e = data["iterations"]["errors"]
-        found["iterations"] = f"Mean absolute error by update: from {e[0]:.3g} in the first to {e[-1]:.3g} in the last."
+        found["iterations"] = f"Mean absolute error: {e[0]:.3g} before the first update, {e[-1]:.3g} before the last."
     return found
 
 

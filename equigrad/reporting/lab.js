@@ -21,17 +21,18 @@ async function startLab(problem) {
   // checks: each gives a value, or throws one line
   function number(text) {
     if (!text.trim()) throw new Error("is empty: give a number");
-    if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim())) throw new Error(`is not a number: ${quoted(text)}`);
-    const value = Number(text) + 0;
+    const plain = text.trim().replaceAll("−", "-"); // as this page prints it
+    if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(plain)) throw new Error(`is not a number: ${quoted(text)}`);
+    const value = Number(plain) + 0;
     if (!Number.isFinite(value)) throw new Error(`is too large for a number: ${quoted(text)}`);
     return value;
   }
-  function whole(text, low, high, hint = "") {
+  function whole(text, low, high, { above = "", below = "" } = {}) {
     if (!text.trim()) throw new Error("is empty: give a whole number");
-    if (!/^\d{1,15}$/.test(text.trim())) throw new Error(`must be a whole number, not ${quoted(text)}`);
-    const value = Number(text);
-    if (value < low || value > high) throw new Error(`must be between ${low.toLocaleString("en")} and ${high.toLocaleString("en")}${value > high ? hint : ""}`);
-    return value;
+    const plain = text.trim().replace("−", "-"), value = Number(plain.replaceAll(",", ""));
+    if (!/^[+-]?(\d+|\d{1,3}(,\d{3})+)$/.test(plain)) throw new Error(`must be a whole number, not ${quoted(text)}`);
+    if (value < low || value > high) throw new Error(`must be between ${low.toLocaleString("en")} and ${high.toLocaleString("en")}${value > high ? above : below}`);
+    return value + 0;
   }
   const quoted = (text) => `“${text.length > 40 ? `${text.slice(0, 40)}…` : text}”`;
   function fitting(value, dtype) {
@@ -43,12 +44,12 @@ async function startLab(problem) {
   }
   const CHECKS = {
     precision: (text) => { if (!Object.hasOwn(SMALLEST, text)) throw new Error(`must be float64 or float32, not ${quoted(text)}`); return text; },
-    updates: (text) => whole(text, 1, MOST_UPDATES, "; equigrad compare takes more"),
+    updates: (text) => whole(text, 1, MOST_UPDATES, { above: "; equigrad compare takes more" }),
     seed: (text) => whole(text, 0, 2 ** 32 - 1),
     rate: (text, dtype) => { const value = number(text); if (value <= 0) throw new Error("must be more than 0"); return fitting(value, dtype); },
     hidden: (text) => {
       if (["", "0", "none"].includes(text.trim())) return [];
-      const sizes = text.trim().split(/[\s,]+/).map((size) => whole(size, 1, MOST_UNITS, " in each layer"));
+      const sizes = text.trim().split(/[\s,]+/).map((size) => whole(size, 1, MOST_UNITS, { above: " in each layer", below: " in each layer; 0 alone means none" }));
       if (sizes.length > MOST_LAYERS) throw new Error(`can be given for at most ${MOST_LAYERS} layers`);
       return sizes;
     },
@@ -64,7 +65,7 @@ async function startLab(problem) {
     const table = (kind, rows, columns) => rows.map((row, i) => row.map((text, j) => {
       try { return fitting(number(text), found.precision ?? "float64"); } catch (error) {
         cells.push([i, columns + j]);
-        wrong.rows ??= `Row ${i + 1}, ${kind} ${j + 1} ${error.message}.`;
+        wrong.rows ??= `Sample ${i + 1}, ${kind} ${j + 1} ${error.message}.`;
         return NaN;
       }
     }));
@@ -96,9 +97,9 @@ async function startLab(problem) {
   function numbered() {
     [...$("#rows").tBodies[0].rows].forEach((row, i, all) => {
       row.cells[0].textContent = String(i + 1);
-      row.querySelectorAll("input").forEach((cell, j) => cell.setAttribute("aria-label", `Row ${i + 1}, ${j < wide ? `input ${j + 1}` : `target ${j - wide + 1}`}`));
+      row.querySelectorAll("input").forEach((cell, j) => cell.setAttribute("aria-label", `Sample ${i + 1}, ${j < wide ? `input ${j + 1}` : `target ${j - wide + 1}`}`));
       const remove = row.querySelector(".remove");
-      remove.setAttribute("aria-label", `Remove row ${i + 1}`);
+      remove.setAttribute("aria-label", `Remove sample ${i + 1}`);
       remove.disabled = all.length === 1;
     });
     $("#add-row").disabled = $("#rows").tBodies[0].rows.length >= MOST_ROWS;
@@ -140,6 +141,7 @@ async function startLab(problem) {
 
   // `shown`: what the replay and the pictures are about. `view`: how much of it there is while it trains.
   let shown = null, following = false;
+  const kept = () => (shown ? "The SHA-256, the pictures and the replay are still those of the run before." : "Nothing was trained.");
   async function run(task, texts, { quiet = false } = {}) {
     const own = isOwn(task), stops = own ? [...REPLAY.stops] : stopsOf(task.updates), part = partOf(task, own), began = performance.now();
     const track = { backend: BROWSER, dtype: task.dtype, arithmetic: "reproducible", trouble: "", sha256: "", moments: [], weights: [], errors: [], after: null, outputs: null };
@@ -158,11 +160,11 @@ async function startLab(problem) {
     });
     cancelAnimationFrame(frame);
     busy(false);
-    if (end.stopped) { $("#lab-status").textContent = `Stopped after ${done.toLocaleString("en")} updates. What was shown before is still there.`; if (shown) draw(shown); return false; }
+    if (end.stopped) { $("#lab-status").textContent = `Stopped after ${done.toLocaleString("en")} updates. ${kept()}`; if (shown) draw(shown); return false; }
     if (end.trouble || subnormal([...track.after.flatMap((w) => [...w.data])], task.dtype)) {
       const why = end.trouble ?? "the weights hold subnormal numbers, for which the same bits are not promised";
       complain({ [why.includes("weights") ? "rate" : "link"]: `${why[0].toUpperCase()}${why.slice(1)}.` });
-      $("#lab-status").textContent = "What was shown before is still there.";
+      $("#lab-status").textContent = kept();
       if (shown) draw(shown);
       return false;
     }
@@ -198,7 +200,7 @@ async function startLab(problem) {
     for (let s = 0; other && s < Math.min(other.moments.length, track.moments.length); s++) {
       for (let l = 1; other.moments[s] && l < REPLAY.layers.length; l++) for (const [k, quantity] of QUANTITIES.entries()) {
         const theirs = replay.value(other, s, l, quantity), mine = track.moments[s][l - 1][k];
-        for (const [i, row] of mine.entries()) for (const [j, v] of row.entries()) if (v !== theirs[i][j]) return `in update ${REPLAY.stops[s].toLocaleString("en")}, ${quantity} [${i + 1}, ${j + 1}] of layer ${l}: ${exact(v, track.dtype)} here, ${exact(theirs[i][j], track.dtype)} in NumPy`;
+        for (const [i, row] of mine.entries()) for (const [j, v] of row.entries()) if (v !== theirs[i][j]) return `in update ${REPLAY.stops[s].toLocaleString("en")}, ${spelled(quantity)} of layer ${l}, ${["weight", "change", "after"].includes(quantity) ? `from unit ${REPLAY.units[l - 1][i] + 1}` : `sample ${REPLAY.shown[i] + 1}`}, unit ${REPLAY.units[l][j] + 1}: ${exact(v, track.dtype)} here, ${exact(theirs[i][j], track.dtype)} in NumPy`;
       }
     }
     return null;
@@ -250,14 +252,14 @@ async function startLab(problem) {
         texts[key] = value.split(";").map((row) => row.split(","));
       } else throw new Error(`it has ${quoted(key)}, which this page does not know`);
     }
-    if (texts.inputs.length !== texts.targets.length) throw new Error(`it has ${texts.inputs.length} rows of inputs and ${texts.targets.length} of targets`);
-    if (editable && (texts.inputs.length > MOST_ROWS || texts.inputs.some((r) => r.length !== wide) || texts.targets.some((r) => r.length !== outs))) throw new Error(`each of at most ${MOST_ROWS} rows needs ${wide} inputs and ${outs} ${outs === 1 ? "target" : "targets"}`);
+    if (texts.inputs.length !== texts.targets.length) throw new Error(`it has inputs of ${texts.inputs.length} and targets of ${texts.targets.length} samples`);
+    if (editable && (texts.inputs.length > MOST_ROWS || texts.inputs.some((r) => r.length !== wide) || texts.targets.some((r) => r.length !== outs))) throw new Error(`each of at most ${MOST_ROWS} samples needs ${wide} inputs and ${outs} ${outs === 1 ? "target" : "targets"}`);
     if (!Object.hasOwn(SMALLEST, texts.precision)) throw new Error(`the precision must be float64 or float32, not ${quoted(texts.precision)}`);
     return { texts, at };
   }
   async function open(hash) {
     let found;
-    try { found = parsed(hash); } catch (error) { complain({ link: `The link cannot be used: ${error.message}. Nothing was changed.` }); return false; }
+    try { found = parsed(hash); } catch (error) { complain({ link: `The link cannot be used: ${error.message}. Nothing was changed.` }); $("#lab-status").textContent = kept(); return false; }
     fill(found.texts);
     if (!(await submit(false))) return false;
     return found.at === null || goTo(found.at);
@@ -267,17 +269,19 @@ async function startLab(problem) {
   async function submit(writes = true) {
     const texts = read(), { task, wrong, cells } = checked(texts);
     complain(wrong ?? {}, cells);
-    if (wrong) { document.querySelector('[aria-invalid="true"]')?.focus({ preventScroll: !writes }); return false; }
+    if (wrong) { $("#lab-status").textContent = kept(); document.querySelector('[aria-invalid="true"]')?.focus({ preventScroll: !writes }); return false; }
     const good = await run(task, texts);
     if (good && writes) address(fragment(texts));
     return good;
   }
   async function change(edit) { const texts = structuredClone(start); edit(texts); fill(texts); return submit(); }
-  async function reset() { address(""); fill(start); if (!shown?.own) { replay.show(REPLAY); const before = REPLAY.tracks.find((t) => t.backend === BROWSER); if (!before) { shown = null; banner(); return; } } await submit(false); }
+  async function reset() { address(""); fill(start); if (!shown?.own) { replay.show(REPLAY); const before = REPLAY.tracks.find((t) => t.backend === BROWSER); if (!before) { shown = null; $("#lab-status").textContent = $("#lab-hash").textContent = $("#line").textContent = ""; banner(); predictions(); if (isDigits) guess(); return; } } await submit(false); }
   function banner() {
     const differs = shown && !shown.own;
     $("#banner").hidden = !differs;
-    if (differs) { const t = shown.task; $("#banner span").textContent = `Your experiment: ${t.layers.join(" → ")} units, ${t.inputs.length.toLocaleString("en")} rows, ${t.updates.toLocaleString("en")} updates, learning rate ${t.learningRate}, seed ${t.seed}, ${t.dtype}.`; }
+    $$(".page-run").forEach((note) => { note.hidden = !differs; });
+    $("#seen-in").textContent = differs ? "in your browser, which alone has trained your experiment" : "in every framework and in your browser";
+    if (differs) { const t = shown.task; $("#banner span").textContent = `Your experiment: ${t.layers.join(" → ")} units, ${t.inputs.length.toLocaleString("en")} samples, ${t.updates.toLocaleString("en")} updates, learning rate ${t.learningRate}, seed ${t.seed}, ${t.dtype}.`; }
   }
 
   // any update, from the nearest one that is written down
@@ -330,7 +334,8 @@ async function startLab(problem) {
     if (shown) { const moved = replay.state.stop !== draw.stop; draw.stop = replay.state.stop; if (moved && !settling) following = true; }
     lessons();
     const track = browserTrack(), weights = track?.weights?.[replay.state.stop];
-    $("#at-hash").textContent = weights && replay.recording().tracks.includes(track) ? `SHA-256 of the weights before this update, in your browser, ${track.dtype}: ${weightsHash(weights)}` : "";
+    const seen = replay.track();
+    $("#at-hash").textContent = seen && seen === track && weights ? `SHA-256 of the weights before this update, in your browser, ${track.dtype}: ${weightsHash(weights)}` : seen?.sha256 ? `SHA-256 of the weights after all updates, ${niceName(seen.backend)}, ${seen.arithmetic} ${seen.dtype}: ${seen.sha256}` : "";
     if (shown && track && !settling) draw({ task: { ...shown.task, dtype: track.dtype }, track, stops: replay.recording().stops });
   });
   let settling = false;
@@ -345,14 +350,15 @@ async function startLab(problem) {
     const last = recording.layers.length - 1, unit = Math.max(0, recording.targets[state.sample].indexOf(Math.max(...recording.targets[state.sample])));
     const of = (quantity) => value(t, state.stop, last, quantity)?.[state.sample][unit], z = of("preactivation");
     if (z === undefined) return;
-    const a = of("activation"), where = `Row ${recording.shown[state.sample] + 1}${recording.layers[last] > 1 ? `, output ${recording.units[last][unit] + 1}` : ""}, update ${recording.stops[state.stop].toLocaleString("en")}: `, few = (v) => (v === 0 ? "0" : Math.abs(v) < 1e-4 ? v.toExponential(2) : v.toFixed(4)).replace("-", "−");
+    const a = of("activation"), where = `Sample ${recording.shown[state.sample] + 1}${recording.layers[last] > 1 ? `, ${outputName(recording.units[last][unit])}` : ""}, update ${recording.stops[state.stop].toLocaleString("en")}: `, few = (v) => (v === 0 ? "0" : Math.abs(v) < 1e-4 ? v.toExponential(2) : v.toFixed(4)).replace("-", "−");
     say("predict", `${where}z = ${few(z)}, a = ${few(a)}.`);
     say("error", `${where}${few(recording.targets[state.sample][unit])} − ${few(a)} = ${few(of("error"))}.`);
-    say("slope", `${where}slope ${few(a * (1 - a))}, δ = ${few(of("delta"))}.`);
+    say("delta", `${where}slope ${few(a * (1 - a))}, δ = ${few(of("delta"))}.${last > 1 ? ` Hidden unit 1${last > 2 ? ` of layer ${last - 1}` : ""}: ${["error", "delta"].map((q) => `${q === "error" ? "e" : "δ"} = ${few(value(t, state.stop, last - 1, q)[state.sample][0])}`).join(", ")}.` : ""}`);
+    $("#backwards").hidden = last < 2;
     const [w, change, after] = ["weight", "change", "after"].map((q) => value(t, state.stop, last, q)[0][unit]);
-    say("update", `Its first weight: ${few(w)} ${change < 0 ? "−" : "+"} ${few(Math.abs(change))} = ${few(after)}.`);
+    say("update", `First weight: ${few(w)} ${change < 0 ? "−" : "+"} ${few(Math.abs(change))} = ${few(after)}; the change adds up all ${recording.samples.toLocaleString("en")} samples.`);
     const mine = browserTrack(), errors = mine?.errors ?? [];
-    say("repeat", errors.length ? `Mean error: ${few(errors[0])} in update 1, ${few(errors.at(-1))} in update ${recording.updates.toLocaleString("en")}.` : `${recording.updates.toLocaleString("en")} updates.`);
+    say("repeat", errors.length ? `Mean error: ${few(errors[0])} before update 1, ${few(errors.at(-1))} before update ${recording.updates.toLocaleString("en")}.` : `${recording.updates.toLocaleString("en")} updates.`);
   }
   function anyZ() {
     const out = $("#any-z-out"), dtype = replay.state.dtype, ops = new Reproducible(dtype);
@@ -382,7 +388,7 @@ async function startLab(problem) {
     $("#unseen").removeAttribute("aria-invalid");
     if (!rows.length) { body.replaceChildren(); return; }
     const out = new Perceptron(task.dtype).predict(track.after, matrixOf(rows, task.dtype));
-    $("#predictions").tHead.replaceChildren(html("tr", {}, html("th", {}, "input"), ...targets[0].map((_, j) => html("th", { class: "n" }, outs === 1 ? "output" : `output ${j + 1}`))));
+    $("#predictions").tHead.replaceChildren(html("tr", {}, html("th", {}, "input"), ...targets[0].map((_, j) => html("th", { class: "n" }, outs === 1 ? "output" : outputName(j)))));
     body.replaceChildren(...rows.map((row, i) => html("tr", {}, html("th", { scope: "row" }, row.length > 8 ? `${row.slice(0, 4).join(" ")} …` : row.join(" ")), ...targets[0].map((_, j) => html("td", { class: "n" }, eight(out.data[i * outs + j]))))));
   }
 
@@ -410,7 +416,7 @@ async function startLab(problem) {
     return counts;
   }
   let taken = null;
-  function padded() { taken = null; guess(); }
+  function padded() { taken = null; $("#take").value = $("#wrong-take").textContent = ""; guess(); }
   function guess() {
     const canvas = $("#pad"), ink = canvas.getContext("2d"), size = canvas.width, cell = size / SIDE, numbers = taken ?? counted();
     ink.fillStyle = pictures.color("panel"); ink.fillRect(0, 0, size, size);
@@ -425,16 +431,20 @@ async function startLab(problem) {
   }
 
   // wiring
-  if (!editable) { $("#rows-box").hidden = true; $("#rows-note").hidden = false; $("#rows-note").textContent = `${inputs.length.toLocaleString("en")} rows of ${wide} inputs and ${outs} ${outs === 1 ? "target" : "targets"}: too many to edit here.`; }
-  $("#rows").tHead.replaceChildren(html("tr", {}, html("th", {}, "row"), ...inputs[0].map((_, i) => html("th", {}, `input ${i + 1}`)), ...targets[0].map((_, j) => html("th", {}, outs === 1 ? "target" : `target ${j + 1}`)), html("td", {})));
+  if (!editable) { $("#rows-box").hidden = true; $("#rows-note").hidden = false; $("#rows-note").textContent = `${inputs.length.toLocaleString("en")} samples of ${wide} inputs and ${outs} ${outs === 1 ? "target" : "targets"}: too many to edit here.`; }
+  $("#rows").tHead.replaceChildren(html("tr", {}, html("th", {}, "sample"), ...inputs[0].map((_, i) => html("th", {}, `input ${i + 1}`)), ...targets[0].map((_, j) => html("th", {}, outs === 1 ? "target" : `target ${j + 1}`)), html("td", {})));
   for (const id of ["across", "up"]) { $(`#${id}`).append(...inputs[0].map((_, i) => html("option", { value: i }, `input ${i + 1}`))); $(`#${id}`).addEventListener("change", () => { if (shown) draw(shown); }); }
   $("#up").value = String(Math.min(1, wide - 1));
-  $("#surface-unit").append(...targets[0].map((_, j) => html("option", { value: j }, String(j + 1))));
+  $("#surface-unit").append(...targets[0].map((_, j) => html("option", { value: j }, outputName(j).split(" ")[1])));
   $("#surface-unit").addEventListener("change", () => { if (shown) draw(shown); });
   $("#unit-of").hidden = outs === 1;
   $("#surface-box").hidden = wide < 2 || wide > 12;
   if (!editable) { const save = html("button", { type: "button", onclick: () => { if (!shown) return; const link = html("a", { href: URL.createObjectURL(new Blob([csvOf(shown.task)], { type: "text/csv" })), download: "experiment.csv" }); link.click(); URL.revokeObjectURL(link.href); } }, "Save experiment.csv"); $("#copy-link").after(" ", save); }
-  $("#unseen").value = isDigits ? "" : wide === 3 ? "0 1 1\n1 1 0\n1 0 1\n1 1 1" : inputs.slice(0, 2).map((row) => row.join(" ")).join("\n");
+  // rows that are not among the samples: the other ones of zeros and ones, or halfway between two samples
+  const halfway = inputs.slice(1).map((row, k) => row.map((v, i) => Number(((v + inputs[k][i]) / 2).toPrecision(6))));
+  const binary = wide <= 3 && inputs.flat().every((v) => v === 0 || v === 1) ? Array.from({ length: 2 ** wide }, (_, k) => inputs[0].map((_, i) => (k >> (wide - 1 - i)) & 1)).reverse() : [];
+  const known = new Set(inputs.map(String));
+  $("#unseen").value = isDigits ? "" : [...binary, ...halfway].filter((row) => !known.has(String(row))).slice(0, 4).map((row) => row.join(" ")).join("\n");
   $("#predict-box").hidden = isDigits;
   $("#unseen").addEventListener("input", predictions);
   $("#experiment").addEventListener("submit", (event) => { event.preventDefault(); submit(); });
@@ -477,7 +487,7 @@ async function startLab(problem) {
     canvas.addEventListener("focus", guess);
     canvas.addEventListener("blur", () => { pad.down = false; guess(); });
     $("#clear").addEventListener("click", () => { pad.ink.fill(0); pad.last = null; padded(); });
-    $("#take").addEventListener("input", (event) => { const wrong = $("#wrong-take"); try { taken = inputs[whole(event.target.value, 1, inputs.length) - 1]; wrong.textContent = ""; guess(); } catch (error) { wrong.textContent = `The sample ${error.message}.`; } });
+    $("#take").addEventListener("input", (event) => { const wrong = $("#wrong-take"), { value } = event.target; taken = null; wrong.textContent = ""; try { if (value.trim()) taken = inputs[whole(value, 1, inputs.length) - 1]; } catch (error) { wrong.textContent = `The sample ${error.message}.`; } guess(); });
     guess();
   }
 

@@ -17,14 +17,14 @@ const pictures = (() => {
     const parts = [], raised = (power) => (power >= 0 ? String(10 ** power) : (10 ** power).toFixed(-power));
     for (let p = from; p <= to; p += Math.ceil((to - from) / 5)) parts.push(svg("line", { x1: left, x2: W - right, y1: Y(10 ** p), y2: Y(10 ** p), stroke: "var(--line)" }), svg("text", { class: "soft", x: left - 6, y: Y(10 ** p) + 4, "text-anchor": "end" }, p < -4 ? `1e${p}` : raised(p)));
     for (let p = 0; p <= end; p += Math.ceil(end / 6)) parts.push(svg("line", { x1: X(10 ** p), x2: X(10 ** p), y1: top, y2: H - bottom, stroke: "var(--line)" }), svg("text", { class: "soft", x: X(10 ** p), y: H - bottom + 16, "text-anchor": X(10 ** p) > W - 30 ? "end" : "middle" }, (10 ** p).toLocaleString("en")));
-    parts.push(svg("text", { class: "soft", x: W - right, y: H - 4, "text-anchor": "end" }, "update"));
+    parts.push(svg("text", { class: "soft", x: W - right, y: H - 4, "text-anchor": "end" }, "before update"));
     parts.push(svg("path", { d: known.map((p, i) => `${i ? "L" : "M"}${X(p.update).toFixed(1)} ${Y(p.error).toFixed(1)}`).join(""), fill: "none", stroke: "var(--browser)", "stroke-width": 2.5, "stroke-linejoin": "round" }));
     const mark = known.find((p) => p.update === at) ?? known.at(-1);
     parts.push(svg("circle", { cx: X(mark.update), cy: Y(mark.error), r: 5.5, fill: "var(--panel)", stroke: "var(--browser)", "stroke-width": 3 }));
     const inRightHalf = X(mark.update) > W / 2;
     parts.push(svg("text", { class: "halo", x: X(mark.update) + (inRightHalf ? -9 : 10), y: Y(mark.error) - 10, "text-anchor": inRightHalf ? "end" : "start" }, plain(mark.error)));
-    box.replaceChildren(svg("title", {}, "Error by update"), ...parts);
-    box.setAttribute("aria-label", `Mean absolute error by update: ${plain(known[0].error)} in update 1, ${plain(mark.error)} in update ${mark.update.toLocaleString("en")}.`);
+    box.replaceChildren(svg("title", {}, "Error before each update"), ...parts);
+    box.setAttribute("aria-label", `Mean absolute error before each update: ${plain(known[0].error)} before update 1, ${plain(mark.error)} before update ${mark.update.toLocaleString("en")}.`);
   }
 
   // What the network answers over two inputs, the others as in `base`.

@@ -60,6 +60,8 @@ function exact(value, dtype) {
   if (dtype === "float32") for (let p = 9; p >= 1 && Math.fround(Number(value.toPrecision(p))) === value; p--) text = String(Number(value.toPrecision(p)));
   return text.replace("-", "−");
 }
+const outputName = (j) => (REPLAY.name === "digits" ? `digit ${j}` : `output ${j + 1}`);
+const spelled = (quantity) => (quantity === "preactivation" ? "pre-activation" : quantity);
 const replay = REPLAY && startReplay(REPLAY);
 
 // Shows a recording: the one that came with the page, or one that the reader's own browser makes of an experiment.
@@ -82,9 +84,11 @@ function startReplay(recording) {
     const values = beside().map((t) => value(t, state.stop, layer, quantity)).filter((v) => v).map((v) => v[i][j]);
     return values.some((v) => v !== values[0]);
   }
+  // Why there is nothing to show of a track; "" where there is something.
+  const lacking = (t, backend = state.backend) => t?.trouble || (!t ? `${recording === REPLAY ? `no ${state.arithmetic} ${state.dtype} run of` : "your experiment was not trained in"} ${niceName(backend)}` : t.moments[state.stop] ? "" : `update ${recording.stops[state.stop].toLocaleString("en")} is not recorded for ${niceName(backend)}`);
   const anyApart = (stop) => beside()[0].moments[stop] && beside().slice(1).some((t) => t.moments[stop]?.some((layer, l) => QUANTITIES.some((q, k) => layer[k] !== null && value(t, stop, l + 1, q).some((row, i) => row.some((v, j) => v !== value(beside()[0], stop, l + 1, q)?.[i][j])))));
-  const unitName = () => (recording.layers[state.layer] === 1 && state.layer === last ? "the output" : state.layer === last ? `output ${recording.units[state.layer][state.unit] + 1}` : `hidden unit ${recording.units[state.layer][state.unit] + 1}` + (last > 2 ? ` of layer ${state.layer}` : ""));
-  const nodeName = (layer, j) => (layer === 0 ? `input ${recording.units[0][j] + 1}` : layer === last ? (recording.layers[last] === 1 ? "output" : `output ${recording.units[layer][j] + 1}`) : `hidden ${recording.units[layer][j] + 1}`);
+  const unitName = () => (recording.layers[state.layer] === 1 && state.layer === last ? "the output" : state.layer === last ? outputName(recording.units[state.layer][state.unit]) : `hidden unit ${recording.units[state.layer][state.unit] + 1}` + (last > 2 ? ` of layer ${state.layer}` : ""));
+  const nodeName = (layer, j) => (layer === 0 ? `input ${recording.units[0][j] + 1}` : layer === last ? (recording.layers[last] === 1 ? "output" : outputName(recording.units[layer][j])) : `hidden ${recording.units[layer][j] + 1}`);
   const sampleName = (k) => `${recording.shown[k] + 1}`;
 
   // switches
@@ -162,7 +166,7 @@ function startReplay(recording) {
     const columns = recording.units.map((units) => units.length);
     const crowded = Math.max(...columns) > 5, phone = W < 400, radius = crowded ? Math.max(9, Math.min(17, H / Math.max(...columns) / 2 - 5)) : phone ? 19 : 24, small = radius < 15 ? "font-size:8px" : "font-size:10px", edge = phone ? 38 : crowded ? 60 : 74;
     place = columns.map((n, layer) => Array.from({ length: n }, (_, j) => [edge + (layer * (W - 2 * edge - 24)) / last, (H * (j + 0.5)) / n]));
-    if (!value(t, state.stop, 1, "weight")) { box.replaceChildren(svg("text", { x: 20, y: 40 }, t?.trouble || "not recorded in this update; your browser has it")); return; }
+    if (!value(t, state.stop, 1, "weight")) { box.replaceChildren(svg("text", { x: 20, y: 40 }, lacking(t))); return; }
     const largest = Math.max(1e-9, ...t.moments.flatMap((m, s) => (m ?? []).map((_, l) => Math.max(...value(t, s, l + 1, "weight").flat().map(Math.abs)))));
     const edges = [], labels = [], nodes = [];
     for (let layer = 1; layer <= last; layer++) {
@@ -231,7 +235,7 @@ function startReplay(recording) {
   function select(layer, unit) { if (layer) { state.layer = layer; state.unit = unit; build(); update(); } }
 
   // the tables: built once for a unit, so that a focused number keeps its focus while the slider moves
-  const SHOWN = [["preactivation", "z = a·w"], ["activation", "a = σ(z)"], ["error", null], ["delta", "δ = e·a(1−a)"]];
+  const SHOWN = [["preactivation", "z = a_prev·w"], ["activation", "a = σ(z)"], ["error", null], ["delta", "δ = e·a(1−a)"]];
   let cells = [];
   function build() {
     cells = [];
@@ -242,10 +246,10 @@ function startReplay(recording) {
       return html("td", { class: "n" }, button);
     };
     const wide = recording.units[0].length > 4;
-    samples.tHead.replaceChildren(html("tr", {}, html("th", {}, "sample"), html("th", {}, "input"), output ? html("th", { class: "n" }, "target y") : null, ...SHOWN.flatMap(([q, formula]) => [html("th", { class: "n" }, q === "preactivation" ? "pre-activation" : q, html("br"), formula ?? (output ? "e = y − a" : "e = δ·wᵀ")), ...(q === "activation" ? [html("th", { class: "n" }, "slope", html("br"), "a(1−a)")] : [])])));
+    samples.tHead.replaceChildren(html("tr", {}, html("th", {}, "sample"), html("th", {}, "input"), output ? html("th", { class: "n" }, "target y") : null, ...SHOWN.flatMap(([q, formula]) => [html("th", { class: "n" }, spelled(q), html("br"), formula ?? (output ? "e = y − a" : "e = δ_next·w_nextᵀ")), ...(q === "activation" ? [html("th", { class: "n" }, "slope", html("br"), "a(1−a)")] : [])])));
     samples.tBodies[0].replaceChildren(...recording.inputs.map((row, k) => {
       const slope = html("td", { class: "n", "data-slope": k });
-      return html("tr", { "data-sample": k }, html("th", { scope: "row" }, html("button", { type: "button", class: "pick-sample", "aria-label": `Show sample ${sampleName(k)}`, onclick: () => { state.sample = k; update(); } }, sampleName(k))), html("td", {}, wide ? `${row.slice(0, 3).map((v) => Number(v.toPrecision(3))).join(" ")} …` : row.join(" ")), output ? html("td", { class: "n" }, String(recording.targets[k][j])) : null, ...SHOWN.flatMap(([q]) => [number(q, k, `${q} of sample ${sampleName(k)}`), ...(q === "activation" ? [slope] : [])]));
+      return html("tr", { "data-sample": k }, html("th", { scope: "row" }, html("button", { type: "button", class: "pick-sample", "aria-label": `Show sample ${sampleName(k)}`, onclick: () => { state.sample = k; update(); } }, sampleName(k))), html("td", {}, wide ? `${row.slice(0, 3).map((v) => Number(v.toPrecision(3))).join(" ")} …` : row.join(" ")), output ? html("td", { class: "n" }, String(recording.targets[k][j])) : null, ...SHOWN.flatMap(([q]) => [number(q, k, `${spelled(q)} of sample ${sampleName(k)}`), ...(q === "activation" ? [slope] : [])]));
     }));
     weights.tHead.replaceChildren(html("tr", {}, html("th", {}, "weight from"), html("th", { class: "n" }, "before", html("br"), "w"), html("th", { class: "n" }, "change", html("br"), "η·a_prevᵀ·δ"), html("th", { class: "n" }, "after", html("br"), "w")));
     weights.tBodies[0].replaceChildren(...recording.units[layer - 1].map((_, i) => html("tr", {}, html("th", { scope: "row" }, nodeName(layer - 1, i)), number("weight", i, `weight from ${nodeName(layer - 1, i)}`), number("change", i, `change of the weight from ${nodeName(layer - 1, i)}`), number("after", i, `weight from ${nodeName(layer - 1, i)}, after the update`))));
@@ -285,7 +289,7 @@ function startReplay(recording) {
   function live() {
     $$("article.code").forEach((article) => {
       const t = beside().find((b) => b.backend.split(":")[0] === article.dataset.backend), box = article.querySelector(".live"), reference = beside()[0];
-      if (!t || !value(t, state.stop, 1, "weight")) { box.replaceChildren(html("p", {}, t?.trouble || (article.dataset.backend !== BROWSER ? "no values here" : recording.tracks.some((b) => b.backend === BROWSER) ? "It has the reproducible arithmetic only: choose that in the replay." : "Not trained yet."))); return; }
+      if (!t || !value(t, state.stop, 1, "weight")) { box.replaceChildren(html("p", {}, t || article.dataset.backend !== BROWSER ? `No values: ${lacking(t, article.dataset.backend)}.` : recording.tracks.some((b) => b.backend === BROWSER) ? "It has the reproducible arithmetic only: choose that in the replay." : "Not trained yet.")); return; }
       box.replaceChildren(html("p", {}, html("b", {}, state.step), ` in update ${recording.stops[state.stop].toLocaleString("en")}, ${unitName()}`), ...OF_STEP[state.step].flatMap((q) => {
         const values = value(t, state.stop, state.layer, q), base = value(reference, state.stop, state.layer, q);
         return [html("p", {}, LABEL[q]), html("ol", { "data-quantity": q }, ...values.map((row, i) => { const v = row[state.unit], other = base && v !== base[i][state.unit]; return html("li", { class: other ? "apart" : null, title: exact(v, state.dtype) }, (other ? "≠ " : "") + short(v)); }))];
@@ -308,8 +312,13 @@ function startReplay(recording) {
       button.setAttribute("aria-label", v === undefined ? "no value" : short(v) + (other ? ", differs between frameworks" : ""));
     }
     $$("#samples tbody tr").forEach((row, k) => { row.classList.toggle("on", k === state.sample); const a = value(t, state.stop, state.layer, "activation")?.[k][state.unit]; row.querySelector("[data-slope]").textContent = a === undefined ? "–" : short(a * (1 - a)); });
-    const others = beside().length > 1;
-    $("#differ").textContent = t?.trouble ? t.trouble : !others ? "one framework only, nothing to compare" : anyApart(state.stop) ? `≠ some bits differ here (and in ${state.marked} of ${recording.stops.length} recorded updates)` : state.marked ? `the same bits here; they differ in ${state.marked} of ${recording.stops.length} recorded updates` : "the same bits in all, in every recorded update";
+    const here = beside().filter((b) => b.moments[state.stop]), why = lacking(t);
+    $("#differ").textContent = why ? `${why[0].toUpperCase()}${why.slice(1)}.` : here.length < 2 ? `${beside().length < 2 ? "one framework only" : `this update is in ${niceName(here[0].backend)} only`}, nothing to compare` : anyApart(state.stop) ? `≠ some bits differ here (and in ${state.marked} of ${recording.stops.length} recorded updates)` : state.marked ? `the same bits here; they differ in ${state.marked} of ${recording.stops.length} recorded updates` : "the same bits in all, in every recorded update";
+    if (t && why && !t.trouble) { // gone to in another framework: the nearest one that is recorded here
+      const near = recording.stops.map((_, s) => s).filter((s) => t.moments[s]).sort((r, s) => Math.abs(recording.stops[r] - number) - Math.abs(recording.stops[s] - number))[0];
+      $("#differ").append(" ", html("button", { type: "button", onclick: () => { pause(); go(near); slider.focus(); } }, `Go to update ${recording.stops[near].toLocaleString("en")}`));
+    }
+    $("#paper").textContent = `Update ${number.toLocaleString("en")} of ${recording.updates.toLocaleString("en")}, ${niceName(state.backend)}, ${state.arithmetic}, ${state.dtype}.`;
     drawNetwork();
     drawSigmoid();
     showBits();

@@ -141,6 +141,12 @@ def test_on_load_the_browser_trains_and_is_identical(tab: Any) -> None:
     assert "float32: 200 updates in" in text
 
 
+def test_what_is_offered_to_be_tried_is_not_what_it_learned(tab: Any) -> None:
+    offered = [[float(v) for v in line.split()] for line in tab.page.input_value("#unseen").split("\n")]
+    assert offered == [[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0]]
+    assert not {tuple(row) for row in offered} & {tuple(row) for row in TASK.inputs.tolist()}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_the_digits_are_learned_to_numpys_bits_in(digits: Any, dtype: str) -> None:
@@ -215,6 +221,102 @@ def test_what_is_typed_into_the_form_is_trained(
     assert tab.live()["browser", "preactivation"] == line.values[0][:, 0].tolist()
 
 
+def test_numbers_are_taken_as_the_page_prints_them(tab: Any) -> None:
+    tab.page.fill("#updates", "1,000")
+    tab.page.fill("#rate", "5e−1")
+    tab.page.locator("#rows tbody tr").nth(0).locator("input").nth(0).fill("−0.25")
+    tab.page.click("#train")
+    settled(tab)
+    inputs = np.vstack([[-0.25, 0, 1], TASK.inputs[1:]])
+    expected = replace(TASK, inputs=inputs, updates=1_000, learning_rate=0.5)
+    assert tab.page.inner_text("#lab-hash") == by_numpy(expected).weights_sha256
+
+
+def test_beside_an_experiment_what_is_not_of_it_says_so(tab: Any) -> None:
+    notes = tab.page.locator(".page-run")
+    assert [note.is_visible() for note in notes.all()] == [False] * 4
+    tab.page.click('[data-try="flip"]')
+    settled(tab)
+    assert [note.is_visible() for note in notes.all()] == [True] * 4
+    assert "in your browser, which alone" in tab.page.inner_text("#replay .lead")
+    live = tab.page.locator('article[data-backend="numpy"] .live')
+    assert live.inner_text() == "No values: your experiment was not trained in NumPy."
+    tab.page.click("#reset")
+    settled(tab)
+    assert not notes.first.is_visible()
+    assert "in every framework and in your browser" in tab.page.inner_text("#replay .lead")
+
+
+def test_the_steps_go_back_through_the_hidden_layer_and_say_before_which_update(tab: Any) -> None:
+    run(tab)
+    tab.page.click("#first")
+    trace = equigrad.trace(TASK, ["numpy"], updates=1, arithmetic="reproducible")
+    e, delta = (
+        next(v for v in trace.lines if (v.layer, v.quantity) == (1, q)).values[0][0, 0] for q in ("error", "delta")
+    )
+    said = {name: tab.page.inner_text(f'[data-lesson="{name}"] .now-line') for name in ("delta", "update", "repeat")}
+    assert said["delta"].endswith(f" Hidden unit 1: e = {e:.4f}, δ = {delta:.4f}.".replace("-", "−"))
+    assert said["update"].endswith("; the change adds up all 4 samples.")
+    first = np.abs(TASK.targets - equigrad.load("numpy").predict(TASK.first_weights(), TASK.inputs)).mean()
+    assert said["repeat"].startswith(f"Mean error: {first:.4f} before update 1, ")
+    assert tab.page.is_visible("#backwards")
+    run(tab, hidden=0)
+    assert not tab.page.is_visible("#backwards")
+    tab.page.click('.num[data-quantity="preactivation"][data-row="0"]')
+    assert tab.page.inner_text("#bits b") == "pre-activation of sample 1"
+
+
+def test_of_an_update_that_another_framework_lacks_the_nearest_is_offered_and_each_hash_says_whose_it_is(
+    tab: Any,
+) -> None:
+    run(tab)
+    tab.page.fill("#goto", "137")
+    tab.page.keyboard.press("Enter")
+    tab.page.locator("#now", has_text="137").wait_for()
+    assert tab.page.inner_text("#differ") == "this update is in your browser only, nothing to compare"
+    tab.choose("framework", "numpy")
+    assert "Update 137 is not recorded for NumPy." in tab.page.inner_text("#differ")
+    tab.page.click("#differ button")
+    assert tab.update() == 147
+    assert "the same bits in all" in tab.page.inner_text("#differ")
+    for arithmetic in ("reproducible", "native"):
+        tab.choose("arithmetic", arithmetic)
+        (found,) = equigrad.compare(TASK, ["numpy"], arithmetic=arithmetic).runs
+        expected = f"SHA-256 of the weights after all updates, NumPy, {arithmetic} float64: {found.weights_sha256}"
+        assert tab.page.inner_text("#at-hash") == expected
+    tab.choose("framework", "browser")  # which then has the reproducible arithmetic
+    tab.choose("arithmetic", "native")
+    assert tab.page.inner_text("#differ") == "No native float64 run of your browser."
+    tab.choose("arithmetic", "reproducible")
+
+
+@pytest.fixture
+def paper(tab: Any) -> Iterator[Any]:
+    """As wide as A4, printed from a dark screen."""
+    tab.page.click("#first")
+    tab.page.emulate_media(color_scheme="dark", media="print")
+    tab.page.set_viewport_size({"width": 718, "height": 1000})
+    tab.page.evaluate(  # where no chart has come into view, Plotly is unpacked while nothing else is done
+        "async () => { for (let i = 0; i < 250 && !window.Plotly; i++)"
+        " await new Promise((done) => setTimeout(done, 20)); dispatchEvent(new Event('beforeprint')); }"
+    )
+    yield tab
+    tab.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    dark = tab.page.get_attribute("html", "data-theme")
+    tab.page.emulate_media(color_scheme="light", media="screen")
+    tab.page.set_viewport_size({"width": 1280, "height": 900})
+    assert dark == "dark"
+
+
+def test_paper_has_every_chart_every_column_and_the_update(paper: Any) -> None:
+    page = paper.page
+    assert page.evaluate("[...charts.keys()].filter((id) => !document.querySelector(`#${id} .main-svg`))") == []
+    assert page.get_attribute("html", "data-theme") == "light"
+    assert page.inner_text("#paper").startswith("Update 1 of 200, ")
+    right = "(id) => document.querySelector(id).getBoundingClientRect().right"
+    assert page.evaluate(right, "#samples") <= page.evaluate(right, "#replay")
+
+
 def test_an_experiment_is_made_and_left_by_keyboard_alone(tab: Any) -> None:
     keyboard = tab.page.keyboard
     tab.page.focus("#rows tbody tr:first-child input")
@@ -236,7 +338,7 @@ def test_rows_are_added_and_removed(tab: Any) -> None:
     tab.page.click("#add-row")
     for j, text in enumerate(["1", "0", "0", "0.5"]):
         tab.page.locator("#rows tbody tr").nth(4).locator("input").nth(j).fill(text)
-    tab.page.click('button[aria-label="Remove row 2"]')
+    tab.page.click('button[aria-label="Remove sample 2"]')
     tab.page.click("#train")
     settled(tab)
     inputs = np.vstack([TASK.inputs[[0, 2, 3]], [1, 0, 0]])
@@ -318,6 +420,7 @@ def test_a_link_opens_the_experiment_and_its_update(open_tab: Any, page: Path, t
     other.close()
 
 
+KEPT = "The SHA-256, the pictures and the replay are still those of the run before."
 EVIL = "<img src=x onerror=alert(1)>"
 WRONG_FIELDS = {
     "letters": ("updates", "many", "The number of updates must be a whole number, not “many”."),
@@ -334,9 +437,14 @@ WRONG_FIELDS = {
     "hexadecimal": ("rate", "0x10", "The learning rate is not a number: “0x10”."),
     "a subnormal rate": ("rate", "1e-310", "The learning rate is too small for float64 (a subnormal number, or zero)."),
     "markup": ("rate", EVIL, f"The learning rate is not a number: “{EVIL}”."),
-    "a negative seed": ("seed", "-1", "The seed must be a whole number, not “-1”."),
+    "a negative seed": ("seed", "-1", "The seed must be between 0 and 4,294,967,295."),
     "a large seed": ("seed", str(2**32), "The seed must be between 0 and 4,294,967,295."),
     "65 units": ("hidden", "65", "The number of hidden units must be between 1 and 64 in each layer."),
+    "an empty layer": (
+        "hidden",
+        "4,0",
+        "The number of hidden units must be between 1 and 64 in each layer; 0 alone means none.",
+    ),
     "five layers": ("hidden", "1,1,1,1,1", "The number of hidden units can be given for at most 4 layers."),
 }
 
@@ -355,6 +463,7 @@ def test_one_line_at_the_place_and_nothing_lost_for(window: Any, field: str, tex
     assert [t for t in window.page.locator(".wrong").all_inner_texts() if t] == [message]
     assert window.page.get_attribute(f"#{field}", "aria-invalid") == "true"
     assert window.page.input_value(f"#{field}") == text
+    assert window.page.inner_text("#lab-status") == KEPT
     assert window.page.inner_text("#lab-hash") == before
     assert window.page.query_selector("img") is None
 
@@ -362,11 +471,11 @@ def test_one_line_at_the_place_and_nothing_lost_for(window: Any, field: str, tex
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "Row 2, input 3 is empty: give a number."),
-        ("x", "Row 2, input 3 is not a number: “x”."),
-        ("1e400", "Row 2, input 3 is too large for a number: “1e400”."),
-        ("-1e300", "Row 2, input 3 is too large: from 2**960 (1e289) on the same bits are not promised."),
-        (EVIL, f"Row 2, input 3 is not a number: “{EVIL}”."),
+        ("", "Sample 2, input 3 is empty: give a number."),
+        ("x", "Sample 2, input 3 is not a number: “x”."),
+        ("1e400", "Sample 2, input 3 is too large for a number: “1e400”."),
+        ("-1e300", "Sample 2, input 3 is too large: from 2**960 (1e289) on the same bits are not promised."),
+        (EVIL, f"Sample 2, input 3 is not a number: “{EVIL}”."),
     ],
     ids=["empty", "letters", "1e400", "-1e300", "markup"],
 )
@@ -384,8 +493,8 @@ def test_one_line_at_the_table_for_a_cell_that_is(window: Any, text: str, messag
 WRONG_LINKS = {
     "an unknown word": (urlencode({EVIL: 1}), f"it has “{EVIL}”, which this page does not know"),
     "the same word twice": ("seed=1&seed=2", "it has “seed” twice"),
-    "a ragged table": ("inputs=0,1;1,0&targets=0;1", "each of at most 64 rows needs 3 inputs and 1 target"),
-    "rows without targets": ("inputs=0,1,1", "it has 1 rows of inputs and 4 of targets"),
+    "a ragged table": ("inputs=0,1;1,0&targets=0;1", "each of at most 64 samples needs 3 inputs and 1 target"),
+    "rows without targets": ("inputs=0,1,1", "it has inputs of 1 and targets of 4 samples"),
     "another precision": ("precision=float16", "the precision must be float64 or float32, not “float16”"),
     "far too much": ("seed=" + "1" * 30_000, "it is too long"),
     "a property of every object": (
@@ -452,7 +561,7 @@ def test_a_browser_that_differs_is_told_with_the_update_and_the_value(open_tab: 
     other = open_tab(folder / "other.html")
     text = other.page.inner_text("#mine-text")
     assert other.page.inner_text("#mine-title") == "your browser: different"
-    assert "in update 5, activation [1, 1] of layer 1: 0." in text
+    assert "in update 5, activation of layer 1, sample 1, unit 1: 0." in text
     assert "here, 0 in NumPy" in text
     other.close()
 
@@ -480,10 +589,10 @@ def test_new_inputs_are_predicted_with_the_published_digits(window: Any) -> None
     window.page.fill("#unseen", "")
 
 
-@pytest.mark.parametrize("z", ["0", "5", "-2.5", "4", "1000", "-1e-9"])
+@pytest.mark.parametrize("z", ["0", "5", "−2.5", "4", "1000", "-1e-9"])
 def test_the_sigmoid_and_its_slope_are_shown_at_any_z(tab: Any, z: str) -> None:
     tab.page.fill("#any-z", z)
-    a = reproducible.sigmoid(Space, np.array([float(z)]))[0]
+    a = reproducible.sigmoid(Space, np.array([float(z.replace("−", "-"))]))[0]
     shown = [float(v) for v in re.findall(r"[\d.e-]*\d", tab.page.inner_text("#any-z-out"))]
     assert shown == [a, a * (1 - a)]
     tab.page.fill("#any-z", "z")
@@ -529,7 +638,7 @@ def test_the_error_curve_starts_and_ends_where_numpys_does(window: Any) -> None:
     label = window.page.get_attribute("#error-curve", "aria-label")
     track = equigrad.compare(replace(TASK, updates=999), ["numpy"], arithmetic="reproducible").runs[0]
     last = np.abs(TASK.targets - track.outputs).mean()
-    assert f"{last:.3g} in update 1,000" in str(label)
+    assert f"{last:.3g} before update 1,000" in str(label)
 
 
 @pytest.mark.slow
@@ -551,6 +660,7 @@ def test_the_digits_show_units_mistakes_and_a_pad(digits: Any) -> None:
     assert shares == [f"{v:.2f}" for v in outputs[4]]
     digits.page.fill("#take", "0")
     assert digits.page.inner_text("#wrong-take") == "The sample must be between 1 and 1,797."
+    assert digits.page.inner_text("#guess") == "Draw a digit."
     # with the keyboard: down, draw, up
     digits.page.click("#clear")
     assert digits.page.inner_text("#guess") == "Draw a digit."
@@ -569,7 +679,9 @@ def test_the_digits_show_units_mistakes_and_a_pad(digits: Any) -> None:
     assert digits.page.inner_text("#guess").startswith("It is a ")
     digits.page.click('[data-try="end"]')
     assert digits.update() == 20
-    assert "update 20: 1.0000 − " in digits.page.inner_text('[data-lesson="error"] .now-line')
+    assert "Sample 1, digit 0, update 20: 1.0000 − " in digits.page.inner_text('[data-lesson="error"] .now-line')
+    assert digits.page.inner_text("#replay .unit-row h3") == "Inside digit 0"
+    assert "of 8 of 1,797 samples, where the target is 1" in digits.page.inner_text("#iterations")
 
 
 @pytest.mark.slow

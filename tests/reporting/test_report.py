@@ -427,6 +427,12 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(inner, (*path, key))
 
 
+@pytest.mark.parametrize(("rate", "text"), [(1.0, "1"), (0.001953125, "0.001953125"), (0.1, "0.1")])
+def test_the_learning_rate_is_printed_as_it_can_be_typed_again(rate: float, text: str) -> None:
+    given = documents.Documents(compare=[{"problem": TASK.with_(learning_rate=rate).to_json()}])
+    assert f", learning rate {text}, seed" in content.title(given, None)["line"]
+
+
 def test_who_ran_alone_is_neither_right_nor_wrong(results: dict[str, Path]) -> None:
     given = documents.read([results["compare"]])
     assert [v.good for v in content.verdicts(given, None)] == [None, None]

@@ -139,6 +139,16 @@ def test_a_number_is_shown_in_every_framework_to_the_last_bit(
             assert row.locator("td").last.inner_text() == f"{ulp} ULP"
 
 
+def test_words_are_explained_at_their_first_use_and_brackets_where_they_are(
+    tab: Any, ready: Callable[..., Backend]
+) -> None:
+    ready("torch")
+    words = [word.inner_text() for word in tab.page.locator("#words b").all()]
+    assert words == ["native", "reproducible", "ULP", "published"]
+    assert tab.page.inner_text(".divergences .note").startswith("Row and column in brackets, counted from 0.")
+    assert "preactivation" not in tab.page.inner_text("main")
+
+
 def test_step_buttons_arrow_keys_and_slider_move_through_the_updates(tab: Any) -> None:
     page = tab.page
     assert tab.update() == 1
