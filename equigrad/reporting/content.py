@@ -18,7 +18,7 @@ from ..common.agreement import GOOD, agreed, bad
 from ..common.crossings import crossings
 from ..common.headline import is_written, shown
 from ..common.problem import PROBLEMS, Problem
-from ..common.words import counted, first_three, listed, short
+from ..common.words import counted, exact, first_three, listed, short
 from ..compare.result import INCONCLUSIVE
 from ..diverge.result import UNFINISHED, already
 from .documents import Documents
@@ -77,7 +77,7 @@ def title(given: Documents, replay: Replay | None) -> dict[str, str]:
     if "updates" in p:
         parts += [
             counted(p["updates"], "update"),
-            f"learning rate {repr(float(p['learning_rate'])).removesuffix('.0')}",
+            f"learning rate {exact(p['learning_rate'])}",
             f"seed {p['seed']}",
         ]
     return {"name": p["name"], "line": ", ".join(parts)}
