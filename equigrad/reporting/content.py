@@ -102,7 +102,8 @@ def headline(given: Documents, replay: Replay | None) -> str:
         return f"{listed(names)} reach the same weights, bit for bit."
     if same.get("reproducible"):
         return (
-            f"{listed(names)} reach the same weights: bit for bit if reproducible, closely with their own operations."
+            f"{listed(names)} reach the same weights: bit for bit if reproducible, "
+            "to within rounding with their own operations."
         )
     return f"{listed(names)} agree, though not bit for bit."
 
