@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sysconfig
 from collections import Counter
 from collections.abc import Iterable
@@ -70,7 +71,7 @@ class Recording:
 
         def kept(lines: tuple[Line, ...]) -> tuple[Line, ...]:
             own = _own(lines)
-            return own if own and own[0] not in broad else lines
+            return own if own and own[0] not in broad else _outlined(lines)
 
         for operation in self.operations:
             operation.lines = kept(operation.lines)
@@ -79,6 +80,19 @@ class Recording:
 
 def _own(lines: tuple[Line, ...]) -> tuple[Line, ...]:
     return tuple(line for line in lines if not line.installed)
+
+
+def _outlined(lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    """Of each package the innermost line, of Flax and of a model in it: the rest is how they call each other."""
+    found: dict[object, Line] = {}
+    for i, line in enumerate(lines):
+        found.setdefault(_package(line) if line.installed else i, line)
+    return tuple(found.values())
+
+
+def _package(line: Line) -> str:
+    """flax for .../site-packages/flax/linen/module.py."""
+    return re.split(r"/(?:site|dist)-packages/", line.file)[-1].partition("/")[0]
 
 
 GENERATED = ("<frozen ", "<__array_function__", "<eval_with_key")

@@ -13,6 +13,7 @@ import pytest
 from equigrad.console import show
 from equigrad.crosscheck import recording
 from equigrad.crosscheck.crosschecks import crosscheck
+from equigrad.crosscheck.recording import Line, Recorded, Recording
 from equigrad.crosscheck.result import Parting
 from equigrad.crosscheck.view import crosscheck as view
 
@@ -259,3 +260,17 @@ def test_of_a_mistake_in_every_layer_both_lines_are_named_though_another_step_ha
         side.line - function.__code__.co_firstlineno for side, function in ((found.torch, theirs), (found.jax, port))
     ]
     assert lines == [4, 4]
+
+
+def test_of_each_installed_package_the_innermost_line_is_shown() -> None:
+    def line(file: str, number: int) -> Line:
+        return Line(file, number, "f", "packages" in file)
+
+    norm, wrapper = line("/v/site-packages/flax/linen/norm.py", 1), line("/v/site-packages/flax/linen/module.py", 2)
+    layer, model = (line("/v/dist-packages/models/bert.py", n) for n in (3, 4))
+    mine = line("/home/me/check.py", 5)
+    made = Recording()
+    for first in (norm, wrapper):
+        made.add(Recorded("add", (), (), (first, wrapper, layer, wrapper, model, mine)))
+    made.settle_lines()
+    assert [o.lines for o in made.operations] == [(norm, layer, mine), (wrapper, layer, mine)]
