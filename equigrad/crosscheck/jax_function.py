@@ -119,10 +119,11 @@ class JaxFunction:
         if all(v is w for v, w in zip(consts, self._traced.consts, strict=True)):
             return None
         points = self.arguments.points
-        with self.wide():
+        with self.wide(), suppress(Exception):  # of an effect that cannot be run again
             changed = core.jaxpr_as_fun(core.ClosedJaxpr(self._traced.jaxpr, consts))
             found = changed(*jax.tree.leaves(self._varied(self._arrays(points))))
             return _numpy(dict(zip(sorted(self.results(points)), found, strict=True)))
+        return None
 
     @cached_property
     def _traced(self) -> Any:

@@ -97,7 +97,10 @@ def _of_data(m: Measurements, pair: list[Measured], checks: list[FunctionCheck])
     rounded = {path: m.given.points[path].astype(np.float32).astype(np.float64) for path in data}
     points = {**m.given.points, **rounded}
     for one, other in (pair, pair[::-1]):
-        found, expected = one.function.results(points), other.function.results(points)
+        try:
+            found, expected = one.function.results(points), other.function.results(points)
+        except Exception:  # outside of where the function is defined
+            return
         blind = all(np.array_equal(v, one.results[path], equal_nan=True) for path, v in found.items())
         if blind and not unlike(found, expected, ALLOWED["float64"], ""):
             m.note(
