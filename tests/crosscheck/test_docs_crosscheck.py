@@ -19,7 +19,7 @@ from equigrad.crosscheck.loading import from_files
 pytest.importorskip("torch")
 pytest.importorskip("jax")
 PAGE = (Path(__file__).parents[2] / "docs" / "crosscheck.md").read_text(encoding="utf-8")
-BY_HAND, MODEL, PORT, DATA, CALL = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
+BY_HAND, BY_HAND_DATA, MODEL, PORT, DATA, CALL = re.findall(r"```python\n(.*?)```", PAGE, flags=re.S)
 COMMAND = next(line for line in PAGE.splitlines() if line.startswith("$ equigrad") and "port.py" in line).split()[2:]
 FIRST, SECOND, THIRD = re.findall(r"```text\n(.*?)```", PAGE, flags=re.S)
 MENDED = PORT.replace("(jnp.sqrt(var) + 1e-5)", "jnp.sqrt(var + 1e-5)")
@@ -116,7 +116,7 @@ def test_a_gradient_by_hand_goes_with_the_numpy_function(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     command = next(line for line in PAGE.splitlines() if "--gradient" in line).split()[1:]
-    exec(re.findall(r"^np\.savez.*$", PAGE, flags=re.M)[0], {"np": np})
+    exec(BY_HAND_DATA, {"np": np})
     for i, (source, status) in enumerate(((BY_HAND, 0), (BY_HAND.replace("2 * t", "t"), 1))):
         Path(f"{i}").mkdir()
         Path(f"{i}/model.py").write_text(source)
