@@ -79,6 +79,7 @@ def test_bars_are_drawn_with_what_there_is_in(encoding: str, block: str, monkeyp
     ],
     ids=["help", "help on a command", "a mistake", "a report of one right run", "a report of a failure"],
 )
+@pytest.mark.slow(but=["help", "mistake", "right run"])
 def test_the_status_is_the_same_where_nobody_reads(arguments: str, status: int, tmp_path: Path) -> None:
     found = compare(problem("one-layer").with_(updates=1), ["numpy"], arithmetic="native").to_json()
     write_json(tmp_path / "right.json", found)

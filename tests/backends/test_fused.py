@@ -42,6 +42,7 @@ def test_the_hash_is_the_golden_one(ready: Ready, spec: str, dtype: str, name: s
 
 
 @pytest.mark.parametrize("spec", FUSED)
+@pytest.mark.slow(but=["numpy"])
 def test_what_is_elementwise_takes_few_calls(ready: Ready, spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ready(spec)
     made: list[int] = []

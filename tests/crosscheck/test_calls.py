@@ -159,6 +159,7 @@ def test_it_is_said_where_jax_differs_by_the_rounding_of_its_own_float32_constan
 
 
 @pytest.mark.parametrize("side", ["torch", "jax"])
+@pytest.mark.slow(but=["[jax]"])
 def test_it_is_said_where_one_side_rounds_data_to_float32_and_nothing_else_differs(side: str) -> None:
     def theirs(p: Any, x: Any) -> Any:
         return torch.tanh((x.float().double() if side == "torch" else x) @ p).sum()

@@ -181,6 +181,7 @@ def model(x):
 """
 
 
+@pytest.mark.slow
 def test_of_a_model_in_an_installed_package_its_own_line_is_named(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,6 +223,7 @@ def test_exchanged_parts_are_named_where_they_are_made_and_not_in_a_helper_that_
     assert (found.kind, found.jax.line) == ("exchanged", port.__code__.co_firstlineno + 1)
 
 
+@pytest.mark.slow
 def test_a_gradient_that_is_rounding_alone_is_not_where_they_part() -> None:
     """Of a softmax that does not change if a number is added to all, beside an embedding's missing gradient."""
 
@@ -237,6 +239,7 @@ def test_a_gradient_that_is_rounding_alone_is_not_where_they_part() -> None:
     assert (found.torch.operation, found.jax.operation) == ("aten.embedding_dense_backward", "scatter-add")
 
 
+@pytest.mark.slow
 def test_of_a_mistake_in_every_layer_both_lines_are_named_though_another_step_has_no_counterpart() -> None:
     layers = np.random.default_rng(3).standard_normal((2, 3, 3))
     mask = torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 1.0]], dtype=torch.float64)

@@ -335,7 +335,7 @@ def of_a_matrix(kind: str, library: Any, linalg: Any, factor: float = 1.0) -> An
     return f
 
 
-@pytest.mark.slow(but=["1e9"])
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MATRICES)
 def test_a_right_function_of_an_ill_conditioned_matrix_is_not_called_wrong(name: str) -> None:
     """From afar such a function looks round, and nothing like what it is where it was asked."""

@@ -136,6 +136,7 @@ def independent_operations(spec: str, at: Sequence[LayerTrace], before: Weights,
 
 @pytest.mark.parametrize("name", ["one-layer", "two-layer"])
 @pytest.mark.parametrize("spec", ["torch", "jax"])
+@pytest.mark.slow(but=["torch", "jax-one-layer"])
 def test_native_operations_differ_as_direct_calls_of_the_frameworks_do(ready: Ready, spec: str, name: str) -> None:
     ready(spec)
     task = problem(name).with_(updates=30)

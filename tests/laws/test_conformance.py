@@ -157,6 +157,7 @@ def test_an_expected_failure_needs_a_reason(tmp_path: Path) -> None:
     assert read_expected(None) == {}
 
 
+@pytest.mark.slow
 def test_a_class_in_ones_own_suite_needs_no_option(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(
         "from autograd_engine import AutogradBackend\n"

@@ -37,7 +37,7 @@ def test_a_right_backend_keeps(law: str, backend: Backend) -> None:
     assert 0 <= LAWS[law](backend, CHOSEN[backend.dtype]["saturated"]) <= 1
 
 
-@pytest.mark.slow(but=["native"])
+@pytest.mark.slow(but=["numpy-float64-native", "torch-float64-native", "jax-float32-native"])
 def test_every_backend_has_the_gradient(spec: str, dtype: str, arithmetic: str, ready: Ready) -> None:
     """Beside the test above, whose network has the same shapes: JAX compiles them once for both."""
     ready(spec, dtype, arithmetic)
@@ -51,6 +51,7 @@ def test_every_backend_has_the_gradient(spec: str, dtype: str, arithmetic: str, 
     assert result.complex_step <= result.complex_step_bound < 1e-10
 
 
+@pytest.mark.slow
 def test_reproducible_backends_err_alike() -> None:
     result = check("two-layer", ["numpy", "torch", "jax"], arithmetic="reproducible")
     first, *others = (b.layers for b in result.backends if b.outcome != "missing")

@@ -351,6 +351,7 @@ def test_without_hypothesis_the_message_says_how_to_get_it(monkeypatch: pytest.M
         looked(wrong_engines.Plain, 1)
 
 
+@pytest.mark.slow
 def test_the_command_without_a_problem_shows_the_smallest_network_and_writes_it(
     command_line: Any, tmp_path: Path
 ) -> None:
@@ -370,6 +371,7 @@ def test_the_command_without_a_problem_shows_the_smallest_network_and_writes_it(
 
 
 @pytest.mark.parametrize("arguments", [("--examples", "12"), ("--seconds", "1.5")], ids=["examples", "seconds"])
+@pytest.mark.slow(but=["examples"])
 def test_a_right_engine_gets_status_0_and_no_row_for_what_it_does_not_have(
     command_line: Any, arguments: tuple[str, ...]
 ) -> None:

@@ -308,6 +308,7 @@ def paper(tab: Any) -> Iterator[Any]:
     assert dark == "dark"
 
 
+@pytest.mark.slow
 def test_paper_has_every_chart_every_column_and_the_update(paper: Any) -> None:
     page = paper.page
     assert page.evaluate("[...charts.keys()].filter((id) => !document.querySelector(`#${id} .main-svg`))") == []
@@ -524,6 +525,7 @@ def test_weights_that_overflow_are_told_with_their_update_and_what_was_there_sta
     assert window.page.inner_text("#lab-hash") == before
 
 
+@pytest.mark.slow
 def test_a_long_training_leaves_the_page_free_and_can_be_stopped(window: Any) -> None:
     before = run(window, seed=6)
     window.page.fill("#updates", "10000000")

@@ -608,6 +608,7 @@ def test_a_backend_spelt_in_two_ways_is_shown_once() -> None:
     ],
     ids=["the two referees contradict each other", "nothing was checked"],
 )
+@pytest.mark.slow(but=["contradict"])
 def test_a_check_that_is_no_agreement_is_none_on_the_page(change: dict[str, Any], tmp_path: Path) -> None:
     check = replace(equigrad.check(TASK, ["numpy"]), **change)
     assert not check.agreed
