@@ -163,11 +163,11 @@ class Comparison:
 
     @property
     def notes(self) -> list[str]:
-        """What was trained as it was asked, and can hardly be meant."""
+        """What was trained as it was asked, and can hardly be meant; each a sentence without a full stop."""
         targets = self.problem.targets
         beyond = int(((targets < 0) | (targets > 1)).sum())
         said = f"{beyond:,} of {counted(targets.size, 'target')} {'is' if beyond == 1 else 'are'} not between 0 and 1"
-        return [f"Note: {said}, where every output of the sigmoid is: scale them."] * (beyond > 0)
+        return [f"{said}, where every output of the sigmoid is: scale them"] * (beyond > 0)
 
     def to_json(self) -> dict[str, Any]:
         """As documented in docs/json.md."""

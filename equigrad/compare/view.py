@@ -45,7 +45,7 @@ def comparison(result: Comparison, rows: np.ndarray | None = None) -> Renderable
     if any(run.microseconds_per_update for run in result.runs):
         parts.append(Text(TIMES, style="dim"))
     parts += [Text(f"{run.label} {run.arithmetic}: {run.message}") for run in result.runs if run.message]
-    parts += [Text(note) for note in result.notes]
+    parts += [Text(f"Note: {note}.") for note in result.notes]
     if rows is not None:
         shown = [run for run in result.runs if run.predictions is not None]
         parts.append(Fitting(_predictions_in_columns(shown, rows), _predictions_in_rows(shown, rows)))

@@ -106,8 +106,8 @@ class JaxFunction:
         found = kinds(self._traced.jaxpr)
         return max((float(jax.numpy.finfo(kind).eps) for kind in found if kind != np.float64), default=0.0)
 
-    def rounded_otherwise(self) -> Leaves | None:
-        """The results if the function's own arrays of fewer digits than float64, as JAX makes them by default, had
+    def rounded_otherwise(self, results: Leaves) -> Leaves | None:
+        """What its results would be if its own arrays of fewer digits than float64, as JAX makes them by default, had
         other last bits; None if it has none."""
         if self._traced is None:
             return None
@@ -118,11 +118,10 @@ class JaxFunction:
             consts.append(v * (1 + ulp * draw.choice([-1, 1], v.shape)).astype(v.dtype) if narrow else v)
         if all(v is w for v, w in zip(consts, self._traced.consts, strict=True)):
             return None
-        points = self.arguments.points
         with self.wide(), suppress(Exception):  # of an effect that cannot be run again
             changed = core.jaxpr_as_fun(core.ClosedJaxpr(self._traced.jaxpr, consts))
-            found = changed(*jax.tree.leaves(self._varied(self._arrays(points))))
-            return _numpy(dict(zip(sorted(self.results(points)), found, strict=True)))
+            found = changed(*jax.tree.leaves(self._varied(self._arrays(self.arguments.points))))
+            return _numpy(dict(zip(sorted(results), found, strict=True)))
         return None
 
     @cached_property

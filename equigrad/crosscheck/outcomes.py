@@ -75,10 +75,12 @@ def _kept(m: Measurements) -> list[str]:
 def _of_constants(m: Measurements, checks: list[FunctionCheck]) -> None:
     """Note it where JAX's function differs by no more than the float32 constants that it holds explain."""
     wrong = any(check.name == "jax" and check.outcome == "disagree" for check in checks)
-    otherwise = m.functions["jax"].function.rounded_otherwise() if wrong and m.dtype == "float64" else None
-    if otherwise is None:
+    if not wrong or m.dtype != "float64":
         return
     torch, results = m.functions.get("torch"), m.functions["jax"].results
+    otherwise = m.functions["jax"].function.rounded_otherwise(results)
+    if otherwise is None:
+        return
     value = torch.results if torch is not None and not torch.outcome else m.value
     floors = {path: 10 * largest(v - results[path]) for path, v in otherwise.items()}
     if value and not unlike(results, value, 0.0, "", floors=floors):

@@ -152,7 +152,7 @@ class _Repairs:
         onward = jax.first_user(j, self.lost_j)
         there, here = torch.operation(t), jax.operation(j)
         user = torch.first_user(t, self.lost_t) or there
-        first, theirs = self._first(t, j)
+        theirs, first = self._first(t, j)
         if t in jax.same[j]:
             values = torch.recording.values[t], jax.recording.values[j]
             kind = "order" if self.same(*(np.sort(v, axis=None) for v in values)) else "differs"
@@ -170,12 +170,11 @@ class _Repairs:
         return Fork("missing in torch", Spot(there if beside else user, t), Spot(first, j))
 
     def _first(self, t: int, j: int) -> tuple[Recorded | None, Recorded | None]:
-        """(JAX's, torch's) operation with which the part of the region that leads to j, or t, begins."""
-        ours, theirs = self.jax.beginnings(j, self.lost_j), self.torch.beginnings(t, self.lost_t)
-        if ours and theirs:
-            t, j = self._beginning(theirs, ours)
-            return self.jax.operation(j), self.torch.operation(t)
-        return (self.jax.operation(ours[0]) if ours else None), (self.torch.operation(theirs[0]) if theirs else None)
+        """(torch's, JAX's) operation with which the part of the region that leads to t, or j, begins."""
+        theirs, ours = self.torch.beginnings(t, self.lost_t), self.jax.beginnings(j, self.lost_j)
+        if theirs and ours:
+            theirs, ours = ([value] for value in self._beginning(theirs, ours))
+        return (self.torch.operation(theirs[0]) if theirs else None), (self.jax.operation(ours[0]) if ours else None)
 
     def _beginning(self, theirs: list[int], ours: list[int]) -> tuple[int, int]:
         """(torch's, JAX's) first values that are made of the same numbers and matter, or else the first of either."""
