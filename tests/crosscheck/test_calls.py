@@ -167,12 +167,13 @@ def test_it_is_said_where_one_side_rounds_data_to_float32_and_nothing_else_diffe
     def port(p: Any, x: Any, factor: float = 1.0) -> Any:
         return factor * jnp.tanh((x.astype("float32").astype("float64") if side == "jax" else x) @ p).sum()
 
-    told = f"{side} rounds inputs to float32 inside, which is all that differs in the results"
+    rounding = "rounds inputs to float32 inside, which is all that differs in the results"
     result = crosscheck(torch=theirs, jax=port, parameters=W, inputs=V)
     assert not result.agreed
-    assert [note for note in result.notes if told in note]
+    (note,) = (note for note in result.notes if rounding in note)
+    assert note.startswith(f"{side} {rounding}")
     result = crosscheck(torch=theirs, jax=partial(port, factor=1 + 1e-6), parameters=W, inputs=V)
-    assert not [note for note in result.notes if told in note]
+    assert not [note for note in result.notes if rounding in note]
 
 
 def test_where_they_part_is_found_in_a_torch_function_that_refuses_float32() -> None:

@@ -411,6 +411,12 @@ class Doubled(NumpyBackend):
         return tuple(2 * g for g in super().gradient(weights, x, y))
 
 
+class ManyfoldIfTransposed(NumpyBackend):
+    def gradient(self, weights: Any, x: Any, y: Any) -> Any:
+        factor = 2 if x.flags.c_contiguous else 4
+        return tuple(factor * g for g in super().gradient(weights, x, y))
+
+
 class SynchronizesNothing(NumpyBackend):
     def synchronize(self, value: Any) -> Any:
         return None
@@ -463,6 +469,8 @@ class OwnPreactivation(Short):
         (ReadsFortranAsC, "layout_is_free", "predict with transposed arguments is off .*; in C order it is right",
          Recipe((3, 4, 1), 4)),
         (Doubled, "layout_is_free", "is off .*; the same in C order: the layout is not to blame", Recipe((3, 4, 1), 4)),
+        (ManyfoldIfTransposed, "layout_is_free", "is off .*; in C order it is wrong in another way",
+         Recipe((3, 4, 1), 4)),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )  # fmt: skip

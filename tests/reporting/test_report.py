@@ -452,10 +452,10 @@ def test_what_differed_before_the_weights_did_is_on_the_page_too(results: dict[s
     def change(document: dict[str, Any]) -> None:
         document["earlier"] = {**document["first"], "quantity": "activation", "size": 4, "max_ulp": 1, "update": 1}
         document["earlier"]["elements"] = document["first"]["elements"][:1]
-        document["first"]["update"] = 5
+        document["first"] |= {"update": 5, "quantity": "preactivation"}
 
     page = equigrad.report(results=[edited(results["diverge"], tmp_path / "diverge.json", change)]).html
-    assert "Their weights part in update 5, from the " in page
+    assert "Their weights part in update 5, from the pre-activation of layer " in page
     assert "Already in update 1, 1 of 4 elements of activation of layer 1 differed, by 1 ULP at most; the " in page
 
 
