@@ -63,7 +63,7 @@ def test_targets_that_no_sigmoid_reaches_are_told(targets: list[float], says: st
     result = compare(replace(task, figures=(), golden={}), ["numpy"], arithmetic="native")
     for shown in ("\n".join(lines(tables.comparison(result), 140)), result._repr_html_()):
         assert says in shown
-        assert ("Note" in shown) == bool(says)
+        assert ("not between 0 and 1" in shown) == bool(says)
 
 
 @pytest.mark.parametrize(("width", "columns"), [(79, 1), (99, 1), (120, 1), (280, 4)])
