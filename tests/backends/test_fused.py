@@ -18,6 +18,7 @@ from equigrad.bench.sizes import sized
 from equigrad.common.golden import GOLDEN
 from equigrad.common.problem import Problem, problem
 from equigrad.common.ulp import sha256
+from length import at_length
 
 Ready = Callable[..., Backend]
 pytestmark = pytest.mark.needs("numba")
@@ -61,7 +62,7 @@ def problems(draw: st.DrawFn) -> Problem:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("spec", FUSED)
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=at_length(6, short=4), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(task=problems(), dtype=st.sampled_from(["float64", "float32"]), arithmetic=st.sampled_from(ARITHMETICS))
 def test_any_network_has_the_bits_of_single_updates(
     ready: Ready, spec: str, task: Problem, dtype: str, arithmetic: str

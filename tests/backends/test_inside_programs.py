@@ -15,6 +15,7 @@ from equigrad.backends import load
 from equigrad.backends.interface import DTYPES, Backend, Weights
 from equigrad.bench.sizes import sized
 from equigrad.common.problem import Problem, problem
+from length import at_length
 
 Ready = Callable[..., Backend]
 Call = Callable[..., Any]
@@ -113,7 +114,8 @@ PROGRAMS = [
 @pytest.mark.parametrize(("way", "dtype"), PROGRAMS)
 def test_reproducible_bits_survive_a_users_own_program(ready: Ready, way: Call, dtype: str) -> None:
     numpy, jax = (ready(spec, dtype, "reproducible") for spec in ("numpy", "jax"))
-    for name, call in CALLS.items():
+    for name in at_length(tuple(CALLS), short=("gradient", "train")):  # the others are within these
+        call = CALLS[name]
         found = bits(way(call, jax, *held(jax, ODD)))
         assert found == called(call, numpy, ODD), name
 
@@ -141,7 +143,7 @@ def problems(draw: st.DrawFn) -> Problem:
 
 
 @pytest.mark.slow
-@settings(max_examples=7, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=at_length(7, short=4), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(way=st.sampled_from(WAYS), task=problems(), dtype=st.sampled_from(["float64", "float32"]))
 def test_of_any_network_reproducible_bits_survive_a_users_own_program(way: Call, task: Problem, dtype: str) -> None:
     numpy, jax = (load(spec, dtype, "reproducible") for spec in ("numpy", "jax"))

@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -24,6 +25,7 @@ from equigrad.common.golden import GOLDEN
 from equigrad.common.problem import Problem
 from equigrad.common.problem import problem as built_in
 from equigrad.reporting import recording
+from length import at_length
 
 TASK = built_in("two-layer").with_(updates=200)
 DIGITS = built_in("digits").with_(updates=20)
@@ -175,8 +177,8 @@ def random_problem(seed: int) -> tuple[Problem, str]:
 
 
 @pytest.mark.slow
-def test_fifty_random_experiments_are_what_compare_makes_of_them(window: Any) -> None:
-    experiments = [random_problem(seed) for seed in range(50)]
+def test_random_experiments_are_what_compare_makes_of_them(window: Any) -> None:
+    experiments = [random_problem(seed) for seed in range(at_length(50, short=20))]
     found = run_all(window, [settings_of(problem, dtype) for problem, dtype in experiments])
     for seed, ((problem, dtype), shown) in enumerate(zip(experiments, found, strict=True)):
         assert shown == by_numpy(problem, dtype).weights_sha256, (seed, problem, dtype)
@@ -698,8 +700,9 @@ def test_a_page_stays_under_three_megabytes(digits: Any, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.needs("axe_playwright_python")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    ("width", "scheme"), at_length([*product([390, 1280], ["light", "dark"])], short=[(390, "light"), (1280, "dark")])
+)
 def test_axe_finds_no_violation_on_a_page_that_is(tab: Any, scheme: str, width: int) -> None:
     tab.page.set_viewport_size({"width": width, "height": 900})
     assert violations(tab, scheme) == []
@@ -708,7 +711,7 @@ def test_axe_finds_no_violation_on_a_page_that_is(tab: Any, scheme: str, width: 
 
 @pytest.mark.slow
 @pytest.mark.needs("axe_playwright_python")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", at_length(["light", "dark"], short=["light"]))
 def test_axe_finds_no_violation_among_the_digits_in(digits: Any, scheme: str) -> None:
     assert violations(digits, scheme) == []
 
