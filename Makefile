@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # What must be here for the tests; CI adds chromium.
 REQUIRE ?= numpy,torch,jax,flint,hypothesis
-# How long the long tests are: `make test LENGTH=full` trains and searches as long as CI does.
+# How long the long tests are: with LENGTH=full, as in CI, they train to the published hashes and draw more random cases.
 LENGTH ?= short
 
 .PHONY: compare test quick check bench pages gpu format everywhere clean
@@ -17,8 +17,8 @@ compare: $(READY)
 # One thread for each worker, and one worker more than there are cores: some always wait for a browser or a process. What
 # starts several processes at a time comes after. Files come as they are sorted, so that the longest does not come last.
 # pytest-benchmark times nothing beside others, so it stays out.
-PYTEST = OMP_NUM_THREADS=1 EQUIGRAD_REQUIRE=$(REQUIRE) EQUIGRAD_LENGTH=$(LENGTH) $(BIN)/python -m pytest -p no:benchmark --dist loadfile \
-	--no-loadscope-reorder
+PYTEST = OMP_NUM_THREADS=1 EQUIGRAD_REQUIRE=$(REQUIRE) EQUIGRAD_LENGTH=$(LENGTH) $(BIN)/python -m pytest \
+	-p no:benchmark --dist loadfile --no-loadscope-reorder
 WORKERS = --numprocesses $$($(BIN)/python -c "from equigrad.common.machine import cores; print(1 + cores())") --maxprocesses 4
 
 test: $(READY)

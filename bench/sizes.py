@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..common.data import refuse_files
 from ..common.errors import UsageError
 from ..common.machine import free_memory
 from ..common.nearest import unknown
@@ -29,6 +30,9 @@ def chosen(name: str) -> Problem:
 
     Raises UsageError for a name that is neither.
     """
+    refuse_files(
+        [name], "only the size of your data matters here: give SAMPLESxINPUTS-HIDDEN-OUTPUTS, such as 4096x256-256-10"
+    )
     if match := re.fullmatch(r"(\d+)x(\d+(?:-\d+)+)", name):
         return sized(int(match[1]), [int(size) for size in match[2].split("-")])
     if name in PROBLEMS:

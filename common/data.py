@@ -43,12 +43,13 @@ def chosen(
     return load_data(data, target=target or (), hidden=hidden or (), **how)  # type: ignore[arg-type]
 
 
-def refuse_files(problems: Sequence[str]) -> None:
-    """Raise UsageError if a file of data is given where a problem is expected."""
+def refuse_files(problems: Sequence[str], instead: str = "") -> None:
+    """Raise UsageError if a file of data is given where a problem is expected; `instead` is what to do, if not --data."""
     for name in problems:
         if Path(name).suffix.lower() in (".csv", ".npz"):
             target = "" if name.lower().endswith(".npz") else " --target COLUMN"
-            raise UsageError(f"'{name}' is a file, not a problem; to use your own data: --data {name}{target}")
+            instead = instead or f"to use your own data: --data {name}{target}"
+            raise UsageError(f"'{name}' is a file, not a problem; {instead}")
 
 
 def load_data(

@@ -432,6 +432,7 @@ def test_a_size_is_a_problem(name: str, samples: int, layers: tuple[int, ...]) -
     [
         pytest.param({"names": ["two-leyer"]}, "did you mean 'two-layer'", id="an unknown problem"),
         pytest.param({"names": ["0x3-1"]}, "at least 1", id="a size of zero"),
+        pytest.param({"names": ["own.csv"]}, "give SAMPLESxINPUTS-HIDDEN-OUTPUTS", id="a file of data"),
         pytest.param({"names": ["99999999x9999-9999-1"]}, "does not fit", id="a size beyond memory"),
         pytest.param({"rounds": 0}, "--rounds must be at least 1", id="no rounds"),
         pytest.param({"threads": 0}, "--threads must be between 1", id="no threads"),
