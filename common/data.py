@@ -44,7 +44,7 @@ def chosen(
 
 
 def refuse_files(problems: Sequence[str], instead: str = "") -> None:
-    """Raise UsageError if a file of data is given where a problem is expected. `instead`: what to do, --data if empty."""
+    """Raise UsageError if a file of data is given where a problem is expected; `instead` is what to do, or --data."""
     for name in problems:
         if Path(name).suffix.lower() in (".csv", ".npz"):
             target = "" if name.lower().endswith(".npz") else " --target COLUMN"
