@@ -18,6 +18,8 @@ from equigrad.diverge import forms
 from equigrad.diverge.operations import Update
 from equigrad.session import Session
 
+from ..length import at_length
+
 Ready = Callable[..., Backend]
 Weights = tuple[np.ndarray, ...]
 SHORT = problem("two-layer").with_(updates=30)
@@ -96,7 +98,8 @@ def updates(backend: Backend, seeds: range, n: int = 4) -> Iterator[Update]:
 @pytest.mark.slow
 def test_the_frameworks_own_traces_lead_to_their_weights(ready: Ready, spec: str, dtype: str) -> None:
     """By native arithmetic: reproducible ones keep laws that say so to the bit."""
-    assert all(step.leads for step in updates(ready(spec, dtype, "native"), range(4)))
+    seeds = at_length(range(4), short=range(2 if spec == "jax" else 4))  # each has shapes that JAX compiles
+    assert all(step.leads for step in updates(ready(spec, dtype, "native"), seeds))
 
 
 class Right(Engine):
