@@ -22,8 +22,7 @@ from equigrad.common.agreement import (
     unpromised,
 )
 from equigrad.common.problem import PROBLEMS, problem
-
-from ..length import at_length
+from length import at_length
 
 Ready = Callable[..., Backend]
 W = np.array([[1.0, -2.0], [0.5, 3.0]])
@@ -106,7 +105,9 @@ LONGEST = ("all", "two-layer", "torch")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("when", "name", "spec"), at_length(WITHIN, short=[each for each in WITHIN if each != LONGEST]))
+@pytest.mark.parametrize(
+    ("when", "name", "spec"), at_length(WITHIN, short=[each for each in WITHIN if each != LONGEST])
+)
 def test_noise_stays_a_decade_under_the_bound(ready: Ready, when: str, name: str, spec: str, dtype: str) -> None:
     ready(spec)
     updates = FEW if when == "few" else problem(name).updates

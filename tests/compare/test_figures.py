@@ -18,8 +18,7 @@ from equigrad.backends.interface import ARITHMETICS, Backend
 from equigrad.backends.numpy_backend import NumpyBackend
 from equigrad.common.problem import problem
 from equigrad.compare.result import Run
-
-from ..length import at_length
+from length import at_length
 
 Ready = Callable[..., Backend]
 ALL = pytest.mark.parametrize("spec", ["numpy", "torch", "jax"])
@@ -34,8 +33,8 @@ def runs(name: str, arithmetic: str) -> dict[str, Run]:
     PyTorch takes one at a time, so that in short it makes all of one-layer's and the first sixth of two-layer's.
     """
     task = problem(name)
-    compared = at_length([(task, None)], short=[(task.with_(updates=10_000), ["torch"]), (task, ["jax"])])
-    results = [equigrad.compare(part, backends, arithmetic=arithmetic) for part, backends in compared]
+    together = at_length([(task, ["torch", "jax"])], short=[(task.with_(updates=10_000), ["torch"]), (task, ["jax"])])
+    results = [equigrad.compare(part, backends, arithmetic=arithmetic) for part, backends in together]
     return {run.name: run for result in results for run in result.runs}
 
 
@@ -152,7 +151,8 @@ def test_pytorch_repeats_recorded_updates_also_where_one_alone_takes(
     monkeypatch.setattr(torch_backend, "update", slow)
     time = SimpleNamespace(perf_counter=lambda: clock[0] + 1e-6 * next(looks))
     monkeypatch.setattr(import_module("equigrad.compare.comparison"), "time", time)  # equigrad.compare is the function
-    run = equigrad.compare("one-layer", ["torch"], arithmetic=mode).runs[-1]
+    task = problem("one-layer").with_(updates=10_000 if mode == "native" else at_length(10_000, short=2_000))
+    run = equigrad.compare(task, ["torch"], arithmetic=mode).runs[-1]
     assert (run.name, run.outcome) == ("torch", "identical")
     assert next(alone) < 100
 

@@ -20,8 +20,7 @@ from equigrad.common.problem import Problem
 from equigrad.compare.result import Comparison
 from equigrad.compare.sensitivity import Sensitivity
 from equigrad.session import Session
-
-from ..length import at_length
+from length import at_length
 
 SHAPES = ((4, (3, 1)), (4, (3, 4, 1)), (40, (4, 5, 1)), (12, (5, 6, 2)), (20, (6, 3)), (30, (8, 8, 8, 2)))
 STDS = (1, 3, 10, 30)

@@ -13,8 +13,7 @@ import equigrad
 from equigrad.backends.interface import Backend, LayerTrace
 from equigrad.common.problem import Problem, problem
 from equigrad.diverge.operations import HasExp, Replays
-
-from ..length import at_length
+from length import at_length
 
 Ready = Callable[..., Backend]
 Weights = tuple[np.ndarray, ...]

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from equigrad.backends.numpy_backend import NumpyBackend
-
-from ..length import at_length
+from length import at_length
 
 pytest.importorskip("torch")
 pytest.importorskip("jax")

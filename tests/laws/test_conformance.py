@@ -23,8 +23,7 @@ from equigrad.conformance import Conformance, read_expected
 from equigrad.laws.laws import LAWS
 from equigrad.laws.networks import chosen
 from equigrad.referee import exact
-
-from ..length import at_length
+from length import at_length
 
 pytestmark = pytest.mark.needs("flint", "hypothesis", "autograd")
 

@@ -293,7 +293,14 @@ def test_the_installed_command_finds_it_in_the_current_folder_and_ends_with_stat
     options = ["--updates", "20", "--backend", f"{module}:{name}", "--arithmetic", arithmetic, "--json", "out.json"]
     if status == 1:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "equigrad", "compare", *options],  # -P: the folder is not on the path by itself
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "equigrad",
+                "compare",
+                *options,
+            ],  # -P: the folder is not on the path by itself
             capture_output=True,
             text=True,
             check=False,
