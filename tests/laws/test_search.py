@@ -199,6 +199,7 @@ def test_what_hypothesis_draws_is_the_same_by_seed_and_is_made_small(monkeypatch
     results = [looked(wrong_engines.WRONG["DetachedBeyondThreeLayers"], 400, ("float64",)) for _ in range(2)]
     assert results[0].finding is not None
     assert results[0].finding == results[1].finding
+    assert results[0].networks == results[1].networks
     (recipe,) = results[0].finding.recipes
     assert set(recipe.layers) == {1}
     assert recipe.depth == 5
