@@ -89,9 +89,8 @@ def test_hips_autograd_passes_all_of_it() -> None:
     few = at_length(names, short=["two-layer", "one-sample", "far-beyond-saturation"])
     assert {*few} <= {*names}
     selected = " or ".join(["any_law", *few])
-    done = kit_on(
-        AUTOGRAD, "--equigrad-seconds", at_length("1", short="0.4"), "-k", selected, run=at_length(kit_alone, short=kit)
-    )
+    run: Callable[..., Any] = at_length(kit_alone, short=kit)
+    done = kit_on(AUTOGRAD, "--equigrad-seconds", at_length("1", short="0.4"), "-k", selected, run=run)
     assert done.returncode == 0, done.stdout
     networks = 2 * len(few)
     assert f"{(len(LAWS) - 1) * networks + 2} passed, {networks} skipped" in done.stdout  # it has no replay
