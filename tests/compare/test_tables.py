@@ -16,6 +16,7 @@ from rich.console import Console, RenderableType
 from equigrad import compare, problem
 from equigrad.compare import view as tables
 from equigrad.compare.result import Comparison
+from length import at_length
 
 
 @pytest.fixture(scope="module")
@@ -114,11 +115,17 @@ def test_the_command_works_where_the_terminal(environment: dict[str, str], shown
     assert shown in done.stdout
 
 
-@pytest.mark.slow(but=["failure-nothing"])
-@pytest.mark.parametrize("lines_read", [0, 1], ids=["nothing", "one line"])
-@pytest.mark.parametrize("result", [0, 1], ids=["agreement", "failure"])
+READERS = [
+    pytest.param(result, lines_read, id=f"{outcome}-{read}")
+    for result, outcome in enumerate(["agreement", "failure"])
+    for lines_read, read in enumerate(["nothing", "one line"])
+]
+
+
+@pytest.mark.slow(but=["agreement-nothing"])
+@pytest.mark.parametrize(("result", "lines_read"), at_length(READERS, short=READERS[::3]))
 def test_the_status_stays_when_the_reader_has_seen_enough_after(
-    lines_read: int, result: int, ready: Callable[..., object]
+    result: int, lines_read: int, ready: Callable[..., object]
 ) -> None:
     """As in `equigrad compare | head -1` under pipefail."""
     rate = {0: "1", 1: "1e-310"}[result]  # subnormal, which the reproducible arithmetic refuses

@@ -17,6 +17,7 @@ from equigrad.common.problem import problem
 from equigrad.diverge import forms
 from equigrad.diverge.operations import Update
 from equigrad.session import Session
+from length import at_length
 
 Ready = Callable[..., Backend]
 Weights = tuple[np.ndarray, ...]
@@ -96,7 +97,9 @@ def updates(backend: Backend, seeds: range, n: int = 4) -> Iterator[Update]:
 @pytest.mark.slow
 def test_the_frameworks_own_traces_lead_to_their_weights(ready: Ready, spec: str, dtype: str) -> None:
     """By native arithmetic: reproducible ones keep laws that say so to the bit."""
-    assert all(step.leads for step in updates(ready(spec, dtype, "native"), range(4)))
+    few = {("jax", "float64"): range(2), ("jax", "float32"): range(1, 2)}  # each has shapes that JAX compiles
+    seeds = at_length(range(4), short=few.get((spec, dtype), range(4)))
+    assert all(step.leads for step in updates(ready(spec, dtype, "native"), seeds))
 
 
 class Right(Engine):
@@ -131,7 +134,7 @@ class Fused(Right):
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("cls", [Right, Fused], ids=["with the updates of Engine", "with fused multiply-adds"])
 def test_a_right_engines_trace_leads_to_its_weights(cls: type[Engine], dtype: str) -> None:
-    assert all(step.leads for step in updates(cls(dtype=dtype), range(100, 112)))
+    assert all(step.leads for step in updates(cls(dtype=dtype), range(100, at_length(112, short=106))))
 
 
 def test_a_wrong_sum_does_not_add_up_by_a_single_bit() -> None:

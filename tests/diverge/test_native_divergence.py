@@ -13,6 +13,7 @@ import equigrad
 from equigrad.backends.interface import Backend, LayerTrace
 from equigrad.common.problem import Problem, problem
 from equigrad.diverge.operations import HasExp, Replays
+from length import at_length
 
 Ready = Callable[..., Backend]
 Weights = tuple[np.ndarray, ...]
@@ -173,7 +174,8 @@ def test_native_operations_differ_as_direct_calls_of_the_frameworks_do(ready: Re
 )
 def test_a_trace_replayed_on_itself_is_itself(ready: Ready, spec: str, arithmetic: str, name: str, dtype: str) -> None:
     backend, whole = ready(spec, dtype, arithmetic), problem(name)
-    task = replace(whole, inputs=whole.inputs[:100], targets=whole.targets[:100])
+    layers = whole.layers if name != "digits" else at_length(whole.layers, short=(64, 10))  # as many as JAX compiles
+    task = replace(whole, inputs=whole.inputs[:100], targets=whole.targets[:100], layers=layers)
     x, y, *rest = (backend.from_numpy(v.astype(dtype)) for v in (task.inputs, task.targets, *task.first_weights(dtype)))
     trace = backend.trace(tuple(rest), x, y, task.rate(dtype))
     assert isinstance(backend, Replays)
