@@ -8,8 +8,11 @@ import io
 import json
 import math
 import os
+import shlex
 import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -164,6 +167,42 @@ def command_line() -> Callable[..., Done]:
     prove. What the command imported from the folder is forgotten again.
     """
     return _command_line
+
+
+WARM = Path(__file__).with_name("warm.py")
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
+    """`warm("torch", "equigrad.cli")` is a Python that has imported these already, see warm.py.
+
+    For tests that need many processes and are not about how one starts: loading PyTorch takes seconds. It takes
+    the place of `sys.executable`, also in the processes that it starts in turn.
+    """
+    servers: dict[tuple[str, ...], tuple[subprocess.Popen[bytes], str]] = {}
+
+    def started(*modules: str, **environment: str) -> str:
+        if sys.platform != "linux":
+            return sys.executable
+        key = (*modules, *map("=".join, environment.items()))
+        if key not in servers:
+            folder = tmp_path_factory.mktemp("warm")
+            python = [sys.executable, str(WARM), "serve", str(folder / "socket"), *modules]
+            server = subprocess.Popen(python, stdin=subprocess.PIPE, env={**os.environ, **environment})
+            name = folder / "python"
+            words = shlex.join([sys.executable, "-I", "-S", str(WARM), "ask", str(folder / "socket"), str(name)])
+            name.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+            name.chmod(0o755)
+            servers[key] = server, str(name)
+            while not (folder / "socket").exists() and server.poll() is None:
+                time.sleep(0.02)
+        server, name_of = servers[key]
+        assert server.poll() is None, "an import failed"
+        return name_of
+
+    yield started
+    for server, _ in servers.values():
+        server.communicate()
 
 
 @pytest.fixture(scope="session")

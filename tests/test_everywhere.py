@@ -23,7 +23,9 @@ from equigrad.scale.everywhere import Place, Seen, Sightings, main
 
 DOCS = Path(__file__).parents[1] / "docs"
 HASH = EARLY["digits"][1]["float64"]
-QUICK = Place("as it is", backends=["numpy"], options=["--updates", "20"])
+QUICK = Place(
+    "as it is", backends=["numpy"], options=["--updates", "20"], environment={"OMP_NUM_THREADS": "1"}
+)  # two threads would only wait for each other
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,8 @@ def test_a_line_is_a_command_that_was_run_and_is_kept_while_it_says_the_same(
     assert main([str(page)]) == 0
     (line,) = lines(page)
     assert line.hashes == {"numpy": [HASH]}
-    assert line.command == "equigrad compare digits -b numpy --arithmetic reproducible --dtype float64 --updates 20"
+    command = "equigrad compare digits -b numpy --arithmetic reproducible --dtype float64 --updates 20"
+    assert line.command == f"OMP_NUM_THREADS=1 {command}"
     assert f"| `{HASH[:12]}` | yes | {line.date} |" in page.read_text()
     assert f"# as it is, float64\n{line.command}\n" in page.read_text()
     capsys.readouterr()

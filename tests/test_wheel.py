@@ -116,6 +116,9 @@ def test_decoys_are_left_alone_by_the_wheel_through(
 ) -> None:
     command = [python, "-m", "equigrad"] if how == "python -m" else [python.with_name("equigrad")]
     run(*command, *arguments, cwd=decoys)
+
+
+def test_beside_decoys_it_is_the_wheel_that_is_imported(python: Path, decoys: Path) -> None:
     home = "import equigrad.common.problem as p; p.problem('digits'); print(p.__file__)"
     assert run(python, "-c", home, cwd=decoys).startswith(str(python.parent.parent))
 

@@ -9,9 +9,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from multiprocessing import spawn
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,16 @@ def workload() -> Workload:
 
 
 @pytest.fixture(scope="module")
-def table(workload: Workload) -> Table:
+def warm_workers(warm: Callable[..., str]) -> Iterator[None]:
+    """Each worker is a fork of a process that has made their imports."""
+    python = spawn.get_executable()
+    spawn.set_executable(warm("equigrad.bench.worker", "equigrad.bench.contestants.backend"))
+    yield
+    spawn.set_executable(python)
+
+
+@pytest.fixture(scope="module")
+def table(workload: Workload, warm_workers: None) -> Table:
     """Every wrong backend beside right ones, in one measurement."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(Path(__file__).parent)

@@ -18,7 +18,8 @@ import pytest
 
 from equigrad.backends import load
 from equigrad.backends.interface import Backend
-from equigrad.bench.clock import measure
+from equigrad.bench import worker
+from equigrad.bench.clock import Gate, Row, measure
 from equigrad.bench.contestants import backend, floors, peers, roster
 from equigrad.bench.workload import Contestant, Unsuitable, Workload
 from equigrad.common.agreement import BOUNDS, assert_agreement
@@ -38,39 +39,42 @@ def field(everyone: Workload) -> list[Contestant]:
     return [one for one in who if not one.name.startswith("C,") and not any(word in one.name for word in ELSEWHERE)]
 
 
-HELD = """
-import json, pickle, sys
-from equigrad.bench import worker
-from equigrad.bench.clock import Gate, Row
+def held(workload: Workload, ones: list[Contestant]) -> dict[str, list[str]]:
+    """What a worker does with one contestant, done with several in one process, which spares most of the imports."""
 
-workload, field = pickle.load(sys.stdin.buffer)
-gate = Gate(workload)
+    def alone(state: dict[str, Any], one: Contestant) -> str:
+        n = 20 if "without jit" in one.name else workload.updates  # operation by operation, none of them recorded
+        row = Row(one.name, one.group, one.arithmetic)
+        worker._import(state, one)
+        worker._prepare(state, workload)
+        gate.check(row, one.expect, worker._run(state, (n, 1))[1], n)
+        return row.outcome
 
-def held(state, one):
-    row = Row(one.name, one.group, one.arithmetic)
-    worker._import(state, one)
-    worker._prepare(state, workload)
-    gate.check(row, one.expect, worker._run(state, (workload.updates, 1))[1], workload.updates)
-    return row.outcome
-
-for one in field:
-    print(json.dumps([one.name, worker._guarded(held, {"contestant": one}, one)]), flush=True)
-"""
-"""What a worker does with one contestant, done with several in one process, which spares most of the imports."""
+    gate = Gate(workload)
+    return {one.name: [*worker._guarded(alone, {"contestant": one}, one)] for one in ones}
 
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, list[str]]:
-    """Everybody on the two-layer network, those of a framework in one process."""
+    """Everybody on the two-layer network; those of JAX, which change its settings, in another process."""
     workload = workload_of("two-layer")
-    found: dict[str, list[str]] = {}
-    for framework in ("torch", "jax", ""):
-        ones = [one for one in field(workload) if (framework in one.needs) is bool(framework)]
-        ones = [one for one in ones if framework or not {"torch", "jax"} & set(one.needs)]
-        done = subprocess.run([sys.executable, "-c", HELD], input=pickle.dumps((workload, ones)), capture_output=True)
-        assert done.returncode == 0, done.stderr.decode()
-        found |= dict(json.loads(line) for line in done.stdout.splitlines())
-    return found
+    others = [one for one in field(workload) if "jax" in one.needs]
+    ours = [one for one in field(workload) if one not in others]
+    python = [sys.executable, "-c", OTHERS.format(file=__file__)]
+    done = subprocess.run(python, input=pickle.dumps((workload, others)), capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return held(workload, ours) | json.loads(done.stdout)
+
+
+OTHERS = """
+import json, pickle, sys
+from importlib.util import module_from_spec, spec_from_file_location
+
+spec = spec_from_file_location("here", {file!r})
+here = module_from_spec(spec)
+spec.loader.exec_module(here)
+print(json.dumps(here.held(*pickle.load(sys.stdin.buffer))))
+"""
 
 
 @pytest.mark.slow
@@ -106,7 +110,8 @@ def test_compiled_torch_agrees_with_numpy(name: str) -> None:
     if floors.compiler() is None or find_spec("torch") is None:
         pytest.skip("torch.compile needs PyTorch and a C++ compiler")
     (one,) = (c for c in roster.idioms(["torch"]) if c.name == name)
-    cached = replace(one, environment=())  # what torch compiled for the last run of this test will do
+    quick = {"TORCHINDUCTOR_VEC_ISA_OK": "0", "TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS": "0"}
+    cached = replace(one, environment=(*quick.items(),))  # what torch compiled for the last run of this test will do
     (row,) = measure(workload_of("one-layer", updates=2), [cached], rounds=1).rows
     assert row.outcome in ("identical", "agree"), row.message
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,6 @@ from typing import Any
 
 import pytest
 
-from equigrad.backends import usable
 from equigrad.bench import gpu, targets
 from equigrad.bench.clock import Row, Table
 from equigrad.bench.gpu import Measurement, Part
@@ -48,10 +48,9 @@ def test_without_a_gpu_it_says_so_in_one_line_and_ends_with_2(
 
 
 @pytest.mark.slow
-def test_a_dry_run_takes_every_part_with_numpy_torch_and_jax_alone(tmp_path: Path) -> None:
+@pytest.mark.needs("torch", "jax")
+def test_a_dry_run_takes_every_part_with_numpy_torch_and_jax_alone(tmp_path: Path, warm: Callable[..., str]) -> None:
     """As on a machine where nobody has installed anything of this package's extras."""
-    if not {"torch", "jax"} <= set(usable()):
-        pytest.skip("needs PyTorch and JAX")
     (tmp_path / "sitecustomize.py").write_text(
         "from importlib.machinery import PathFinder\n"
         "from types import MethodType\n"
@@ -62,8 +61,9 @@ def test_a_dry_run_takes_every_part_with_numpy_torch_and_jax_alone(tmp_path: Pat
     )
     path = os.pathsep.join([str(tmp_path), str(ROOT)])
     environment = os.environ | {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    python = warm("equigrad.bench.suite", "torch._dynamo", "jax", PYTHONPATH=path)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "equigrad.bench.gpu", "--dry-run", "--minutes", "30", "--out", str(out)]
+    command = [python, "-m", "equigrad.bench.gpu", "--dry-run", "--minutes", "30", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     told = gpu.read(out / gpu.FILE)
@@ -72,7 +72,7 @@ def test_a_dry_run_takes_every_part_with_numpy_torch_and_jax_alone(tmp_path: Pat
     hashes = {f["value"]: f["target"] for part in told["parts"] if "hashes" in part["name"] for f in part["findings"]}
     for golden in GOLDEN["one-layer"].values():
         assert hashes[golden[:12]] == golden[:12]
-    hidden = [sys.executable, "-c", "import rich"]
+    hidden = [python, "-c", "import rich"]
     assert "No module named 'rich'" in subprocess.run(hidden, capture_output=True, text=True, env=environment).stderr
     for name in ("large", "medium", "small", "digits", "sweep"):
         assert all(row.timed for table in read(out / f"gpu-{name}.json").tables for row in table.rows), name

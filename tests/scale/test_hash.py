@@ -16,20 +16,21 @@ from equigrad.common.problem import problem
 from equigrad.scale.group import Group
 from equigrad.scale.launch import Local
 from equigrad.scale.summation import bytes_per_update
+from length import at_length
 
-from .groups import after, failing, hashed, listening, running, trained
+from .groups import after, failing, hashed, listening, needs, running, trained
 
 LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 
 
 SPECS = ("numpy", "torch", "jax")
-SIZES = (2, 3)
+SIZES = {"numpy": (2, 3, 4)} | dict.fromkeys(("torch", "jax"), at_length((2, 3), short=(3,)))
+"""docs/everywhere.md has four of each."""
 
 
-def on(*specs: str, sizes: tuple[int, ...] = SIZES) -> pytest.MarkDecorator:
+def on(*specs: str, sizes: tuple[int, ...] = ()) -> pytest.MarkDecorator:
     """For each group; all tests of one group come together, since it takes seconds to start."""
-    groups = [(spec, n) for spec in specs for n in sizes]
-    groups += [("numpy", 4)] * (sizes is SIZES)  # docs/everywhere.md has four of each
+    groups = [(spec, n) for spec in specs for n in sizes or SIZES[spec]]
     names = [f"{spec} on {n} processes" for spec, n in groups]
     return pytest.mark.parametrize("group", groups, ids=names, indirect=True)
 
@@ -37,7 +38,7 @@ def on(*specs: str, sizes: tuple[int, ...] = SIZES) -> pytest.MarkDecorator:
 @pytest.fixture(scope="module")
 def group(request: pytest.FixtureRequest) -> Iterator[tuple[str, Group]]:
     spec, size = request.param
-    pytest.importorskip("mpi4py" if spec == "numpy" else spec)
+    needs("mpi4py" if spec == "numpy" else spec)
     started = Local(spec, size)
     yield spec, started
     started.leave()
@@ -57,14 +58,14 @@ def test_the_hash_in_float32_is_that_of_one_process(group: tuple[str, Group], na
 
 def early(group: tuple[str, Group], name: str, dtype: str) -> str:
     """The hash after the first few updates."""
-    spec, ranks = group
-    return hashed(trained(ranks, spec, problem(name), dtype, "reproducible", EARLY[name][0]))
+    _, ranks = group
+    return hashed(trained(ranks, problem(name), dtype, "reproducible", EARLY[name][0]))
 
 
 @on(*SPECS, sizes=(3,))
 def test_native_weights_stay_within_their_bound(group: tuple[str, Group]) -> None:
-    spec, ranks = group
-    weights = trained(ranks, spec, problem("digits"), "float64", "native", 20)
+    _, ranks = group
+    weights = trained(ranks, problem("digits"), "float64", "native", 20)
     assert distance(weights, alone()) <= BOUNDS["float64", "all"].bound
 
 
@@ -104,21 +105,21 @@ def test_the_exponents_add_little_to_the_three_or_four_times_natives_bytes(items
     assert most - 0.001 < reproducible / native < most
 
 
-@pytest.mark.parametrize("name", ["one-layer", "digits"])
+@pytest.mark.parametrize("name", at_length(["one-layer", "digits"], short=["one-layer"]))
 @on("numpy", sizes=(2,))
 def test_the_published_hash_comes_out_on_two_processes(group: tuple[str, Group], name: str) -> None:
     _, ranks = group
     task = problem(name)
-    assert hashed(trained(ranks, "numpy", task, "float64", "reproducible", task.updates)) == task.golden["float64"]
+    assert hashed(trained(ranks, task, "float64", "reproducible", task.updates)) == task.golden["float64"]
 
 
 @on("numpy", sizes=(2,))
 def test_two_layers_have_the_bits_of_one_process_after_thousands_of_updates(group: tuple[str, Group]) -> None:
     """A tenth of the published 60,000, which `equigrad compare two-layer --processes 2` trains in half a minute."""
     _, ranks = group
-    given = (problem("two-layer"), 6_000)
-    here = after(load("numpy", "float64", "reproducible"), *given)
-    assert hashed(trained(ranks, "numpy", given[0], "float64", "reproducible", 6_000)) == hashed(here)
+    task, n = problem("two-layer"), at_length(6_000, short=1_000)
+    here = after(load("numpy", "float64", "reproducible"), task, n)
+    assert hashed(trained(ranks, task, "float64", "reproducible", n)) == hashed(here)
 
 
 @on(*SPECS, sizes=(3,))
