@@ -25,6 +25,7 @@ from equigrad.backends import FRAMEWORKS, load
 from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend
 from equigrad.common.errors import DeviceError, MissingError
 from equigrad.common.garbage import importing, keep_imports
+from length import at_length
 
 SPECS = ("numpy", "torch", "torch:cuda", "jax", "jax:cuda")
 OTHERS = ("chromium", "flint", "hypothesis")
@@ -177,12 +178,12 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str
     """`warm("torch", "equigrad.cli")` is a Python that has imported these already, see warm.py.
 
     For tests that need many processes and are not about how one starts: loading PyTorch takes seconds. It takes
-    the place of `sys.executable`, also in the processes that it starts in turn.
+    the place of `sys.executable`, also in the processes that it starts in turn. At full length it is that.
     """
     servers: dict[tuple[str, ...], tuple[subprocess.Popen[bytes], str]] = {}
 
     def started(*modules: str, **environment: str) -> str:
-        if sys.platform != "linux":
+        if at_length(True, short=sys.platform != "linux"):
             return sys.executable
         key = (*modules, *map("=".join, environment.items()))
         if key not in servers:
