@@ -284,6 +284,7 @@ def test_scanned_inputs_that_are_exchanged_are_named() -> None:
     assert result.parting.jax.operation == "row"
 
 
+@pytest.mark.usefixtures("unsearched")
 @pytest.mark.parametrize(("factor", "agreed"), [(1, True), (100, False)], ids=["its port", "a hundred times as much"])
 def test_where_the_gradient_is_rounding_alone_the_value_still_counts(factor: float, agreed: bool) -> None:
     torch, jax = pytest.importorskip("torch"), pytest.importorskip("jax")
@@ -296,6 +297,7 @@ def test_where_the_gradient_is_rounding_alone_the_value_still_counts(factor: flo
     assert result.bound == 1e-9
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_values_that_cancel_agree_as_their_terms_do() -> None:
     torch, jnp = pytest.importorskip("torch"), pytest.importorskip("jax.numpy")
     x = np.linspace(-1, 1, 7)
@@ -356,6 +358,7 @@ def test_what_cannot_be_differentiated_is_no_agreement() -> None:
         crosscheck(numpy=(lambda x: int(x.sum()), np.zeros_like), inputs=np.ones(3))
 
 
+@pytest.mark.usefixtures("unsearched")
 @pytest.mark.parametrize(("slope", "agreed"), [(1e-6, True), (1.9e-6, False)], ids=["the same", "another slope"])
 def test_a_large_value_excuses_no_gradient(slope: float, agreed: bool) -> None:
     pytest.importorskip("torch")
@@ -419,6 +422,7 @@ def test_an_offset_loosens_no_more_than_the_verdict_says() -> None:
     assert 1e-9 < right.bound < 1e-3
 
 
+@pytest.mark.usefixtures("unsearched")
 @pytest.mark.slow(but=["value-torch"])
 @pytest.mark.parametrize("wrong", ["torch", "jax"])
 @pytest.mark.parametrize("what", ["value", "gradient"])
@@ -437,12 +441,14 @@ def test_of_three_functions_only_the_wrong_one_is_blamed(wrong: str, what: str) 
     }
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_without_numpy_it_is_said_whose_gradient_is_the_derivative_of_its_value(doubled: Any) -> None:
     jnp = pytest.importorskip("jax.numpy")
     result = crosscheck(torch=lambda x: doubled(x).sum(), jax=lambda x: jnp.tanh(x).sum(), inputs=SOME)
     assert "torch's gradient in inputs is not the derivative of its value, jax's is" in result.notes
 
 
+@pytest.mark.usefixtures("unsearched")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "factor"),
@@ -477,6 +483,7 @@ def test_where_both_hold_nan_they_do_not_part(inputs: np.ndarray) -> None:
     assert result.parting is None
 
 
+@pytest.mark.usefixtures("unsearched")
 @pytest.mark.slow
 @pytest.mark.parametrize(("eps", "agreed"), [(1e-5, True), (1e-2, False)], ids=["its port", "another epsilon"])
 def test_terms_that_cancel_in_float32_too_are_no_disagreement(eps: float, agreed: bool) -> None:

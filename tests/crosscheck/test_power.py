@@ -42,6 +42,7 @@ def test_the_line_is_named_of(what: str, tmp_path: Path) -> None:
     assert found.named, found.said
 
 
+@pytest.mark.usefixtures("unsearched")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "what", at_length(sorted(UNNAMED), short=["one iteration too few", "training mode of batch norm"])

@@ -105,6 +105,7 @@ def test_what_was_not_looked_at_is_said_and_can_be_set() -> None:
         crosscheck(numpy=(np.sum, np.ones_like), inputs=TABLE, elements=0)
 
 
+@pytest.mark.usefixtures("unsearched")
 @pytest.mark.slow
 def test_every_element_of_torch_and_jax_is_compared() -> None:
     """An embedding that gives no gradient to its padding, in PyTorch only."""
@@ -339,7 +340,7 @@ def of_a_matrix(kind: str, library: Any, linalg: Any, factor: float = 1.0) -> An
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", at_length(list(MATRICES), short=list(MATRICES)[:2]))
+@pytest.mark.parametrize("name", at_length(list(MATRICES), short=list(MATRICES)[1:2]))
 def test_a_right_function_of_an_ill_conditioned_matrix_is_not_called_wrong(name: str) -> None:
     """From afar such a function looks round, and nothing like what it is where it was asked."""
     torch, jnp, kind = pytest.importorskip("torch"), pytest.importorskip("jax.numpy"), name.partition(" ")[0]
@@ -354,6 +355,7 @@ def test_a_right_function_of_an_ill_conditioned_matrix_is_not_called_wrong(name:
     assert told
 
 
+@pytest.mark.usefixtures("unsearched")
 @pytest.mark.slow(but=["1e9"])
 @pytest.mark.parametrize("name", ["inv of condition number 1e9", "slogdet of Hilbert's, 7 x 7"])
 def test_a_wrong_function_of_an_ill_conditioned_matrix_is_called_wrong(name: str) -> None:
