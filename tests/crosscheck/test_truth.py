@@ -92,7 +92,6 @@ def test_a_row_that_nobody_looked_at_is_caught_along_a_direction_through_all() -
     assert "wrong along a direction through all" in result.functions[0].leaves[0].message
 
 
-@pytest.mark.slow
 def test_what_was_not_looked_at_is_said_and_can_be_set() -> None:
     few = crosscheck(numpy=((lambda t: (t**2).sum()), (lambda t: 2 * t)), inputs=TABLE[:15], elements=10)
     assert few.agreed
@@ -340,7 +339,7 @@ def of_a_matrix(kind: str, library: Any, linalg: Any, factor: float = 1.0) -> An
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", at_length(list(MATRICES), short=list(MATRICES)[1:2]))
+@pytest.mark.parametrize("name", at_length(list(MATRICES), short=list(MATRICES)[-1:]))
 def test_a_right_function_of_an_ill_conditioned_matrix_is_not_called_wrong(name: str) -> None:
     """From afar such a function looks round, and nothing like what it is where it was asked."""
     torch, jnp, kind = pytest.importorskip("torch"), pytest.importorskip("jax.numpy"), name.partition(" ")[0]
