@@ -22,6 +22,7 @@ from equigrad.backends import FRAMEWORKS, load
 from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend
 from equigrad.common.errors import DeviceError, MissingError
 from equigrad.common.garbage import importing, keep_imports
+from length import at_length
 
 SPECS = ("numpy", "torch", "torch:cuda", "jax", "jax:cuda")
 OTHERS = ("chromium", "flint", "hypothesis")
@@ -292,6 +293,18 @@ def open_tab(chromium: Any) -> Any:
 
 
 assert tuple(spec for spec in SPECS if ":" not in spec) == FRAMEWORKS
+
+
+@pytest.fixture
+def unsearched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where two functions part, which most of a crosscheck's time goes into, is sought at full length only.
+
+    For tests of what is said of the functions, which does not depend on it.
+    """
+    from equigrad.crosscheck import outcomes
+
+    if at_length(False, short=True):
+        monkeypatch.setattr(outcomes, "_parting", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

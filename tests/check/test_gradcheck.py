@@ -28,8 +28,7 @@ from equigrad.laws.mutants import MUTANTS
 from equigrad.laws.networks import Recipe
 from equigrad.laws.planted import PLANS, equivalent
 from equigrad.laws.search import Finding, Search
-
-from ..length import at_length
+from length import at_length
 
 pytestmark = pytest.mark.needs("flint")
 

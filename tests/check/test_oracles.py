@@ -12,8 +12,7 @@ import pytest
 from equigrad.backends.interface import ARITHMETICS, Backend
 from equigrad.laws.laws import Network
 from equigrad.laws.networks import chosen
-
-from ..length import at_length
+from length import at_length
 
 Ready = Callable[..., Backend]
 NETWORKS = {network.name: network for network in chosen("float64")}

@@ -16,8 +16,7 @@ from equigrad.crosscheck import measuring, view
 from equigrad.crosscheck.crosschecks import crosscheck
 from equigrad.crosscheck.nesting import leaves, over
 from equigrad.crosscheck.result import Crosscheck
-
-from ..length import at_length
+from length import at_length
 
 GENERATOR = np.random.RandomState(0)
 INPUTS = {"layer": (GENERATOR.standard_normal((3, 2)), [GENERATOR.standard_normal(2)]), "x": np.ones((4, 3)) / 3}

@@ -16,8 +16,7 @@ from equigrad import cli
 from equigrad.common.errors import MissingError, UsageError
 from equigrad.crosscheck.crosschecks import crosscheck
 from equigrad.crosscheck.loading import from_files
-
-from ..length import at_length
+from length import at_length
 
 pytest.importorskip("torch")
 pytest.importorskip("jax")

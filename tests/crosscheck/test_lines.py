@@ -16,8 +16,7 @@ from equigrad.crosscheck.crosschecks import crosscheck
 from equigrad.crosscheck.recording import Line, Recorded, Recording
 from equigrad.crosscheck.result import Parting
 from equigrad.crosscheck.view import crosscheck as view
-
-from ..length import at_length
+from length import at_length
 
 torch = pytest.importorskip("torch")
 jax = pytest.importorskip("jax")

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from equigrad.crosscheck.matching import matched
-
-from ..length import at_length
+from length import at_length
 
 SQUARE = np.zeros((3, 3))
 STYLES = ("list", "tuples", "numbered", "flax", "haiku", "equinox", "flat")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ..length import at_length
+from length import at_length
 
 pytest.importorskip("torch")
 pytest.importorskip("jax")

@@ -13,8 +13,7 @@ from equigrad.crosscheck.arguments import arguments
 from equigrad.crosscheck.crosschecks import ELEMENTS, crosscheck
 from equigrad.crosscheck.numpy_function import NumpyFunction
 from equigrad.crosscheck.slopes import slope
-
-from ..length import at_length
+from length import at_length
 
 GENERATOR = np.random.default_rng(0)
 X, Y = GENERATOR.standard_normal((20, 4)), GENERATOR.standard_normal(20)

@@ -17,8 +17,7 @@ from equigrad.backends.interface import Backend
 from equigrad.backends.numpy_backend import NumpyBackend
 from equigrad.check.gradcheck import thorough
 from equigrad.common.problem import problem as built_in
-
-from ..length import at_length
+from length import at_length
 
 WALKTHROUGH = Path(__file__).parents[2] / "docs" / "walkthrough.ipynb"
 TASK = replace(built_in("one-layer").with_(updates=20), name="<i>&one</i>")

@@ -18,8 +18,7 @@ import pytest
 from equigrad.common.errors import UsageError
 from equigrad.common.problem import PROBLEMS, Problem, digits, one_layer
 from equigrad.reporting import static_site
-
-from ..length import at_length
+from length import at_length
 
 DOCS = Path(__file__).parents[2] / "docs"
 
