@@ -334,6 +334,18 @@ def open_tab(chromium: Any) -> Any:
 assert tuple(spec for spec in SPECS if ":" not in spec) == FRAMEWORKS
 
 
+@pytest.fixture
+def unsearched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where two functions part, which most of a crosscheck's time goes into, is sought at full length only.
+
+    For tests of what is said of the functions, which does not depend on it.
+    """
+    from equigrad.crosscheck import outcomes
+
+    if at_length(False, short=True):
+        monkeypatch.setattr(outcomes, "_parting", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def crosschecked() -> Any:
     """The result of a crosscheck with every field filled in, without the seconds that one takes."""

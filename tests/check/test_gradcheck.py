@@ -24,8 +24,11 @@ from equigrad.check.result import Check, Searched, Thorough
 from equigrad.common.agreement import OUTCOMES
 from equigrad.common.errors import UsageError
 from equigrad.laws.laws import LAWS
+from equigrad.laws.mutants import MUTANTS
 from equigrad.laws.networks import Recipe
+from equigrad.laws.planted import PLANS, equivalent
 from equigrad.laws.search import Finding, Search
+from length import at_length
 
 pytestmark = pytest.mark.needs("flint")
 
@@ -407,12 +410,19 @@ def test_bad_arguments_are_one_line(command: Any, arguments: list[str], status: 
 
 
 @pytest.mark.slow
-def test_the_proof_of_power_prints_and_writes_every_mutant(command: Any, tmp_path: Path) -> None:
+def test_the_proof_of_power_prints_and_writes_every_mutant(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = PLANS[:: at_length(1, short=16)]
+    monkeypatch.setattr("equigrad.laws.power.PLANS", plans)
     done = command("--power", "--problems", "8", "-b", "numpy", "--json", str(tmp_path / "power.json"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "wrong backends caught" in done.stdout
     written = json.loads((tmp_path / "power.json").read_text())
-    assert len(written["mutants"]) >= 400
+    planted = {plan.name for plan in plans if not equivalent(plan)}
+    assert {m["name"] for m in written["mutants"]} == {*planted, *(mutant.name for mutant in MUTANTS.values())}
+    assert written["equivalent"].keys() == {plan.name for plan in plans} - planted
+    assert set(written["dimensions"]) == {plan.dimension for plan in plans}
     assert all(caught == tried for caught, tried in written["dimensions"].values())
     assert all(set(m) >= {"name", "caught", "law", "margin"} and m["caught"] for m in written["mutants"])
     assert written["problems"] == {"numpy": 8}

@@ -227,6 +227,7 @@ def test_a_module_whose_shapes_are_still_open_is_refused() -> None:
         crosscheck(torch=torch.nn.LazyLinear(3), inputs=X)
 
 
+@pytest.mark.usefixtures("unsearched")
 @pytest.mark.parametrize(("factor", "agreed"), [(1, True), (1.1, False)], ids=["its port", "a tenth more"])
 def test_a_torch_function_with_tensors_of_float32_is_compared_where_that_is_asked_for(
     factor: float, agreed: bool
@@ -276,6 +277,7 @@ def test_where_no_gradient_flows_in_torch_values_are_compared_and_its_line_is_na
     assert "torch's value is" in message(wrong, "jax")
 
 
+@pytest.mark.usefixtures("unsearched")
 def test_a_function_that_makes_float32_of_its_own_is_checked_in_float32_and_told_so() -> None:
     def theirs(x: Any) -> Any:
         return 3 * torch.tanh(x).sum()

@@ -144,6 +144,7 @@ W = np.random.default_rng(0).standard_normal((3, 3))
 HELD = {"torch": torch.tensor(W), "jax": jnp.array(W, jnp.float32)}
 
 
+@pytest.mark.usefixtures("unsearched")
 @pytest.mark.slow
 @pytest.mark.parametrize("port", ["of JAX", "of NumPy"])
 def test_it_is_said_where_jax_differs_by_the_rounding_of_its_own_float32_constants(port: str) -> None:
@@ -158,6 +159,7 @@ def test_it_is_said_where_jax_differs_by_the_rounding_of_its_own_float32_constan
     assert not any("constants" in note for note in wrong.notes)
 
 
+@pytest.mark.usefixtures("unsearched")
 @pytest.mark.parametrize("side", ["torch", "jax"])
 @pytest.mark.slow(but=["[jax]"])
 def test_it_is_said_where_one_side_rounds_data_to_float32_and_nothing_else_differs(side: str) -> None:

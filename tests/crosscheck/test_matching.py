@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from equigrad.crosscheck.matching import matched
+from length import at_length
 
 SQUARE = np.zeros((3, 3))
 STYLES = ("list", "tuples", "numbered", "flax", "haiku", "equinox", "flat")
@@ -89,7 +90,7 @@ def case(style: str, seed: int) -> tuple[dict[str, np.ndarray], dict[str, np.nda
 
 @pytest.mark.parametrize("style", STYLES)
 def test_every_leaf_of_a_port_is_the_tensor_that_it_was_written_for_in_the_style_of(style: str) -> None:
-    for seed in range(40):
+    for seed in range(at_length(40, short=15)):
         state, learned, truth = case(style, seed)
         for match in matched(state, learned, {}):
             name, axes = truth[match.leaf]

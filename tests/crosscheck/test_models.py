@@ -173,6 +173,7 @@ def test_convolutions_and_matrices_are_turned_each_by_itself() -> None:
     assert [" transposed" in match or "axes" in match for match in result.matches] == [False, False, True, False]
 
 
+@pytest.mark.usefixtures("unsearched")
 @pytest.mark.slow
 def test_a_guess_that_no_order_of_axes_bears_out_is_said_with_its_remedy() -> None:
     module = torch.nn.Linear(4, 4)
@@ -185,6 +186,7 @@ def test_a_guess_that_no_order_of_axes_bears_out_is_said_with_its_remedy() -> No
     assert not mapped.agreed
 
 
+@pytest.mark.usefixtures("unsearched")
 @pytest.mark.parametrize(("name", "right"), [("weight", False), ("kernel", True)])
 def test_a_name_that_tells_the_order_of_axes_is_not_doubted(name: str, right: bool) -> None:
     zeros = {name: np.zeros((4, 4)), "bias": np.zeros(4)}
