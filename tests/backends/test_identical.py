@@ -262,10 +262,13 @@ LARGE = {
 }
 
 
+MANY = ("many inputs", "many blocks")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "dtype"),  # products are cut into blocks in float64 in any case
-    [*((what, "float64") for what in LARGE), ("many inputs", "float32"), ("many blocks", "float32")],
+    [*((what, "float64") for what in LARGE), *((what, "float32") for what in at_length(MANY, short=MANY[:1]))],
 )
 def test_large_layers_give_the_same_bits(ready: Ready, dtype: str, what: str) -> None:
     task = sized(*LARGE[what])

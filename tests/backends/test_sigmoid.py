@@ -11,6 +11,7 @@ import pytest
 from equigrad.backends.interface import Backend
 from equigrad.backends.numpy_arithmetic import Space
 from equigrad.common.reproducible import FRACTION, LIMITS, LN2_HIGH, LN2_LOW, sigmoid
+from length import at_length
 
 PRECISION = 120
 Ready = Callable[..., Backend]
@@ -35,14 +36,14 @@ def error_in_ulp(s: np.ndarray, high: np.ndarray, low: np.ndarray) -> np.ndarray
 
 
 def points(dtype: str) -> np.ndarray:
-    """A million and more, drawn where they matter: around zero, over the curve, out to where it is clipped."""
-    generator = np.random.default_rng(2015)
+    """A million, or a quarter, drawn where they matter: around zero, over the curve, out to where it is clipped."""
+    generator, n = np.random.default_rng(2015), at_length(50_000, short=12_500)
     low, high = LIMITS[dtype]
     drawn = [
-        generator.uniform(-40, 40, 450_000),
-        generator.uniform(low, high, 300_000),
-        generator.normal(0, 1, 150_000),
-        generator.choice([-1, 1], 100_000) * 10.0 ** generator.uniform(-300 if dtype == "float64" else -37, 0, 100_000),
+        generator.uniform(-40, 40, 9 * n),
+        generator.uniform(low, high, 6 * n),
+        generator.normal(0, 1, 3 * n),
+        generator.choice([-1, 1], 2 * n) * 10.0 ** generator.uniform(-300 if dtype == "float64" else -37, 0, 2 * n),
         np.arange(-55, 56) * np.log(2) + np.log(2) / 2,
     ]
     return np.clip(np.concatenate(drawn).astype(dtype), low, high)
@@ -50,16 +51,16 @@ def points(dtype: str) -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.needs("flint")
-def test_a_million_points_are_within_two_and_a_half_ulp_in_float64() -> None:
+def test_up_to_a_million_points_are_within_two_and_a_half_ulp_in_float64() -> None:
     x = points("float64")
-    assert len(x) >= 1_000_000
+    assert len(x) >= at_length(1_000_000, short=250_000)
     errors = error_in_ulp(sigmoid(Space, x), *true_sigmoid(x))
     assert errors.max() <= 2.5, f"{errors.max()} ULP at {x[errors.argmax()].hex()}"
 
 
 @pytest.mark.slow
 @pytest.mark.needs("flint")
-def test_a_million_points_are_correctly_rounded_in_float32_but_for_a_few() -> None:
+def test_up_to_a_million_points_are_correctly_rounded_in_float32_but_for_a_few() -> None:
     x = points("float32")
     s = sigmoid(Space, x)
     high, low = true_sigmoid(x.astype(np.float64))

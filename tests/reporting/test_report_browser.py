@@ -19,6 +19,7 @@ from equigrad.common.files import write_json
 from equigrad.common.problem import problem as built_in
 from equigrad.common.ulp import ulp_distance
 from equigrad.diverge.result import Trace
+from length import at_length
 
 BACKENDS = ("numpy", "torch", "jax")
 TASK = built_in("two-layer").with_(updates=300)
@@ -287,7 +288,7 @@ def test_results_of_data_that_is_not_here_are_shown_without_a_replay(open_tab: A
     tab.close()
 
 
-@pytest.mark.parametrize("width", [390, 768, 1280])
+@pytest.mark.parametrize("width", at_length([390, 768, 1280], short=[390, 1280]))
 def test_nothing_sticks_out_of_a_window_of_width(window: Any, width: int) -> None:
     page = window.page
     page.set_viewport_size({"width": width, "height": 844})
