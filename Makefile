@@ -16,8 +16,8 @@ compare: $(READY)
 
 # One thread for each worker, and one worker more than there are cores: some always wait for a browser or a process. What
 # starts several processes at a time comes after. Files come as they are sorted, so that the longest does not come last.
-# pytest-benchmark times nothing beside others, so it stays out.
-PYTEST = OMP_NUM_THREADS=1 EQUIGRAD_REQUIRE=$(REQUIRE) EQUIGRAD_LENGTH=$(LENGTH) $(BIN)/python -m pytest \
+# pytest-benchmark times nothing beside others, so it stays out. Bytecode is kept: hundreds of processes import the same.
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= EQUIGRAD_REQUIRE=$(REQUIRE) EQUIGRAD_LENGTH=$(LENGTH) $(BIN)/python -m pytest \
 	-p no:benchmark --dist loadfile --no-loadscope-reorder
 WORKERS = --numprocesses $$($(BIN)/python -c "from equigrad.common.machine import cores; print(1 + cores())") --maxprocesses 4
 

@@ -18,11 +18,10 @@ from hypothesis.extra import numpy as arrays
 import equigrad
 from equigrad.backends.numpy_arithmetic import Space
 from equigrad.common import reproducible
-from equigrad.common.golden import EARLY, GOLDEN
 from equigrad.common.problem import Problem
 from equigrad.common.problem import problem as built_in
 from equigrad.reporting import page
-from length import at_length
+from length import at_length, published
 
 pytestmark = pytest.mark.needs("quickjs")
 ENGINE = Path(page.__file__).parent / "engine"
@@ -70,11 +69,8 @@ HASH = "(t) => weightsHash(new Training(t).train(firstWeights(t), t.updates))"
 )
 def test_the_published_hash_is_reached_by(javascript: Any, name: str, dtype: str) -> None:
     """test_lab_browser has all four whole: a browser compiles what this engine interprets."""
-    problem, hashes = built_in(name), GOLDEN[name]
-    if name in EARLY:
-        updates, hashes = at_length((problem.updates, hashes), short=EARLY[name])
-        problem = problem.with_(updates=updates)
-    assert javascript(HASH, task(problem, dtype)) == hashes[dtype]
+    updates, hashes = published(name)
+    assert javascript(HASH, task(built_in(name).with_(updates=updates), dtype)) == hashes[dtype]
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ import equigrad
 from equigrad.common.errors import UsageError
 from equigrad.common.files import write_json
 from equigrad.common.problem import problem as built_in
+from length import at_length
 
 EVIL = [
     "<img src=x onerror=alert(1) data-evil>",
@@ -122,7 +123,7 @@ SCRIPTS = 6
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("turn", range(3))
+@pytest.mark.parametrize("turn", range(at_length(3, short=1)))
 def test_a_browser_makes_no_element_of_what_stands_in_every_string(
     open_tab: Any, results: dict[str, Any], tmp_path: Path, turn: int
 ) -> None:
