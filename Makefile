@@ -14,16 +14,16 @@ LENGTH ?= short
 compare: $(READY)
 	$(BIN)/equigrad compare
 
-# One thread for each worker, and one worker more than there are cores: some always wait for a browser or a process. What
-# starts several processes at a time comes after. Files come as they are sorted, so that the longest does not come last.
+# One thread for each worker, and a worker for each core. What starts several processes at a time comes after, with more
+# workers, since some always wait for what hangs. Files come as they are sorted, so that the longest does not come last.
 # pytest-benchmark times nothing beside others, so it stays out. Bytecode is kept: hundreds of processes import the same.
-PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= EQUIGRAD_REQUIRE=$(REQUIRE) EQUIGRAD_LENGTH=$(LENGTH) $(BIN)/python -m pytest \
-	-p no:benchmark --dist loadfile --no-loadscope-reorder
-WORKERS = --numprocesses $$($(BIN)/python -c "from equigrad.common.machine import cores; print(1 + cores())") --maxprocesses 4
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= EQUIGRAD_REQUIRE=$(REQUIRE) EQUIGRAD_LENGTH=$(LENGTH) \
+	$(BIN)/python -m pytest -p no:benchmark --dist loadfile --no-loadscope-reorder
+WORKERS = --numprocesses $$($(BIN)/python -c "from equigrad.common.machine import cores; print(cores())") --maxprocesses 4
 
 test: $(READY)
 	$(PYTEST) $(WORKERS) --ignore tests/scale
-	$(PYTEST) --numprocesses 2 tests/scale
+	$(PYTEST) --numprocesses 3 tests/scale
 
 # What is not marked slow: an answer within a minute and a half.
 quick: $(READY)

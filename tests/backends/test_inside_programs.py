@@ -178,7 +178,7 @@ def test_a_reproducible_update_can_be_differentiated(ready: Ready) -> None:
     np.testing.assert_array_equal(found, -np.asarray(backend.gradient(weights, x, y)[0]))
 
 
-PRECISIONS = ["default", "bfloat16", "F32_F32_F32", "BF16_BF16_F32"]
+PRECISIONS = at_length(["default", "bfloat16", "F32_F32_F32", "BF16_BF16_F32"], short=["bfloat16", "BF16_BF16_F32"])
 
 
 @pytest.mark.slow(but=["float64-bfloat16"])

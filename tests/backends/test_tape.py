@@ -20,6 +20,7 @@ from equigrad.backends.tape.numpy_tape import LEAST as NUMPYS
 from equigrad.backends.tape.tape import Tape, Untapeable, Value, unrolled, worthwhile
 from equigrad.bench.sizes import sized
 from equigrad.common.problem import Problem, problem
+from length import at_length
 
 Ready = Callable[..., Backend]
 TAPED = ("numpy", "torch")
@@ -76,9 +77,9 @@ def bits(backend: Backend, weights: Weights) -> list[bytes]:
 
 
 PROBLEMS = {
-    "one-layer": (problem("one-layer"), 300),
-    "two-layer": (problem("two-layer").with_(learning_rate=0.3), 300),
-    "five odd layers": (sized(7, (3, 5, 1, 9, 2)), 120),
+    "one-layer": (problem("one-layer"), at_length(300, short=100)),
+    "two-layer": (problem("two-layer").with_(learning_rate=0.3), at_length(300, short=100)),
+    "five odd layers": (sized(7, (3, 5, 1, 9, 2)), at_length(120, short=40)),
     "layers that are worked on in blocks": (sized(1500, (33, 40, 3)), 6),
     "digits": (problem("digits"), 5),
 }

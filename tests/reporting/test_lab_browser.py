@@ -28,7 +28,7 @@ from equigrad.reporting import recording
 from length import at_length
 
 TASK = built_in("two-layer").with_(updates=200)
-DIGITS = built_in("digits").with_(updates=at_length(20, short=8))
+DIGITS = built_in("digits").with_(updates=20)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def tab(window: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def digits(open_tab: Any, folder: Path) -> Iterator[Any]:
-    """The digits after a few updates, float64, trained in the browser at a click.
+    """The digits after 20 updates, float64, trained in the browser at a click.
 
     The gradients, which take most of the time, are not checked: those of a site are.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ import pytest
 from equigrad.backends import load
 from equigrad.common.problem import Problem, problem
 from equigrad.common.ulp import sha256
+from equigrad.scale import launch
 from equigrad.scale.group import Group, OverProcesses, RankError
 from equigrad.scale.launch import Local
 
@@ -31,6 +33,13 @@ def trained(group: Group, problem: Problem, dtype: str, arithmetic: str, n: int)
     """The weights that the group reaches after n updates. Here NumPy will do, whatever the ranks train with."""
     one = load("numpy", dtype, arithmetic)
     return after(OverProcesses("cpu", dtype, arithmetic, one=one, group=lambda: group), problem, n)
+
+
+def broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    """Ranks that `change` something of ours before they start."""
+    script = tmp_path / "rank.py"
+    script.write_text(f"import os\nimport time\nfrom equigrad.scale import rank\n{change}\nrank.main()\n")
+    monkeypatch.setattr(launch, "RANK", [sys.executable, str(script)])
 
 
 LONG = 10**6
