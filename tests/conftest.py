@@ -25,7 +25,7 @@ from equigrad.backends import FRAMEWORKS, load
 from equigrad.backends.interface import ARITHMETICS, DTYPES, Backend
 from equigrad.common.errors import DeviceError, MissingError
 from equigrad.common.garbage import importing, keep_imports
-from length import at_length
+from length import LENGTH, LENGTHS, at_length
 
 SPECS = ("numpy", "torch", "torch:cuda", "jax", "jax:cuda")
 OTHERS = ("chromium", "flint", "hypothesis")
@@ -100,6 +100,8 @@ def pytest_configure() -> None:
     unknown = set(REQUIRED) - set(known)
     if unknown:
         raise pytest.UsageError(f"EQUIGRAD_REQUIRE names {', '.join(sorted(unknown))}; known are {', '.join(known)}")
+    if LENGTH not in LENGTHS:
+        raise pytest.UsageError(f"EQUIGRAD_LENGTH is '{LENGTH}'; it can be {' or '.join(LENGTHS)}")
 
 
 @pytest.fixture

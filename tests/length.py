@@ -8,12 +8,14 @@ from typing import TypeVar
 from equigrad.common.golden import EARLY, GOLDEN
 from equigrad.common.problem import problem
 
+LENGTHS = ("short", "full")
+LENGTH = os.environ.get("EQUIGRAD_LENGTH", "short")
 Amount = TypeVar("Amount")
 
 
 def at_length(full: Amount, *, short: Amount) -> Amount:
     """Updates, random cases, sizes: how much a test takes. What it proves is the same; of less, where it is short."""
-    return full if os.environ.get("EQUIGRAD_LENGTH") == "full" else short
+    return full if LENGTH == "full" else short
 
 
 def published(name: str) -> tuple[int, dict[str, str]]:

@@ -76,3 +76,9 @@ def test_every_make_target_and_command_named_exists() -> None:
 def test_every_link_into_the_repository_leads_somewhere() -> None:
     for link in re.findall(r"\]\(((?!http)[^)#]+)\)", README):
         assert (ROOT / link).exists(), link
+
+
+def test_ci_runs_the_long_tests_at_the_length_that_they_have_there() -> None:
+    """A plain `make test` is short: what it leaves out is proved by nobody else."""
+    assert "\nmake check test LENGTH=full " in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "`LENGTH=full`, as in CI" in README
