@@ -48,8 +48,8 @@ def refuse_files(problems: Sequence[str], instead: str = "") -> None:
     for name in problems:
         if Path(name).suffix.lower() in (".csv", ".npz"):
             target = "" if name.lower().endswith(".npz") else " --target COLUMN"
-            instead = instead or f"to use your own data: --data {name}{target}"
-            raise UsageError(f"'{name}' is a file, not a problem; {instead}")
+            what_to_do = instead or f"to use your own data: --data {name}{target}"
+            raise UsageError(f"'{name}' is a file, not a problem; {what_to_do}")
 
 
 def load_data(

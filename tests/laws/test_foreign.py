@@ -292,19 +292,8 @@ def test_the_installed_command_finds_it_in_the_current_folder_and_ends_with_stat
         file.write("\n\nclass Wrong(Good):\n    def train(self, *a): raise ValueError\n")
     options = ["--updates", "20", "--backend", f"{module}:{name}", "--arithmetic", arithmetic, "--json", "out.json"]
     if status == 1:
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                "equigrad",
-                "compare",
-                *options,
-            ],  # -P: the folder is not on the path by itself
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        python = [sys.executable, "-P", "-m", "equigrad"]  # -P: the folder is not on the path by itself
+        done = subprocess.run([*python, "compare", *options], capture_output=True, text=True, check=False)
     else:
         done = command_line("compare", *options, cwd=folder)
     assert done.stderr == ""

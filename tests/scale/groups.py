@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,9 @@ from equigrad.scale.group import Group, OverProcesses, RankError
 from equigrad.scale.launch import Local
 
 
-def needs(framework: str) -> None:
-    """Skip where it is not installed; only the ranks load it."""
-    if find_spec(framework) is None:
-        pytest.skip(f"{framework} is not installed")
+def needing(spec: str) -> pytest.MarkDecorator:
+    """What ranks of that framework load; this process does not."""
+    return pytest.mark.needs("mpi4py" if spec == "numpy" else spec)
 
 
 def trained(group: Group, problem: Problem, dtype: str, arithmetic: str, n: int) -> tuple[np.ndarray, ...]:

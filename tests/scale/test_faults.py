@@ -22,7 +22,7 @@ from equigrad.scale import launch
 from equigrad.scale.group import RankError, refuse_others
 from equigrad.scale.launch import Local
 
-from .groups import broken, needs, ranks_of, running, trained
+from .groups import broken, ranks_of, running, trained
 
 pytest.importorskip("mpi4py")
 
@@ -47,10 +47,10 @@ def test_a_rank_that_raises_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(not launch.FORKED, reason="each rank loads the framework itself here")
+@pytest.mark.needs("jax")
 def test_one_process_loads_the_framework_for_all_and_a_rank_that_ends_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needs("jax")
     broken(tmp_path, monkeypatch, "rank.Rank.train = lambda self, *a: os._exit(7) if self.rank else time.sleep(60)")
     ranks = Local("jax", 3)
     pids = [*ranks.pids.values()]
@@ -89,6 +89,7 @@ def test_a_rank_with_other_data_is_refused() -> None:
         refuse_others(3, {"data": "b"}, {"data": "a"})
 
 
+@pytest.mark.needs("jax")
 def test_ranks_whose_command_was_killed_before_they_met_remove_its_folder(tmp_path: Path) -> None:
     code = f"import os, subprocess, sys, tempfile; tempfile.tempdir = {str(tmp_path)!r}\n"
     code += "from equigrad.scale import launch\nlaunch.Local._meet = lambda *_: os.kill(os.getpid(), 9)\n"
@@ -235,8 +236,8 @@ def test_without_sockets_of_the_system_itself_as_on_windows_no_process_is_starte
     assert result.runs[1].message == "several processes are started on Linux and macOS only"
 
 
+@pytest.mark.needs("jax")
 def test_where_somebody_took_the_port_the_next_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    needs("jax")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -18,7 +18,7 @@ from equigrad.scale.launch import Local
 from equigrad.scale.summation import bytes_per_update
 from length import at_length
 
-from .groups import after, failing, hashed, listening, needs, running, trained
+from .groups import after, failing, hashed, listening, needing, running, trained
 
 LOOPBACK = {"0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"}
 
@@ -30,15 +30,17 @@ SIZES = {"numpy": (2, 3, 4)} | dict.fromkeys(("torch", "jax"), at_length((2, 3),
 
 def on(*specs: str, sizes: tuple[int, ...] = ()) -> pytest.MarkDecorator:
     """For each group; all tests of one group come together, since it takes seconds to start."""
-    groups = [(spec, n) for spec in specs for n in sizes or SIZES[spec]]
-    names = [f"{spec} on {n} processes" for spec, n in groups]
-    return pytest.mark.parametrize("group", groups, ids=names, indirect=True)
+    groups = [
+        pytest.param((spec, n), id=f"{spec} on {n} processes", marks=needing(spec))
+        for spec in specs
+        for n in sizes or SIZES[spec]
+    ]
+    return pytest.mark.parametrize("group", groups, indirect=True)
 
 
 @pytest.fixture(scope="module")
 def group(request: pytest.FixtureRequest) -> Iterator[tuple[str, Group]]:
     spec, size = request.param
-    needs("mpi4py" if spec == "numpy" else spec)
     started = Local(spec, size)
     yield spec, started
     started.leave()
